@@ -1,0 +1,21 @@
+"""distsim: large networks of spiking neurons on clusters of GPUs, and the same result everywhere."""
+
+from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform
+from distsim.errors import BackendError, BuildError, ConfigError, DistsimError, SimulationError
+from distsim.experiment import Experiment, RunSettings
+from distsim.network import Network
+from distsim.rules import (
+    AllToAll,
+    Explicit,
+    FixedIndegree,
+    FixedTotalNumber,
+    OneToOne,
+    PairwiseBernoulli,
+)
+
+__version__ = "0.1.0"
+__all__ = [
+    "AllToAll", "BackendError", "BuildError", "ConfigError", "DistsimError", "Experiment", "Explicit",
+    "FixedIndegree", "FixedTotalNumber", "Listed", "Lognormal", "Network", "Normal", "NormalClipped",
+    "OneToOne", "PairwiseBernoulli", "RunSettings", "SimulationError", "Uniform",
+]

@@ -1,0 +1,145 @@
+"""The host as a device: NumPy arrays, kernels compiled by the host's C++ compiler and loaded by ctypes.
+
+Compiled libraries are cached by the hash of source, flags, compiler and processor. A library is written
+under a temporary name and renamed, so that ranks that start together cannot see half of one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim.backend.base import Array, Backend, Module
+from distsim.errors import BackendError
+
+# No contraction to FMA and no fast-math: every operation rounds as written (design: the same arithmetic
+# everywhere). -march=native only widens vectors; it cannot change a result under these flags.
+FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-mprefer-vector-width=512", "-ffp-contract=off", "-fno-math-errno",
+    "-fno-trapping-math", "-fPIC", "-shared", "-w",
+)  # fmt: skip
+
+
+class HostModule(Module):
+    """A loaded library."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+
+    def launch(self, kernel: str, arguments: ctypes.Structure, n: int) -> None:
+        if n > 0:
+            getattr(self._library, kernel)(ctypes.byref(arguments))
+
+    def function(self, name: str, result: Any, *arguments: Any) -> Any:
+        function = getattr(self._library, name)
+        function.restype = result
+        function.argtypes = list(arguments)
+        return function
+
+
+class HostBackend(Backend):
+    """One rank is one thread of the host."""
+
+    name = "cpu"
+    lanes = 256
+
+    def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        return np.empty(shape, dtype)
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        return np.zeros(shape, dtype)
+
+    def to_device(self, array: npt.NDArray[Any]) -> Array:
+        return np.ascontiguousarray(array)
+
+    def to_host(self, array: Array) -> npt.NDArray[Any]:
+        return np.asarray(array)
+
+    def pointer(self, array: Array) -> int:
+        assert array.flags.c_contiguous
+        return int(array.ctypes.data)
+
+    def place(self, structure: ctypes.Structure) -> int:
+        return ctypes.addressof(structure)
+
+    def exclusive_sum(self, array: Array) -> int:
+        if not array.size:
+            return 0
+        total = np.cumsum(array, out=array)[-1]
+        array[1:] = array[:-1].copy()
+        array[0] = 0
+        return int(total)
+
+    def compile(self, source: str, label: str) -> Module:
+        compiler = find_compiler()
+        key = "\0".join((source, *FLAGS, _version(compiler), _processor()))
+        digest = hashlib.sha256(key.encode()).hexdigest()[:24]
+        library = cache_folder() / f"{label}-{digest}.so"
+        if not library.exists():
+            _build(compiler, source, library)
+        return HostModule(ctypes.CDLL(str(library)))
+
+
+def cache_folder() -> Path:
+    """$DISTSIM_CACHE, or distsim under the user's cache folder."""
+    root = os.environ.get("DISTSIM_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    folder = Path(root) if root else Path.home() / ".cache"
+    return folder if os.environ.get("DISTSIM_CACHE") else folder / "distsim"
+
+
+@cache
+def find_compiler() -> str:
+    """$CXX, else the first C++ compiler found."""
+    named = os.environ.get("CXX")
+    for candidate in (named,) if named else ("g++", "c++", "clang++"):
+        path = shutil.which(candidate.split()[0]) if candidate else None
+        if path:
+            return path
+    found = f"CXX={named}, which is not there" if named else "none"
+    raise BackendError(
+        f"C++ compiler: found {found}; needed: g++ or clang++ with C++17 (Debian: apt-get install g++), or set CXX"
+    )
+
+
+@cache
+def _version(compiler: str) -> str:
+    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+
+
+@cache
+def _processor() -> str:
+    """What -march=native depends on: the processor's name and features."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() + platform.machine()
+    return "\n".join(sorted({x for x in lines if x.startswith(("model name", "flags", "Features"))}))
+
+
+def _build(compiler: str, source: str, library: Path) -> None:
+    try:
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=library.parent, prefix=".build-") as folder:
+            text = Path(folder) / "kernels.cpp"
+            text.write_text(source)
+            built = Path(folder) / "kernels.so"
+            done = subprocess.run(
+                [compiler, *FLAGS, "-o", str(built), str(text)], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                first = next((x for x in done.stderr.splitlines() if "error" in x), done.stderr[:200])
+                raise BackendError(f"{compiler}: kernels do not compile: {first}")
+            os.replace(built, library)
+    except OSError as error:
+        raise BackendError(f"kernel cache {library.parent}: {error.strerror}; set DISTSIM_CACHE to a writable folder") from error

@@ -1,0 +1,1 @@
+"""From a description to arrays on this rank's device: partition, quanta, rows, routing."""

@@ -1,0 +1,112 @@
+"""Described distributions made ready for kernels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim.backend import Array, Backend, Module
+from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, support
+from distsim.exact import normal_cdf
+from distsim.kernels import values as structs
+from distsim.network import Population
+from distsim.build.partition import Part
+from distsim.streams import Stream
+
+GUIDE_BITS = 12
+
+
+def sampler(value: Value) -> Any:
+    """The kernel's structure for a number or a distribution (not for a list)."""
+    s = structs.Sampler()
+    if isinstance(value, float):
+        s.kind, s.first = structs.CONSTANT_VALUE, value
+        s.low = s.high = value
+        return s
+    s.low, s.high = support(value)
+    s.p_low, s.p_width = 0.0, 1.0
+    if isinstance(value, Uniform):
+        s.kind, s.first, s.second = structs.UNIFORM, value.low, value.high - value.low
+    elif isinstance(value, Lognormal):
+        s.kind, s.first, s.second = structs.LOGNORMAL, value.mean, value.std
+    elif isinstance(value, (Normal, NormalClipped)):
+        s.kind, s.first, s.second = structs.NORMAL, value.mean, value.std
+        if isinstance(value, NormalClipped) and value.std > 0.0:
+            low, high = value.bounds()
+            s.p_low = normal_cdf((low - value.mean) / value.std) if math.isfinite(low) else 0.0
+            top = normal_cdf((high - value.mean) / value.std) if math.isfinite(high) else 1.0
+            s.p_width = top - s.p_low
+    else:
+        raise TypeError(f"no sampler for {type(value).__name__}")
+    return s
+
+
+def draw(
+    backend: Backend, kernels: Module, value: Value, part: Part, seed: int, stream: Stream, index: int
+) -> npt.NDArray[np.float64]:
+    """One number for each local neuron of a population, float64[part.count], on the host."""
+    if isinstance(value, float):
+        return np.full(part.count, value)
+    if isinstance(value, Listed):
+        return np.array(value.values, np.float64)[part.positions()]
+    drawn = backend.empty(part.count, np.float64)
+    arguments = structs.Values(
+        n=part.count, gid=part.first_gid, stride=part.stride, seed=seed, stream=int(stream), index=index,
+        sampler=sampler(value), drawn=backend.pointer(drawn),
+    )  # fmt: skip
+    kernels.launch("draw_values", arguments, part.count)
+    return backend.to_host(drawn)
+
+
+@dataclass(frozen=True)
+class Delays:
+    """A projection's delays in steps: listed, or a table from uniform words to steps."""
+
+    first: int
+    last: int
+    listed: Array | None = None
+    guide: Array | None = None
+    thresholds: Array | None = None
+
+
+def delays(backend: Backend, kernels: Module, value: Value, dt: float) -> Delays:
+    """Delays on the grid (rounded half up).
+
+    A drawn delay is looked up: thresholds of the uniform word between successive steps are found by
+    bisection of the kernel's own sampler, so that the table and a direct evaluation agree.
+    """
+    if isinstance(value, Listed):
+        steps = np.floor(np.array(value.values, np.float64) / dt + 0.5).astype(np.int32)
+        if not steps.size:
+            return Delays(1, 1, listed=backend.to_device(np.ones(1, np.int32)))
+        return Delays(int(steps.min()), int(steps.max()), listed=backend.to_device(steps))
+    low, high = (math.floor(x / dt + 0.5) for x in support(value))
+    low = max(low, 1)
+    words = np.empty(0, np.uint64)
+    if high > low:
+        found = backend.empty(high - low, np.uint64)
+        arguments = structs.Values(
+            n=high - low, gid=low, per_unit=1.0 / dt, sampler=sampler(value), thresholds=backend.pointer(found)
+        )
+        kernels.launch("find_thresholds", arguments, high - low)
+        words = backend.to_host(found)
+        words = words[words < 2**32]
+        # Steps that no word reaches at the lower end.
+        unused = int(np.searchsorted(words, 0, side="right"))
+        low, words = low + unused, words[unused:]
+    cells = np.arange(2**GUIDE_BITS, dtype=np.uint64) << np.uint64(32 - GUIDE_BITS)
+    guide = np.searchsorted(words, cells, side="right").astype(np.uint16)
+    thresholds = np.append(words, 0).astype(np.uint32)  # one spare, so that the array is never empty
+    return Delays(
+        low, low + words.size, guide=backend.to_device(guide), thresholds=backend.to_device(thresholds)
+    )
+
+
+def population_values(population: Population, name: str) -> Value:
+    """A population's value of a scalar parameter."""
+    value: Value = population.params[name]
+    return value

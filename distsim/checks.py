@@ -1,0 +1,116 @@
+"""Checks that need more than one part of a description: projections, inputs and the run together."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+from distsim.distributions import Listed, NormalClipped, Value, support
+from distsim.errors import ConfigError, nearest, wrong
+from distsim.grid import on_grid
+from distsim.models import Model
+from distsim.rules import AllToAll, Explicit, FixedIndegree, OneToOne, check_rule
+
+if TYPE_CHECKING:
+    from distsim.experiment import Experiment
+    from distsim.network import PoissonInput, Projection
+
+MAX_DELAY_STEPS = 2**15  # delays are 16-bit in a run
+
+
+def check_projection(projection: Projection, where: str) -> Projection:
+    """The projection with the bounds of clipped distributions filled in, or ConfigError."""
+    for target in projection.targets:
+        if not target.model.receptors:
+            raise ConfigError(f"{where}.target: population {target.name!r} ({target.model.name}) takes no input")
+        receptor_names(target.model, projection.receptor, f"{where}.receptor")
+    same_side = any(s is t for s in projection.sources for t in projection.targets)
+    check_rule(projection.rule, projection.n_sources, projection.n_targets, same_side, where)
+    weight, delay = projection.weight, projection.delay
+    if isinstance(weight, NormalClipped):
+        weight = weight.within(0.0, math.inf) if weight.mean >= 0.0 else weight.within(-math.inf, 0.0)
+    for key, value in (("weight", weight), ("delay", delay)):
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                raise wrong(f"{where}.{key}", value, "a finite number")
+        else:
+            value.check(f"{where}.{key}")
+        _check_listed(value, projection, f"{where}.{key}")
+    low = support(delay)[0]
+    if not isinstance(delay, NormalClipped) and low <= 0.0:
+        raise wrong(f"{where}.delay", low, "delays of at least dt (clip the distribution: normal_clipped)")
+    if isinstance(projection.rule, Explicit) and projection.rule.receptor:
+        for target in projection.targets:
+            for port in sorted(set(projection.rule.receptor)):
+                receptor_names(target.model, port, f"{where}.rule.explicit.receptor")
+    return dataclasses.replace(projection, weight=weight)
+
+
+def receptor_names(model: Model, receptor: str | None, where: str) -> tuple[int, int]:
+    """Receptor indices for positive and for negative weights of a connection onto `model`."""
+    names = [r.name for r in model.receptors]
+    if receptor is not None:
+        if receptor not in names:
+            raise ConfigError(f"{where}: unknown receptor {receptor!r} of {model.name}; {nearest(receptor, names)}")
+        return names.index(receptor), names.index(receptor)
+    if len(names) == 1:
+        return 0, 0
+    if "excitatory" in names and "inhibitory" in names:
+        return names.index("excitatory"), names.index("inhibitory")
+    raise ConfigError(f"{where}: missing; {model.name} has the receptors {', '.join(names)}")
+
+
+def check_poisson(described: PoissonInput, where: str) -> None:
+    """Raise ConfigError where a Poisson input is out of range or has no receptor."""
+    if not (math.isfinite(described.rate) and 0.0 <= described.rate <= 1e9):
+        raise wrong(f"{where}.rate", described.rate, "a rate in Hz from 0 to 1e9")
+    if not math.isfinite(described.weight):
+        raise wrong(f"{where}.weight", described.weight, "a finite number")
+    for target in described.targets:
+        if not target.model.receptors:
+            raise ConfigError(f"{where}.targets: population {target.name!r} ({target.model.name}) takes no input")
+        receptor_names(target.model, described.receptor, f"{where}.receptor")
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Checks that need dt: delays, generator times and recording intervals against the grid."""
+    run, network = experiment.run, experiment.network
+    if not network.populations:
+        raise ConfigError("populations: missing; a network has at least one population")
+    for i, projection in enumerate(network.projections):
+        where = f"projections[{i}].delay"
+        low, high = support(delay_distribution(projection.delay, run.dt))
+        if math.floor(low / run.dt + 0.5) < 1:
+            raise wrong(where, low, f"delays of at least dt = {run.dt} ms")
+        if math.floor(high / run.dt + 0.5) > MAX_DELAY_STEPS:
+            raise wrong(where, high, f"delays of at most {MAX_DELAY_STEPS} steps of dt = {run.dt} ms")
+    for population in network.populations:
+        population.model.check_grid(population.params, run.dt, f"populations.{population.name}.params")
+    for recording in network.state_recordings:
+        if on_grid(recording.interval, run.dt) is None:
+            where = f"record.states.{recording.population.name}.interval"
+            raise wrong(where, recording.interval, f"a multiple of dt = {run.dt} ms")
+
+
+def delay_distribution(delay: Value, dt: float) -> Value:
+    """`delay` with the lower bound of a clipped normal filled in: half a step (rounds to one step)."""
+    return delay.within(0.5 * dt, math.inf) if isinstance(delay, NormalClipped) else delay
+
+
+def _check_listed(value: Value, projection: Projection, where: str) -> None:
+    if not isinstance(value, Listed):
+        return
+    rule = projection.rule
+    if isinstance(rule, Explicit):
+        expected = len(rule.source)
+    elif isinstance(rule, OneToOne):
+        expected = projection.n_targets
+    elif isinstance(rule, AllToAll) and rule.autapses:
+        expected = projection.n_targets * projection.n_sources
+    elif isinstance(rule, FixedIndegree):
+        expected = projection.n_targets * rule.indegree
+    else:
+        raise wrong(where, "a list", f"a number or a distribution with the rule {rule.name}")
+    if len(value.values) != expected:
+        raise wrong(where, f"a list of {len(value.values)}", f"{expected} numbers, one a connection, target by target")

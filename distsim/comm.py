@@ -1,0 +1,312 @@
+"""The only module that talks MPI. The rest of distsim calls the verbs of a Communicator.
+
+Three kinds: `Serial` (one process, mpi4py is not even imported), `Mpi`, and `Threads`, a stand-in that
+runs R ranks as threads of one process, so that distribution can be tested without a launcher.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim.errors import CommunicationError
+
+T = TypeVar("T")
+Words = npt.NDArray[np.uint32]
+Counts = npt.NDArray[np.int64]
+
+
+class Collective(ABC):
+    """A prepared all-to-all of uint32 words between fixed places of two buffers."""
+
+    @abstractmethod
+    def run(self) -> None: ...
+
+
+class Communicator(ABC):
+    """What distsim asks of the ranks around it."""
+
+    rank: int
+    size: int
+
+    @abstractmethod
+    def exchange_lists(self, lists: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Send list r to rank r; return what each rank sent here. All lists have one dtype."""
+
+    @abstractmethod
+    def prepare(
+        self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
+    ) -> Collective:
+        """An all-to-all of `send_counts[r]` words from `send_at[r]`, to be run many times."""
+
+    @abstractmethod
+    def reduce(self, values: npt.NDArray[Any], how: str) -> npt.NDArray[Any]:
+        """Element-wise "sum", "min" or "max" over all ranks, on every rank."""
+
+    @abstractmethod
+    def gather(self, value: T) -> list[T] | None:
+        """Every rank's value, on rank 0; None elsewhere."""
+
+    @abstractmethod
+    def broadcast(self, value: T) -> T:
+        """Rank 0's value, on every rank."""
+
+    @abstractmethod
+    def barrier(self) -> None: ...
+
+    def minimum(self, value: int) -> int:
+        return int(self.reduce(np.array([value], np.int64), "min")[0])
+
+    def total(self, value: int) -> int:
+        return int(self.reduce(np.array([value], np.int64), "sum")[0])
+
+
+class Serial(Communicator):
+    """One rank alone."""
+
+    rank = 0
+    size = 1
+
+    def exchange_lists(self, lists: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        return [lists[0].copy()]
+
+    def prepare(
+        self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
+    ) -> Collective:
+        raise CommunicationError("one rank has nobody to exchange spikes with")
+
+    def reduce(self, values: npt.NDArray[Any], how: str) -> npt.NDArray[Any]:
+        return values.copy()
+
+    def gather(self, value: T) -> list[T] | None:
+        return [value]
+
+    def broadcast(self, value: T) -> T:
+        return value
+
+    def barrier(self) -> None:
+        return None
+
+
+class Mpi(Communicator):
+    """Ranks of MPI_COMM_WORLD; initialises MPI at construction and ends all ranks on an exception."""
+
+    def __init__(self) -> None:
+        import mpi4py
+
+        mpi4py.rc.initialize = False
+        from mpi4py import MPI
+
+        if not MPI.Is_initialized():
+            MPI.Init()
+        self._mpi = MPI
+        self._world = MPI.COMM_WORLD.Dup()
+        self.rank = self._world.Get_rank()
+        self.size = self._world.Get_size()
+        if self.size > 1:
+            sys.excepthook = self._end_all_ranks
+
+    def _end_all_ranks(
+        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        text = "".join(traceback.format_exception(kind, error, trace))
+        os.write(2, f"distsim: rank {self.rank} of {self.size} failed, ending all ranks\n{text}".encode())
+        self._mpi.COMM_WORLD.Abort(1)
+
+    def exchange_lists(self, lists: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        counts = np.array([x.size for x in lists], np.int64)
+        incoming = np.empty(self.size, np.int64)
+        self._world.Alltoall(counts, incoming)
+        dtype = lists[0].dtype
+        send = np.concatenate(lists) if lists else np.empty(0, dtype)
+        receive = np.empty(int(incoming.sum()), dtype)
+        kind = self._mpi._typedict[dtype.char]
+        self._world.Alltoallv(
+            [send, (counts, _starts(counts)), kind], [receive, (incoming, _starts(incoming)), kind]
+        )
+        return np.split(receive, np.cumsum(incoming)[:-1])
+
+    def prepare(
+        self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
+    ) -> Collective:
+        kind = self._mpi.UINT32_T
+        return _MpiCollective(
+            self._world, [send, (send_counts, send_at), kind], [receive, (counts, at), kind]
+        )
+
+    def reduce(self, values: npt.NDArray[Any], how: str) -> npt.NDArray[Any]:
+        result = np.empty_like(values)
+        operation = {"sum": self._mpi.SUM, "min": self._mpi.MIN, "max": self._mpi.MAX}[how]
+        self._world.Allreduce(values, result, operation)
+        return result
+
+    def gather(self, value: T) -> list[T] | None:
+        gathered: list[T] | None = self._world.gather(value, root=0)
+        return gathered
+
+    def broadcast(self, value: T) -> T:
+        sent: T = self._world.bcast(value, root=0)
+        return sent
+
+    def barrier(self) -> None:
+        self._world.Barrier()
+
+
+class _MpiCollective(Collective):
+    """A persistent Alltoallv where the MPI has them (MPI 4), else a plain one."""
+
+    def __init__(self, world: Any, send: list[Any], receive: list[Any]) -> None:
+        self._world, self._send, self._receive = world, send, receive
+        try:
+            request = world.Alltoallv_init(send, receive)
+        except NotImplementedError:
+            self._start = self._wait = None
+        else:
+            self._request, self._start, self._wait = request, request.Start, request.Wait
+
+    def run(self) -> None:
+        if self._start is None:
+            self._world.Alltoallv(self._send, self._receive)
+        else:
+            self._start()
+            self._wait()
+
+
+class Threads(Communicator):
+    """One of R ranks that are threads of this process; made by `Threads.run`."""
+
+    def __init__(self, rank: int, size: int, shared: _Shared) -> None:
+        self.rank, self.size, self._shared = rank, size, shared
+
+    @staticmethod
+    def run(size: int, work: Callable[[Communicator], T]) -> list[T]:
+        """Call `work` on `size` ranks at once; return their results, or raise the first error."""
+        shared = _Shared(size)
+        results: list[Any] = [None] * size
+        errors: list[tuple[int, BaseException]] = []
+
+        def one(rank: int) -> None:
+            try:
+                results[rank] = work(Threads(rank, size, shared))
+            except threading.BrokenBarrierError:
+                return
+            except BaseException as error:
+                errors.append((rank, error))
+                shared.barrier.abort()
+
+        threads = [threading.Thread(target=one, args=(rank,), daemon=True) for rank in range(size)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0][1]
+        return results
+
+    def _swap(self, value: Any) -> list[Any]:
+        """What every rank put down, in rank order; valid until the next call."""
+        self._shared.slots[self.rank] = value
+        self._shared.barrier.wait()
+        everyone = list(self._shared.slots)
+        self._shared.barrier.wait()
+        return everyone
+
+    def exchange_lists(self, lists: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        everyone = self._swap([x.copy() for x in lists])
+        return [sent[self.rank] for sent in everyone]
+
+    def prepare(
+        self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
+    ) -> Collective:
+        return _ThreadCollective(self, send, send_counts, send_at, receive, counts, at)
+
+    def reduce(self, values: npt.NDArray[Any], how: str) -> npt.NDArray[Any]:
+        stacked = np.stack(self._swap(values.copy()))
+        operation = {"sum": np.add, "min": np.minimum, "max": np.maximum}[how]
+        return np.asarray(operation.reduce(stacked, axis=0), values.dtype)
+
+    def gather(self, value: T) -> list[T] | None:
+        everyone = self._swap(value)
+        return everyone if self.rank == 0 else None
+
+    def broadcast(self, value: T) -> T:
+        sent: T = self._swap(value)[0]
+        return sent
+
+    def barrier(self) -> None:
+        self._swap(None)
+
+
+class _Shared:
+    def __init__(self, size: int) -> None:
+        self.barrier = threading.Barrier(size, timeout=120)
+        self.slots: list[Any] = [None] * size
+
+
+class _ThreadCollective(Collective):
+    def __init__(
+        self, ranks: Threads, send: Words, send_counts: Counts, send_at: Counts,
+        receive: Words, counts: Counts, at: Counts,
+    ) -> None:  # fmt: skip
+        self._ranks, self._send, self._receive = ranks, send, receive
+        self._send_counts, self._send_at, self._counts, self._at = send_counts, send_at, counts, at
+
+    def run(self) -> None:
+        mine = self._ranks.rank
+        parts = [self._send[a : a + n].copy() for a, n in zip(self._send_at, self._send_counts, strict=True)]
+        for source, sent in enumerate(self._ranks._swap(parts)):
+            part, n, a = sent[mine], self._counts[source], self._at[source]
+            if part.size != n:
+                raise CommunicationError(f"rank {source} sent {part.size} words to rank {mine}, which expected {n}")
+            self._receive[a : a + n] = part
+
+
+def _starts(counts: Counts) -> Counts:
+    return np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.int64)
+
+
+# What launchers tell a process before MPI starts: (number of ranks, rank).
+_LAUNCHERS = (
+    ("PMI_SIZE", "PMI_RANK"),
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+)
+
+
+def launched_as() -> tuple[int, int]:
+    """(rank, ranks) as the launcher's environment says, before MPI is initialised; (0, 1) without one."""
+    for size, rank in _LAUNCHERS:
+        if size in os.environ and rank in os.environ:
+            return int(os.environ[rank]), int(os.environ[size])
+    return 0, 1
+
+
+def connect() -> Communicator:
+    """The ranks this process was started with.
+
+    Raises
+    ------
+    CommunicationError
+        The launcher started another number of ranks than MPI sees (it belongs to another MPI), or than
+        `launch/run -n` asked for.
+    """
+    _, launched = launched_as()
+    world: Communicator = Mpi() if launched > 1 or "PMIX_RANK" in os.environ else Serial()
+    asked = os.environ.get("DISTSIM_RANKS")
+    expected = int(asked) if asked else launched
+    if world.size != expected:
+        raise CommunicationError(
+            f"ranks: asked for {expected}, MPI has {world.size}; the launcher belongs to another MPI than mpi4py: "
+            "start with the mpiexec of the MPI that mpi4py uses (see `python -m mpi4py --mpi-library`)"
+        )
+    return world

@@ -1,0 +1,181 @@
+"""From the checked file to the description: Network and RunSettings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from distsim.checks import MAX_DELAY_STEPS
+from distsim.config import schema
+from distsim.config import schema_values as forms
+from distsim.config.files import FileStore
+from distsim.config.tables import Table, read_column, read_edges
+from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform
+from distsim.errors import ConfigError, nearest, wrong
+from distsim.experiment import RunSettings
+from distsim.network import Network, Population
+from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne, PairwiseBernoulli, Rule
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def run_settings(spec: schema.RunSpec) -> RunSettings:
+    """The run settings of `spec`, which checks itself."""
+    return RunSettings(**spec.model_dump())
+
+
+def described_network(spec: schema.ExperimentSpec, name: str, dt: float, files: FileStore) -> Network:
+    """The network of a file that describes its populations."""
+    network = Network(name)
+    for label, population in (spec.populations or {}).items():
+        where = f"populations.{label}"
+        network.population(
+            label,
+            population.size,
+            population.model,
+            params={k: to_value(v, f"{where}.params.{k}", files) for k, v in population.params.items()},
+            initial={k: to_value(v, f"{where}.initial.{k}", files) for k, v in population.initial.items()},
+        )
+    for label, given in spec.inputs.items():
+        targets = _side(network, given.targets, f"inputs.{label}.targets")
+        network.poisson(targets, given.rate, given.weight, name=label, receptor=given.receptor)
+    for i, projection in enumerate(spec.projections):
+        _project(network, projection, f"projections[{i}]", dt, files)
+    return network
+
+
+def record(network: Network, spec: schema.RecordSpec) -> None:
+    """Replace what `network` records by `spec`."""
+    if spec.spikes == "all":
+        network.record_spikes = None
+    else:
+        names = list(spec.spikes)
+        _side(network, names, "record.spikes", empty=True)
+        network.record_spikes = tuple(names)
+    network.state_recordings.clear()
+    for name, states in spec.states.items():
+        if not any(p.name == name for p in network.populations):
+            raise _unknown(network, name, f"record.states.{name}")
+        network.record_states(name, states.variables, states.interval, states.neurons)
+
+
+def to_value(value: Any, where: str, files: FileStore) -> Any:
+    """A number or list as it is, a distribution as its dataclass, a column as the numbers in it."""
+    if isinstance(value, forms.UniformSpec):
+        return Uniform(value.uniform.low, value.uniform.high)
+    if isinstance(value, forms.NormalSpec):
+        return Normal(value.normal.mean, value.normal.std)
+    if isinstance(value, forms.NormalClippedSpec):
+        clipped = value.normal_clipped
+        return NormalClipped(clipped.mean, clipped.std, clipped.min, clipped.max)
+    if isinstance(value, forms.LognormalSpec):
+        return Lognormal(value.lognormal.mean, value.lognormal.std)
+    if isinstance(value, forms.ColumnSpec):
+        path = files.absolute(value.file)
+        data = files.read(value.file, f"{where}.file")
+        try:
+            return Listed(read_column(data, path, value.column), f"{path}:{value.column}")
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+    return value
+
+
+def _project(network: Network, spec: schema.ProjectionSpec, where: str, dt: float, files: FileStore) -> None:
+    sources = _side(network, spec.source, f"{where}.source")
+    targets = _side(network, spec.target, f"{where}.target")
+    if isinstance(spec.rule, forms.ExplicitSpec):
+        for key in ("weight", "delay"):
+            if getattr(spec, key) is not None:
+                raise ConfigError(f"{where}.{key}: not allowed with the rule explicit; its file has a column {key}")
+        rule: Rule = _explicit(spec, sources, targets, where, dt, files)
+        network.project(sources, targets, rule, receptor=spec.receptor)
+        return
+    values = {
+        key: to_value(value, f"{where}.{key}", files)
+        for key, value in (("weight", spec.weight), ("delay", spec.delay))
+        if value is not None
+    }
+    network.project(sources, targets, _rule(spec.rule), **values, receptor=spec.receptor)
+
+
+def _rule(spec: Any) -> Rule:
+    if isinstance(spec, forms.AllToAllSpec):
+        return AllToAll(spec.all_to_all.autapses)
+    if isinstance(spec, forms.FixedIndegreeSpec):
+        return FixedIndegree(spec.fixed_indegree.indegree, spec.fixed_indegree.autapses)
+    if isinstance(spec, forms.FixedTotalNumberSpec):
+        return FixedTotalNumber(spec.fixed_total_number.N, spec.fixed_total_number.autapses)
+    if isinstance(spec, forms.PairwiseBernoulliSpec):
+        return PairwiseBernoulli(spec.pairwise_bernoulli.p, spec.pairwise_bernoulli.autapses)
+    return OneToOne()
+
+
+def _explicit(
+    spec: schema.ProjectionSpec,
+    sources: Sequence[Population],
+    targets: Sequence[Population],
+    where: str,
+    dt: float,
+    files: FileStore,
+) -> Explicit:
+    """The rule with the connections of its file, whose lines the errors name."""
+    import numpy as np
+
+    assert isinstance(spec.rule, forms.ExplicitSpec)
+    name = spec.rule.explicit.file
+    at = f"{where}.rule.explicit.file"
+    path, data = files.absolute(name), files.read(name, at)
+    try:
+        edges = read_edges(data, path)
+        for side, ids, populations in (("source", edges.source, sources), ("target", edges.target, targets)):
+            size = sum(p.size for p in populations)
+            _refuse(edges.table, side, ids, ids >= size, f"ids from 0 to {size - 1}")
+        steps = np.floor(edges.delay / dt + 0.5)
+        _refuse(edges.table, "delay", edges.delay, steps < 1, f"delays of at least dt = {dt} ms")
+        most = f"delays of at most {MAX_DELAY_STEPS} steps of dt = {dt} ms"
+        _refuse(edges.table, "delay", edges.delay, steps > MAX_DELAY_STEPS, most)
+        if edges.receptor and spec.receptor is not None:
+            raise ConfigError(f"{path}:1: column 'receptor' beside the key receptor; give one of them")
+        for receptor in sorted(set(edges.receptor)):
+            for target in targets:
+                ports = [port.name for port in target.model.receptors]
+                if receptor not in ports:
+                    line = edges.table.line_of(edges.receptor.index(receptor))
+                    raise ConfigError(
+                        f"{path}:{line}: unknown receptor {receptor!r} of {target.model.name}; "
+                        + nearest(receptor, ports)
+                    )
+    except ConfigError as error:
+        raise ConfigError(f"{at}: {error}") from None
+    return Explicit(
+        tuple(edges.source.tolist()),
+        tuple(edges.target.tolist()),
+        tuple(edges.weight.tolist()),
+        tuple(edges.delay.tolist()),
+        tuple(edges.receptor),
+        path,
+    )
+
+
+def _refuse(table: Table, name: str, values: NDArray[Any], bad: NDArray[np.bool_], allowed: str) -> None:
+    """ConfigError with the line of the first entry that is `bad`."""
+    if bad.any():
+        row = int(bad.argmax())
+        raise wrong(f"{table.origin}:{table.line_of(row)}: {name}", values[row].item(), allowed)
+
+
+def _side(network: Network, names: Sequence[str], where: str, empty: bool = False) -> list[Population]:
+    if not names and not empty:
+        raise wrong(where, [], "the name of a population, or a list of names")
+    for i, name in enumerate(names):
+        if not any(p.name == name for p in network.populations):
+            raise _unknown(network, name, f"{where}[{i}]" if len(names) > 1 else where)
+        if name in names[:i]:
+            raise ConfigError(f"{where}[{i}]: population {name!r} stands twice; name each once")
+    return [network[name] for name in names]
+
+
+def _unknown(network: Network, name: str, where: str) -> ConfigError:
+    return ConfigError(f"{where}: unknown population {name!r}; {nearest(name, (p.name for p in network.populations))}")

@@ -1,0 +1,72 @@
+"""The files that an experiment refers to: found, read once, and known by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from distsim.errors import ConfigError, nearest
+
+
+class FileStore:
+    """Reads files relative to the folder of the configuration.
+
+    Parameters
+    ----------
+    base
+        The folder that relative paths start from.
+    expected
+        Absolute path → SHA-256 (hex) of files that must not have changed.
+    """
+
+    def __init__(self, base: Path, expected: Mapping[str, str]) -> None:
+        self.base = base
+        self.expected = dict(expected)
+        self.hashes: dict[str, str] = {}
+        self._contents: dict[str, bytes] = {}
+
+    def absolute(self, name: str) -> str:
+        """The absolute path of `name`."""
+        return os.path.abspath(self.base / name)
+
+    def verify(self) -> None:
+        """Read every expected file; ConfigError where one is missing or has changed."""
+        for name in self.expected:
+            self.read(name, "files")
+
+    def read(self, name: str, where: str) -> bytes:
+        """The bytes of the file `name`, which `where` (a key) refers to.
+
+        Raises
+        ------
+        ConfigError
+            The file is missing, unreadable, or differs from what `files` says.
+        """
+        path = self.absolute(name)
+        if path in self._contents:
+            return self._contents[path]
+        try:
+            data = Path(path).read_bytes()
+        except FileNotFoundError:
+            folder = Path(path).parent
+            if not folder.is_dir():
+                raise ConfigError(f"{where}: file {path!r} not found; there is no folder {str(folder)!r}") from None
+            near = nearest(Path(path).name, (p.name for p in folder.iterdir()))
+            hint = f"; {near}" if near.startswith("did you mean") else ""
+            raise ConfigError(f"{where}: file {path!r} not found{hint}") from None
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{where}: file {path!r} cannot be read: {getattr(error, 'strerror', None) or error}"
+            ) from None
+        digest = hashlib.sha256(data).hexdigest()
+        expected = self.expected.get(path)
+        if expected is not None and expected != digest:
+            raise ConfigError(
+                f"{where}: {path} has changed since the experiment was written: "
+                f"found sha256 {digest[:16]}…, expected {expected[:16]}…; restore it, or remove its line under files"
+            )
+        self.hashes[path] = digest
+        self._contents[path] = data
+        return data

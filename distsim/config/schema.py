@@ -1,0 +1,91 @@
+"""The form of an experiment file as pydantic models: which keys there are and what type each takes.
+
+What values mean, and whether they fit together, is checked where the network is described.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from distsim.config.schema_values import NotNull, ParameterValue, RuleSpec, Spec, Value
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], BeforeValidator(_one_or_more)]
+
+
+class RunSpec(Spec):
+    duration: float
+    warmup: float = 0.0
+    dt: float = 0.1
+    seed: int = 1
+    precision: Literal["single", "double"] = "single"
+    partition: Literal["round_robin"] = "round_robin"
+    exchange_interval: Annotated[float | None, NotNull] = None
+
+
+class PopulationSpec(Spec):
+    model: str
+    size: int
+    params: dict[str, ParameterValue] = Field(default_factory=dict)
+    initial: dict[str, Value] = Field(default_factory=dict)
+
+
+class InputSpec(Spec):
+    type: Literal["poisson"]
+    targets: Names
+    rate: float
+    weight: float
+    receptor: Annotated[str | None, NotNull] = None
+
+
+class ProjectionSpec(Spec):
+    source: Names
+    target: Names
+    rule: RuleSpec
+    weight: Annotated[Value | None, NotNull] = None
+    delay: Annotated[Value | None, NotNull] = None
+    receptor: Annotated[str | None, NotNull] = None
+
+
+class StatesSpec(Spec):
+    variables: list[str]
+    interval: float = 1.0
+    neurons: Annotated[list[int] | None, NotNull] = None
+
+
+def _all_or_names(value: Any) -> Any:
+    if value == "all" or isinstance(value, list):
+        return value
+    raise PydanticCustomError("all_or_names", "all, or a list of populations such as [E, I]")
+
+
+class RecordSpec(Spec):
+    spikes: Annotated[Literal["all"] | list[str], BeforeValidator(_all_or_names)] = "all"
+    states: dict[str, StatesSpec] = Field(default_factory=dict)
+
+
+class NetworkSpec(Spec):
+    """A builder's name; every other key is one of its arguments."""
+
+    model_config = ConfigDict(extra="allow")
+    builder: str
+
+
+class ExperimentSpec(Spec):
+    """The whole file."""
+
+    name: Annotated[str | None, NotNull] = None
+    run: RunSpec
+    network: Annotated[NetworkSpec | None, NotNull] = None
+    populations: Annotated[dict[str, PopulationSpec] | None, NotNull] = None
+    inputs: dict[str, InputSpec] = Field(default_factory=dict)
+    projections: list[ProjectionSpec] = Field(default_factory=list)
+    record: Annotated[RecordSpec | None, NotNull] = None
+    files: dict[str, str] = Field(default_factory=dict)

@@ -1,0 +1,199 @@
+"""The forms of values and connection rules in an experiment file, as pydantic models.
+
+Short forms ({normal: [mean, std]}, rule: all_to_all) are widened to their long forms here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise PydanticCustomError("null", "a value; leave the key out for its default")
+    return value
+
+
+NotNull = BeforeValidator(_not_null)
+
+
+class Spec(BaseModel):
+    """Strict types, no unknown keys, nothing to change afterwards."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        # Before the fields: `targets` instead of `target` shall say so, not that `target` is missing.
+        if isinstance(value, dict) and cls.model_config.get("extra") == "forbid":
+            unknown = [key for key in value if key not in cls.model_fields]
+            if unknown:
+                raise PydanticCustomError(
+                    "unknown_key", "", {"key": unknown[0], "valid": list(cls.model_fields), "more": len(unknown) - 1}
+                )
+        return value
+
+
+def _short_form(*names: str) -> BeforeValidator:
+    """A list with one entry a name stands for a mapping; a single number for the first name."""
+
+    def widen(value: Any) -> Any:
+        if isinstance(value, list):
+            if len(value) != len(names):
+                raise PydanticCustomError("short_form", "{form}", {"form": f"[{', '.join(names)}]"})
+            return dict(zip(names, value, strict=True))
+        return value if isinstance(value, dict) or len(names) > 1 else {names[0]: value}
+
+    return BeforeValidator(widen)
+
+
+class LowHigh(Spec):
+    low: float
+    high: float
+
+
+class MeanStd(Spec):
+    mean: float
+    std: float
+
+
+class Clipped(MeanStd):
+    min: Annotated[float | None, NotNull] = None
+    max: Annotated[float | None, NotNull] = None
+
+
+class UniformSpec(Spec):
+    uniform: Annotated[LowHigh, _short_form("low", "high")]
+
+
+class NormalSpec(Spec):
+    normal: Annotated[MeanStd, _short_form("mean", "std")]
+
+
+class NormalClippedSpec(Spec):
+    normal_clipped: Annotated[Clipped, _short_form("mean", "std")]
+
+
+class LognormalSpec(Spec):
+    lognormal: Annotated[MeanStd, _short_form("mean", "std")]
+
+
+class ColumnSpec(Spec):
+    file: str
+    column: str
+
+
+def _kind(*keys: str, number: bool = True) -> Callable[[Any], str | None]:
+    """Tells the forms of a value apart: by the key of a mapping, or as <number> and <list>."""
+
+    def kind(value: Any) -> str | None:
+        if isinstance(value, dict):
+            return next((f"<{key}>" for key in keys if key in value), None)
+        if isinstance(value, list):
+            return "<list>" if number else None
+        return "<number>" if number and isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+    return kind
+
+
+DISTRIBUTIONS = ("uniform", "normal", "normal_clipped", "lognormal", "file")
+RULE_KEYS = ("one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "explicit")
+# What the forms of a tagged union are, for messages: (allowed, names of keys)
+FORMS = {
+    "value": (
+        "a number, {uniform: [low, high]}, {normal: [mean, std]}, {normal_clipped: [mean, std]}, "
+        "{lognormal: [mean, std]}, a list with one number each, or {file: F, column: C}",
+        DISTRIBUTIONS,
+    ),
+    "number_or_list": ("a number or a list of numbers", ()),
+    "rule": ("a rule such as all_to_all or {fixed_indegree: 100}", RULE_KEYS),
+}
+
+_Distributions = (
+    Annotated[UniformSpec, Tag("<uniform>")]
+    | Annotated[NormalSpec, Tag("<normal>")]
+    | Annotated[NormalClippedSpec, Tag("<normal_clipped>")]
+    | Annotated[LognormalSpec, Tag("<lognormal>")]
+    | Annotated[ColumnSpec, Tag("<file>")]
+)
+_Item = Annotated[
+    Annotated[float, Tag("<number>")] | Annotated[list[float], Tag("<list>")],
+    Discriminator(_kind(), custom_error_type="form", custom_error_message="number_or_list"),
+]
+Value = Annotated[
+    Annotated[float, Tag("<number>")] | _Distributions | Annotated[list[float], Tag("<list>")],
+    Discriminator(_kind(*DISTRIBUTIONS), custom_error_type="form", custom_error_message="value"),
+]
+ParameterValue = Annotated[  # vector parameters take lists of lists
+    Annotated[float, Tag("<number>")] | _Distributions | Annotated[list[_Item], Tag("<list>")],
+    Discriminator(_kind(*DISTRIBUTIONS), custom_error_type="form", custom_error_message="value"),
+]
+
+
+class NoArguments(Spec):
+    pass
+
+
+class Autapses(Spec):
+    autapses: bool = True
+
+
+class Indegree(Autapses):
+    indegree: int
+
+
+class Total(Autapses):
+    N: int
+
+
+class Probability(Autapses):
+    p: float
+
+
+class EdgeFile(Spec):
+    file: str
+
+
+class OneToOneSpec(Spec):
+    one_to_one: NoArguments
+
+
+class AllToAllSpec(Spec):
+    all_to_all: Autapses
+
+
+class FixedIndegreeSpec(Spec):
+    fixed_indegree: Annotated[Indegree, _short_form("indegree")]
+
+
+class FixedTotalNumberSpec(Spec):
+    fixed_total_number: Annotated[Total, _short_form("N")]
+
+
+class PairwiseBernoulliSpec(Spec):
+    pairwise_bernoulli: Annotated[Probability, _short_form("p")]
+
+
+class ExplicitSpec(Spec):
+    explicit: EdgeFile
+
+
+def _named_rule(value: Any) -> Any:
+    return {value: {}} if value in ("one_to_one", "all_to_all") else value
+
+
+RuleSpec = Annotated[
+    Annotated[OneToOneSpec, Tag("<one_to_one>")]
+    | Annotated[AllToAllSpec, Tag("<all_to_all>")]
+    | Annotated[FixedIndegreeSpec, Tag("<fixed_indegree>")]
+    | Annotated[FixedTotalNumberSpec, Tag("<fixed_total_number>")]
+    | Annotated[PairwiseBernoulliSpec, Tag("<pairwise_bernoulli>")]
+    | Annotated[ExplicitSpec, Tag("<explicit>")],
+    Discriminator(_kind(*RULE_KEYS, number=False), custom_error_type="form", custom_error_message="rule"),
+    BeforeValidator(_named_rule),
+]

@@ -1,0 +1,1 @@
+"""Running a built network: state, the interval loop, exchange, recording."""

@@ -1,0 +1,250 @@
+"""Neurons of one model on one rank: their state on the device and the arguments of their update kernel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim.backend import Array, Backend, Module
+from distsim.build.partition import Group, Part
+from distsim.build.poisson import PoissonTable, poisson_table
+from distsim.build.quanta import PlaneTable
+from distsim.build.sampling import draw, population_values
+from distsim.checks import receptor_names
+from distsim.distributions import Value
+from distsim.exact import exact_context
+from distsim.kernels.update import GroupShape
+from distsim.models import Constant, Model
+from distsim.network import Network
+from distsim.streams import Stream
+
+CHUNK = np.dtype(
+    [
+        ("gid", np.uint64), ("gid_stride", np.uint32), ("begin", np.uint32), ("count", np.uint32),
+        ("population", np.uint32), ("population_id", np.uint32), ("unused", np.uint32),
+    ]
+)  # fmt: skip
+
+
+def poisson_dtype(real: npt.DTypeLike) -> np.dtype[Any]:
+    """PoissonEntry in update.h."""
+    return np.dtype(
+        [("first", "u4"), ("begin", "u4"), ("length", "u4"), ("input", "u4"), ("weight", real)], align=True
+    )
+
+
+@dataclass(frozen=True)
+class Background:
+    """One Poisson input onto one population."""
+
+    input_id: int
+    table: PoissonTable
+    weight: float
+
+
+def backgrounds(network: Network, group: Group, dt: float) -> list[list[list[Background]]]:
+    """By part of the group and receptor: the Poisson inputs in declared order."""
+    result: list[list[list[Background]]] = []
+    for part in group.parts:
+        by_receptor: list[list[Background]] = [[] for _ in group.model.receptors]
+        for number, described in enumerate(network.inputs):
+            if not any(t is part.population for t in described.targets) or described.rate == 0.0:
+                continue
+            positive, negative = receptor_names(group.model, described.receptor, f"inputs.{described.name}.receptor")
+            receptor = positive if described.weight >= 0.0 else negative
+            weight = 1.0 if group.model.receptors[receptor].counts else described.weight
+            by_receptor[receptor].append(Background(number, poisson_table(described.rate, dt), weight))
+        result.append(by_receptor)
+    return result
+
+
+def group_shape(network: Network, group: Group, planes: PlaneTable, dt: float) -> GroupShape:
+    """What the update kernel of this group has to be compiled for; the same on every rank."""
+    inputs = backgrounds(network, group, dt)
+    varying = {
+        p.name
+        for part in group.parts
+        for p in group.model.scalar_parameters
+        if not isinstance(population_values(part.population, p.name), float)
+    }
+    varying |= {c.name for c in group.model.constants if varying & set(c.depends)}
+    n_receptors = len(group.model.receptors)
+    return GroupShape(
+        group.model,
+        planes.per_receptor.get(group.model.name, (0,) * n_receptors),
+        tuple(max(len(p[r]) for p in inputs) for r in range(n_receptors)),
+        frozenset(varying),
+        any(b.table.largest > 255 for p in inputs for r in p for b in r),
+    )
+
+
+class GroupState:
+    """States, parameters and inputs of a group on the device.
+
+    Attributes
+    ----------
+    states
+        Name → device array [size].
+    offsets
+        Name of a relative state → float64[size] to add for the state itself.
+    """
+
+    def __init__(
+        self, network: Network, group: Group, shape: GroupShape, planes: PlaneTable, backend: Backend,
+        kernels: Module, seed: int, dt: float, precision: str, input_begin: int, plane_stride: int, inputs: Array,
+    ) -> None:  # fmt: skip
+        self.group, self.shape, self._backend = group, shape, backend
+        self.real = np.dtype(np.float32 if precision == "single" else np.float64)
+        self._keep: list[Any] = []
+        size, model = group.size, group.model
+        values = [self._drawn(part, kernels, seed, dt) for part in group.parts]
+        table = np.zeros((len(group.parts), max(1, len(shape.numbers))), np.float64)
+        each = {name: np.empty(size, np.float64) for name in shape.per_neuron}
+        for row, (part, numbers) in enumerate(zip(group.parts, values, strict=True)):
+            here = slice(part.begin, part.begin + part.count)
+            for column, name in enumerate(shape.numbers):
+                value = numbers[name]
+                if name in shape.per_neuron:
+                    each[name][here] = value
+                else:
+                    table[row, column] = value
+        structure = shape.structure()
+        self.arguments: Any = structure(
+            n_chunks=0, group_begin=group.begin, seed=seed, plane_stride=plane_stride,
+            input=backend.pointer(inputs) + input_begin * (4 if precision == "single" else 8),
+        )  # fmt: skip
+        a = self.arguments
+        a.table = self._device(table.astype(self.real))
+        for name, array in each.items():
+            setattr(a, f"each_{name}", self._device(array.astype(self.real)))
+        self._chunks()
+        self._scales(planes)
+        self._poisson(backgrounds(network, group, dt))
+        self._vectors(dt)
+        self.states: dict[str, Array] = {}
+        self.offsets: dict[str, npt.NDArray[np.float64]] = {}
+        self._initialise(model, values, kernels, seed)
+
+    def _device(self, array: npt.NDArray[Any]) -> int:
+        if not array.size:
+            array = np.zeros(1, array.dtype)
+        on_device = self._backend.to_device(array)
+        self._keep.append(on_device)
+        return self._backend.pointer(on_device)
+
+    def _drawn(self, part: Part, kernels: Module, seed: int, dt: float) -> dict[str, Any]:
+        """Scalar parameters and constants of a population: a float, or float64[count] where they vary."""
+        values: dict[str, Any] = {}
+        for index, parameter in enumerate(self.group.model.scalar_parameters):
+            value = population_values(part.population, parameter.name)
+            values[parameter.name] = (
+                value
+                if isinstance(value, float)
+                else draw(self._backend, kernels, value, part, seed, Stream.PARAMETER, index)
+            )
+        for constant in self.group.model.constants:
+            values[constant.name] = constant_values(constant, values, dt)
+        return values
+
+    def _chunks(self) -> None:
+        lanes = self._backend.lanes
+        chunks = [
+            (part.first_gid + k * part.stride, part.stride, part.begin + k, min(lanes, part.count - k), row,
+             part.population_id, 0)
+            for row, part in enumerate(self.group.parts)
+            for k in range(0, part.count, lanes)
+        ]  # fmt: skip
+        self.arguments.chunks = self._device(np.array(chunks, CHUNK))
+        self.arguments.n_chunks = len(chunks)
+
+    def _scales(self, planes: PlaneTable) -> None:
+        scale = np.zeros((len(self.group.parts), max(1, self.shape.n_planes)), self.real)
+        for row, part in enumerate(self.group.parts):
+            quanta = planes.quanta[part.population_id]
+            scale[row, : len(quanta)] = quanta
+        self.arguments.scale = self._device(scale)
+
+    def _poisson(self, inputs: Sequence[Sequence[Sequence[Background]]]) -> None:
+        places = self.shape.n_poisson
+        entries = np.zeros((len(self.group.parts), max(1, places)), poisson_dtype(self.real))
+        thresholds: list[int] = []
+        where: dict[PoissonTable, int] = {}
+        for row, by_receptor in enumerate(inputs):
+            place = 0
+            for n, found in zip(self.shape.poisson, by_receptor, strict=True):
+                for k, background in enumerate(found):
+                    if background.table not in where:
+                        where[background.table] = len(thresholds)
+                        thresholds += background.table.thresholds
+                    entries[row, place + k] = (
+                        background.table.first, where[background.table], len(background.table.thresholds),
+                        background.input_id, background.weight,
+                    )  # fmt: skip
+                place += n
+        stride = -(-self.group.size // 64) * 64
+        count = np.uint32 if self.shape.wide_counts else np.uint8
+        counts = self._backend.zeros(max(1, places * 4 * stride), count)
+        self._keep.append(counts)
+        self.arguments.poisson = self._device(entries)
+        self.arguments.thresholds = self._device(np.array(thresholds, np.uint32))
+        self.arguments.counts, self.arguments.counts_stride = self._backend.pointer(counts), stride
+
+    def _vectors(self, dt: float) -> None:
+        for vector in self.group.model.vector_parameters:
+            begin, steps = [0], []
+            for part in self.group.parts:
+                lists = part.population.params[vector.name]
+                for i in part.positions():
+                    steps += [math.floor(t / dt + 0.5) for t in lists[i]]
+                    begin.append(len(steps))
+            setattr(self.arguments, f"begin_{vector.name}", self._device(np.array(begin, np.int64)))
+            setattr(self.arguments, f"values_{vector.name}", self._device(np.array(steps, np.int64)))
+
+    def _initialise(
+        self, model: Model, values: Sequence[Mapping[str, Any]], kernels: Module, seed: int
+    ) -> None:
+        for index, state in enumerate(model.states):
+            start = np.zeros(self.group.size, np.float64)
+            offset = np.zeros(self.group.size, np.float64)
+            for part, numbers in zip(self.group.parts, values, strict=True):
+                here = slice(part.begin, part.begin + part.count)
+                given: Value | None = part.population.initial.get(state.name)
+                if given is not None:
+                    start[here] = draw(self._backend, kernels, given, part, seed, Stream.INITIAL, index)
+                else:
+                    start[here] = numbers[state.initial] if isinstance(state.initial, str) else state.initial
+                if state.relative_to:
+                    offset[here] = numbers[state.relative_to]
+            dtype = self.real if state.kind == "real" else np.dtype(state.kind)
+            array = self._backend.to_device((start - offset).astype(dtype))
+            self.states[state.name] = array
+            setattr(self.arguments, f"state_{state.name}", self._backend.pointer(array))
+            if state.relative_to:
+                self.offsets[state.name] = offset
+
+
+def constant_values(constant: Constant, values: Mapping[str, Any], dt: float) -> Any:
+    """A constant from its parameters with 50 digits, rounded once: a float, or one for each neuron."""
+    with localcontext(exact_context()):
+        step = Decimal(repr(dt))
+        varying = [name for name in constant.depends if not isinstance(values[name], float)]
+
+        def compute(numbers: Mapping[str, float]) -> float:
+            # repr: the shortest decimal that reads back as this float, so 0.1 means one tenth.
+            return float(constant.compute({n: Decimal(repr(float(x))) for n, x in numbers.items()}, step))
+
+        fixed = {name: values[name] for name in constant.depends if name not in varying}
+        if not varying:
+            return compute(fixed)
+        rows = np.stack([values[name] for name in varying], axis=1)
+        if not rows.size:
+            return np.empty(0, np.float64)
+        distinct, inverse = np.unique(rows, axis=0, return_inverse=True)
+        numbers = [compute({**fixed, **dict(zip(varying, row, strict=True))}) for row in distinct.tolist()]
+        return np.array(numbers, np.float64)[inverse.ravel()]

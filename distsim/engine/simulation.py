@@ -1,0 +1,249 @@
+"""A built network that advances: the engine behind `distsim.simulate` and `distsim run`."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from distsim.backend import Backend
+from distsim.build.partition import Layout
+from distsim.build.projections import local_projections
+from distsim.build.quanta import plan_planes
+from distsim.build.routing import build_routing
+from distsim.build.rows import CELL_BUDGET, build_rows
+from distsim.checks import check_experiment
+from distsim.comm import Communicator
+from distsim.engine.digest import SpikeDigest, fold
+from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
+from distsim.engine.groups import GroupState, group_shape
+from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples
+from distsim.errors import SimulationError
+from distsim.experiment import Experiment
+from distsim.kernels.loop import Loop
+from distsim.kernels.sources import construction_source, loop_source
+
+RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST = range(7)
+MAX_INTERVAL = 64  # steps between two returns to Python, where no delay asks for fewer
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Sizes that change speed and memory, never results; tests make them small."""
+
+    block_bits: int = 16
+    cell_budget: int = CELL_BUDGET
+    due_room: int = 2048
+    message_room: int = FIRST_ROOM
+    spike_room: int = SPIKE_ROOM
+    state_room_bytes: int = 16 * 2**20
+    max_interval: int = MAX_INTERVAL
+
+
+@dataclass
+class Sinks:
+    """Where recorded data go when a buffer is full or a run ends."""
+
+    spikes: Callable[[np.ndarray, np.ndarray], None] = field(default=lambda steps, gids: None)
+    states: Callable[[StateSamples], None] = field(default=lambda samples: None)
+
+
+class Simulation:
+    """One rank's share of a network on its device.
+
+    Parameters
+    ----------
+    experiment
+        What to build and run.
+    comm, backend
+        The ranks and this rank's device.
+    sinks
+        Receivers of recorded spikes (steps and gids, uint64) and states.
+    """
+
+    def __init__(
+        self, experiment: Experiment, comm: Communicator, backend: Backend, sinks: Sinks | None = None,
+        tuning: Tuning | None = None, progress: Callable[[float], None] | None = None,
+    ) -> None:  # fmt: skip
+        check_experiment(experiment)
+        self.experiment, self.comm, self.backend = experiment, comm, backend
+        self.sinks, self.tuning = sinks or Sinks(), tuning or Tuning()
+        network, run = experiment.network, experiment.run
+        self.seconds: dict[str, float] = {}
+        started = time.perf_counter()
+        layout = self.layout = Layout(network.populations, comm.rank, comm.size)
+        planes = self.planes = plan_planes(network, run.precision)
+        shapes = [group_shape(network, g, planes, run.dt) for g in layout.groups]
+        double = run.precision == "double"
+        construction = backend.compile(construction_source(double), f"construct-{run.precision}")
+        loop_module = backend.compile(loop_source(double, shapes, host=True), f"loop-{run.precision}")
+        self.seconds["compile"] = time.perf_counter() - started
+        comm.barrier()
+        started = time.perf_counter()
+        local = local_projections(network, layout, planes, backend, construction, run.seed, run.dt)
+        self.rows = build_rows(
+            network, layout, [s.n_planes for s in shapes], local, backend, construction, run.precision,
+            self.tuning.block_bits, self.tuning.cell_budget, progress,
+        )  # fmt: skip
+        del local
+        self.routing = build_routing(layout, self.rows, comm)
+        self._sum = np.dtype(np.int64 if double else np.int32)
+        self._input = backend.zeros(max(1, self.rows.input_size), self._sum)
+        self.groups = [
+            GroupState(
+                network, group, shape, planes, backend, construction, run.seed, run.dt, run.precision,
+                self.rows.plane_begin[group.index], self.rows.plane_stride[group.index], self._input,
+            )
+            for group, shape in zip(layout.groups, shapes, strict=True)
+        ]  # fmt: skip
+        self._set_up_loop()
+        comm.barrier()
+        self.seconds["build"] = time.perf_counter() - started
+        self._advance = loop_module.function("advance", ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
+        self._advance_on = ctypes.addressof(self.loop)
+
+    def _set_up_loop(self) -> None:
+        network, run, tuning, backend = self.experiment.network, self.experiment.run, self.tuning, self.backend
+        max_delay = self.comm.reduce(np.array([self.rows.max_delay], np.int64), "max")[0]
+        asked = run.steps(run.exchange_interval) if run.exchange_interval else tuning.max_interval
+        self.interval = max(1, min(self.routing.interval, asked, tuning.max_interval))
+        slots = 1 << int(max_delay).bit_length()
+        loop = self.loop = Loop(step=1, interval_start=1, phase=1, draw_poisson=1)
+        self._keep: dict[str, object] = {}
+
+        def hold(name: str, array: np.ndarray) -> None:
+            if not array.size:
+                array = np.zeros(1, array.dtype)
+            on_device = backend.to_device(array)
+            self._keep[name] = on_device
+            setattr(loop, name, backend.pointer(on_device))
+
+        loop.slot_mask, loop.runs_per_slot = slots - 1, self.rows.runs_per_slot
+        self._due = backend.empty((slots * tuning.due_room, 2), np.uint64)
+        loop.due, loop.due_capacity = backend.pointer(self._due), tuning.due_room
+        hold("due_count", np.zeros(slots, np.uint32))
+        loop.rows, loop.column_base = backend.pointer(self.rows.table), backend.pointer(self.rows.column_base)
+        loop.input = backend.pointer(self._input)
+        hold("emitted", np.zeros((max(1, self.layout.n_local), 3), np.uint64))
+        hold("local_row", self.routing.local_row)
+        hold("route_begin", self.routing.begin)
+        hold("route_rank", self.routing.rank)
+        hold("route_row", self.routing.row)
+        recorded = {p.name for p in network.recorded()}
+        hold("record_spikes", np.array([p.name in recorded for p in network.populations], np.uint8))
+        hold("count_in_digest", np.array([p.model.is_neuron for p in network.populations], np.uint8))
+        loop.record_after = run.steps(run.warmup)
+        self.end = loop.record_after + run.steps(run.duration)
+        loop.steps_per_second = max(1, run.steps(1000.0))
+        loop.n_seconds = max(1, -(-self.end // loop.steps_per_second))
+        hold("digest", np.zeros((len(network.populations), loop.n_seconds, 5), np.uint64))
+        hold("spike_counts", np.zeros(len(network.populations), np.uint64))
+        self.spikes = SpikeBuffer(backend, loop, tuning.spike_room)
+        self.states = StateBuffers(network, self.layout, self.groups, backend, run.dt, tuning.state_room_bytes)
+        loop.recorders, loop.n_recorders = ctypes.addressof(self.states.records), self.states.count
+        addresses = (ctypes.c_void_p * max(1, len(self.groups)))()
+        for i, group in enumerate(self.groups):
+            group.arguments.loop = ctypes.addressof(loop)
+            addresses[i] = backend.place(group.arguments)
+        self._group_addresses = addresses
+        loop.groups = ctypes.addressof(addresses)
+        loop.n_ranks = 1
+        self.exchange: SpikeExchange | None = None
+        if self.comm.size > 1:
+            self.exchange = SpikeExchange(self.comm, backend, loop, self.interval, tuning.message_room)
+
+    @property
+    def step(self) -> int:
+        """Steps computed so far."""
+        return int(self.loop.step) - 1
+
+    def run_to(self, last: int, progress: Callable[[int], None] | None = None, every: float = 0.2) -> None:
+        """Compute all steps up to and including `last`; `progress` is told the step every so many seconds.
+
+        Invariants: a spike emitted in step t over d steps is in its target's input before the update of
+        t + d; when an interval starts, the spikes of all earlier intervals of all ranks are on the wheel;
+        nothing is dropped: a full buffer interrupts the loop, grows, and the loop goes on.
+        """
+        loop, exchange, advance, address = self.loop, self.exchange, self._advance, self._advance_on
+        interval, clock = self.interval, time.perf_counter
+        waited = self.seconds.get("waited", 0.0)
+        next_report = clock() + every
+        step = int(loop.step)
+        while step <= last:
+            stop = min(step + interval - 1, last)
+            status = advance(address, stop)
+            while status:
+                self._mend(status)
+                status = advance(address, stop)
+            if exchange is not None:
+                before = clock()
+                exchange.run()
+                waited += clock() - before
+            step = stop + 1
+            if progress is not None and clock() >= next_report:
+                progress(stop)
+                next_report = clock() + every
+        self.seconds["waited"] = waited
+        if progress is not None:
+            progress(last)
+
+    def flush(self) -> None:
+        """Hand over everything recorded so far."""
+        steps, gids = self.spikes.take()
+        if steps.size:
+            self.sinks.spikes(steps, gids)
+        for samples in self.states.take():
+            self.sinks.states(samples)
+
+    def _mend(self, status: int) -> None:
+        loop = self.loop
+        if status == GROW_DUE:
+            self._grow_due(2 * int(loop.needed))
+        elif status == GROW_OUT:
+            assert self.exchange is not None
+            self.exchange.grow_out(2 * int(loop.needed))
+        elif status in (FLUSH_SPIKES, FLUSH_STATES):
+            self.flush()
+        elif status == FETCH_REST:
+            assert self.exchange is not None
+            self.exchange.fetch_rest()
+        elif status == TOO_MANY_SPIKES:
+            raise SimulationError(self._excess())
+        else:
+            raise SimulationError(f"step {loop.step}: the loop returned an unknown status {status}")
+
+    def _grow_due(self, room: int) -> None:
+        old, slots = int(self.loop.due_capacity), int(self.loop.slot_mask) + 1
+        grown = self.backend.empty((slots * room, 2), np.uint64)
+        grown.reshape(slots, room, 2)[:, :old] = self._due.reshape(slots, old, 2)
+        self._due = grown
+        self.loop.due, self.loop.due_capacity = self.backend.pointer(grown), room
+
+    def _excess(self) -> str:
+        emitted = self.backend.to_host(self._keep["emitted"])[: int(self.loop.n_emitted)]
+        populations = self.experiment.network.populations
+        for gid, packed, multiplicity in emitted.tolist():
+            population = populations[packed >> 32]
+            most = population.model.max_multiplicity
+            if (multiplicity & 0xFFFFFFFF) > most:
+                time_ms = self.loop.step * self.experiment.run.dt
+                return (
+                    f"population {population.name!r}, neuron {gid - population.first_gid}, time {time_ms:g} ms: "
+                    f"emitted {multiplicity & 0xFFFFFFFF} spikes in one step; {population.model.name} allows {most}"
+                )
+        return "a neuron emitted more spikes in one step than its model allows"
+
+    def digest_sums(self) -> np.ndarray:
+        """uint64[population, second, 5] over all ranks; see `digest.fold`."""
+        return self.comm.reduce(self.backend.to_host(self._keep["digest"]), "sum")
+
+    def digest(self) -> SpikeDigest:
+        """The digest of all spikes so far, over all ranks (every rank must call)."""
+        return fold(self.digest_sums())
+
+    def spike_counts(self) -> np.ndarray:
+        """uint64[population]: spikes after the warm-up, over all ranks."""
+        return self.comm.reduce(self.backend.to_host(self._keep["spike_counts"]), "sum")

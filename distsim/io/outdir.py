@@ -1,0 +1,62 @@
+"""The output directory: made or refused before anything is computed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from distsim.errors import ConfigError
+from distsim.io.files import SEGMENTS, TEMPORARY, is_segment
+from distsim.io.spikes import SPIKES_FILE
+from distsim.io.states import STATES_FILE
+from distsim.io.summary import SUMMARY_FILE
+
+# Everything that distsim writes into the directory itself; the segments' folder comes besides.
+RESULT_FILES = (SPIKES_FILE, STATES_FILE, SUMMARY_FILE, "experiment.yaml", "raster.png")
+
+
+def prepare_output(path: Path | str, overwrite: bool = False) -> Path:
+    """Make sure that `path` is a directory for the results of one run.
+
+    A directory that does not exist is made, with its parents. With `overwrite` the results of an earlier
+    run are removed from it; files that distsim does not write stay.
+
+    Returns
+    -------
+    Path
+        The directory, absolute.
+
+    Raises
+    ------
+    ConfigError
+        A file stands in its place, it is not empty (without `overwrite`), or it cannot be written.
+    """
+    directory = Path(path).expanduser().absolute()
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"output {path}: found a file; allowed: a directory, or a name that is free")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+        content = sorted(entry.name for entry in directory.iterdir())
+        if content and not overwrite:
+            shown = ", ".join(content[:3]) + (", ..." if len(content) > 3 else "")
+            raise ConfigError(f"output {path}: found {shown}; allowed: an empty or new directory, or overwriting")
+        _remove_results(directory)
+    except OSError as error:
+        raise ConfigError(f"output {path}: cannot be written ({error.strerror or error}); choose another") from error
+    return directory
+
+
+def _remove_results(directory: Path) -> None:
+    """Remove what an earlier run of distsim left."""
+    for name in RESULT_FILES:
+        (directory / name).unlink(missing_ok=True)
+        (directory / (name + TEMPORARY)).unlink(missing_ok=True)
+    folder = directory / SEGMENTS
+    if folder.is_dir():
+        for entry in folder.iterdir():
+            if is_segment(entry):
+                entry.unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()

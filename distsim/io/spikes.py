@@ -1,0 +1,182 @@
+"""Spikes on disk: segments that each rank closes as it goes, and the SONATA file they are merged into.
+
+- `segments/spikes.rank0003.0007.h5`: step (uint64), gid (uint64), sorted by step; attributes dt, rank.
+- `spikes.h5`: /spikes/<population>/timestamps (float64, ms) and node_ids (uint64), sorted by time, then id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from distsim.errors import ResultError
+from distsim.io.files import (
+    delete_segments,
+    mark_sonata,
+    next_index,
+    segment_path,
+    segments,
+    step_times,
+    writing,
+)
+from distsim.io.streams import SpikeStream, advance
+
+Array64 = npt.NDArray[np.uint64]
+
+SPIKES_FILE = "spikes.h5"
+WINDOW_SPIKES = 4_000_000  # held at once while merging: 64 MB of steps and ids
+CHUNK = 65_536  # HDF5 chunk of the merged datasets, in spikes
+_SORTING = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetype="u1")
+
+
+@dataclass(frozen=True)
+class SpikePopulation:
+    """A population whose spikes are written: global ids first_gid … first_gid + size - 1."""
+
+    name: str
+    first_gid: int
+    size: int
+
+
+class SpikeSegments:
+    """The spike segments of one rank; every `write` leaves one more closed file."""
+
+    def __init__(self, directory: Path, rank: int) -> None:
+        self.directory = Path(directory)
+        self.rank = rank
+        self.index = next_index(self.directory, "spikes", rank)
+
+    def write(self, step: Array64, gid: Array64, dt: float) -> Path:
+        """Write one segment.
+
+        Parameters
+        ----------
+        step
+            uint64[n], ascending: steps at whose ends the spikes happened.
+        gid
+            uint64[n]: global ids of the neurons.
+        dt
+            Time step in ms.
+
+        Raises
+        ------
+        ResultError
+            Unequal lengths, steps out of order, or the file cannot be written.
+        """
+        step, gid = np.asarray(step, dtype=np.uint64), np.asarray(gid, dtype=np.uint64)
+        path = segment_path(self.directory, "spikes", self.rank, self.index)
+        if step.ndim != 1 or step.shape != gid.shape:
+            raise ResultError(f"{path}: found {step.shape} steps and {gid.shape} ids; allowed: two equal lengths")
+        if np.any(step[1:] < step[:-1]):
+            raise ResultError(f"{path}: found steps out of order; allowed: ascending steps")
+        with writing(path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs["dt"] = float(dt)
+            file.attrs["rank"] = self.rank
+            file.create_dataset("step", data=step)
+            file.create_dataset("gid", data=gid)
+        self.index += 1
+        return path
+
+
+def merge_spikes(
+    directory: Path, populations: Sequence[SpikePopulation], dt: float, window_spikes: int = WINDOW_SPIKES
+) -> dict[str, int]:
+    """Merge all ranks' segments into `spikes.h5`, chunk by chunk in time, and delete them.
+
+    Parameters
+    ----------
+    directory
+        The output directory.
+    populations
+        Whose spikes there are; one without spikes gets empty datasets.
+    dt
+        Time step in ms; must be that of the segments.
+    window_spikes
+        About as many spikes are held at once.
+
+    Returns
+    -------
+    dict
+        Number of spikes written, per population.
+
+    Raises
+    ------
+    ResultError
+        A segment is unreadable, of another dt, or holds a spike of no population.
+    """
+    directory = Path(directory)
+    names = segments(directory, "spikes")
+    streams = [SpikeStream([n.path for n in names if n.rank == rank], dt) for rank in sorted({n.rank for n in names})]
+    owners = _Owners(populations)
+    counts = dict.fromkeys((p.name for p in populations), 0)
+    with writing(directory / SPIKES_FILE) as temporary, h5py.File(temporary, "w") as file:
+        mark_sonata(file)
+        root = file.create_group("spikes")
+        for population in populations:
+            _create_population(root, population.name)
+        while (chunk := advance(streams, window_spikes)) is not None:
+            for population, step, local in owners.split(*chunk):
+                _append(root[population.name], step_times(step, dt), local)
+                counts[population.name] += len(step)
+    delete_segments(names)
+    return counts
+
+
+def read_spikes(path: Path | str) -> dict[str, tuple[npt.NDArray[np.float64], Array64]]:
+    """All spikes of a SONATA file: per population (timestamps in ms, node ids), in the order of the file.
+
+    Raises
+    ------
+    ResultError
+        The file is missing or no SONATA spike file.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            root = file["spikes"]
+            return {name: (root[name]["timestamps"][:], root[name]["node_ids"][:]) for name in root}
+    except (OSError, KeyError) as error:
+        raise ResultError(f"{path}: cannot be read as SONATA spikes ({error})") from error
+
+
+class _Owners:
+    """Finds the population of each global id."""
+
+    def __init__(self, populations: Sequence[SpikePopulation]) -> None:
+        self.populations = sorted(populations, key=lambda p: p.first_gid)
+        self.first = np.array([p.first_gid for p in self.populations], dtype=np.uint64)
+        self.end = np.array([p.first_gid + p.size for p in self.populations], dtype=np.uint64)
+
+    def split(self, step: Array64, gid: Array64) -> list[tuple[SpikePopulation, Array64, Array64]]:
+        """Per population that occurs: (population, steps, local ids), sorted by step, then id."""
+        order = np.lexsort((gid, step))
+        step, gid = step[order], gid[order]
+        owner = np.searchsorted(self.first, gid, side="right") - 1
+        lost = owner < 0
+        lost[~lost] = gid[~lost] >= self.end[owner[~lost]]
+        if lost.any():
+            raise ResultError(f"segments: found a spike of neuron {int(gid[lost][0])}; allowed: recorded populations")
+        parts = []
+        for i in np.unique(owner):
+            mine = owner == i
+            parts.append((self.populations[int(i)], step[mine], gid[mine] - self.first[i]))
+        return parts
+
+
+def _create_population(root: h5py.Group, name: str) -> None:
+    group = root.create_group(name)
+    group.attrs.create("sorting", 2, dtype=_SORTING)
+    times = group.create_dataset("timestamps", (0,), np.float64, maxshape=(None,), chunks=(CHUNK,))
+    times.attrs["units"] = "milliseconds"
+    group.create_dataset("node_ids", (0,), np.uint64, maxshape=(None,), chunks=(CHUNK,))
+
+
+def _append(group: h5py.Group, times: npt.NDArray[np.float64], ids: Array64) -> None:
+    for dataset, values in ((group["timestamps"], times), (group["node_ids"], ids)):
+        start = dataset.shape[0]
+        dataset.resize((start + len(values),))
+        dataset[start:] = values

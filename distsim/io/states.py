@@ -1,0 +1,195 @@
+"""Recorded state variables on disk: segments of each rank, and the SONATA report they are merged into.
+
+- `segments/states.rank0003.0007.h5`: data (samples x neurons x variables), node_ids; attributes population,
+  first_sample, rank.
+- `states.h5`: /report/<population>/data (time x (neurons * variables)) and mapping.
+
+In the report each neuron has one element per variable, in the order of the data set's attribute `variables`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from distsim.errors import ResultError
+from distsim.io.files import delete_segments, mark_sonata, next_index, open_segment, segment_path, segments, writing
+
+STATES_FILE = "states.h5"
+WINDOW_BYTES = 64 * 2**20  # of data held at once while merging
+
+
+@dataclass(frozen=True)
+class StateReport:
+    """What was recorded of one population: `variables` with their `units`, every `interval` ms from `start` ms on."""
+
+    population: str
+    variables: tuple[str, ...]
+    units: tuple[str, ...]
+    start: float  # time of sample 0, ms
+    interval: float  # ms
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """One segment's place in the report: rows first … first + samples - 1, columns by neuron."""
+
+    path: Path
+    first: int
+    samples: int
+    node_ids: npt.NDArray[np.uint64]
+    variables: int
+    dtype: np.dtype[Any]
+
+
+class StateSegments:
+    """The state segments of one rank; every `write` leaves one more closed file."""
+
+    def __init__(self, directory: Path, rank: int) -> None:
+        self.directory = Path(directory)
+        self.rank = rank
+        self.index = next_index(self.directory, "states", rank)
+
+    def write(
+        self,
+        population: str,
+        first_sample: int,
+        data: npt.NDArray[np.floating[Any]],
+        node_ids: npt.NDArray[np.uint64],
+    ) -> Path:
+        """Write some samples of this rank's recorded neurons of one population.
+
+        Parameters
+        ----------
+        population
+            Its name.
+        first_sample
+            Number of the first sample, counted from the start of the recording.
+        data
+            float32 or float64 [samples, neurons, variables].
+        node_ids
+            uint64[neurons]: population-local ids.
+
+        Raises
+        ------
+        ResultError
+            Shapes or dtype do not fit, or the file cannot be written.
+        """
+        path = segment_path(self.directory, "states", self.rank, self.index)
+        if data.ndim != 3 or data.shape[1] != len(node_ids) or data.dtype not in (np.float32, np.float64):
+            found = f"{data.dtype}{list(data.shape)} for {len(node_ids)} neurons"
+            raise ResultError(f"{path}: found {found}; allowed: float32 or float64 [samples, neurons, variables]")
+        with writing(path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs["population"] = population
+            file.attrs["first_sample"] = first_sample
+            file.attrs["rank"] = self.rank
+            file.create_dataset("data", data=data)
+            file.create_dataset("node_ids", data=np.asarray(node_ids, dtype=np.uint64))
+        self.index += 1
+        return path
+
+
+def merge_states(directory: Path, reports: Sequence[StateReport], window_bytes: int = WINDOW_BYTES) -> None:
+    """Merge all ranks' segments into the SONATA report `states.h5`, block by block in time, and delete them.
+
+    Without reports there is no file. Neurons are sorted by id.
+
+    Raises
+    ------
+    ResultError
+        Segments disagree, overlap or leave a gap.
+    """
+    directory = Path(directory)
+    if not reports:
+        return
+    names = segments(directory, "states")
+    found: dict[str, list[_Segment]] = {report.population: [] for report in reports}
+    for name in names:
+        with open_segment(name.path) as file:
+            population = str(file.attrs["population"])
+            if population not in found:
+                raise ResultError(f"{name.path}: found population {population!r}; allowed: {', '.join(found)}")
+            data = file["data"]
+            first = int(file.attrs["first_sample"])
+            found[population].append(
+                _Segment(name.path, first, data.shape[0], file["node_ids"][:], data.shape[2], data.dtype)
+            )
+    with writing(directory / STATES_FILE) as temporary, h5py.File(temporary, "w") as file:
+        mark_sonata(file)
+        root = file.create_group("report")
+        for report in reports:
+            _merge_report(root.create_group(report.population), report, found[report.population], window_bytes)
+    delete_segments(names)
+
+
+def _merge_report(group: h5py.Group, report: StateReport, parts: list[_Segment], window_bytes: int) -> None:
+    width = len(report.variables)
+    for part in parts:
+        if part.variables != width or part.dtype != parts[0].dtype:
+            expected = f"{width} variables of {parts[0].dtype}"
+            raise ResultError(f"{part.path}: found {part.variables} of {part.dtype}; allowed: {expected}")
+    nodes = np.unique(np.concatenate([p.node_ids for p in parts] or [np.empty(0, np.uint64)]))
+    samples = max((p.first + p.samples for p in parts), default=0)
+    _check_complete(report, parts, len(nodes), samples)
+    dtype = parts[0].dtype if parts else np.dtype(np.float32)
+    columns = len(nodes) * width
+    rows = min(max(1, window_bytes // max(1, columns * dtype.itemsize)), max(1, samples))
+    chunks = (min(rows, 256), min(columns, 1024)) if columns and samples else None
+    data = group.create_dataset("data", (samples, columns), dtype, chunks=chunks)
+    distinct = list(dict.fromkeys(report.units))
+    data.attrs["units"] = distinct[0] if len(distinct) == 1 else ",".join(report.units)
+    data.attrs["variables"] = list(report.variables)
+    data.attrs["variable_units"] = list(report.units)
+    _write_mapping(group.create_group("mapping"), report, nodes, samples)
+    for start in range(0, samples, rows):
+        data[start : start + rows] = _block(parts, nodes, width, start, min(samples, start + rows), dtype)
+
+
+def _block(
+    parts: list[_Segment], nodes: npt.NDArray[np.uint64], width: int, start: int, end: int, dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    """Samples start … end - 1 of all neurons: dtype [end - start, neurons * variables]."""
+    block = np.empty((end - start, len(nodes), width), dtype)
+    for part in parts:
+        low, high = max(start, part.first), min(end, part.first + part.samples)
+        if low < high:
+            with open_segment(part.path) as file:
+                values = file["data"][low - part.first : high - part.first]
+            block[low - start : high - start, np.searchsorted(nodes, part.node_ids)] = values
+    return block.reshape(end - start, len(nodes) * width)
+
+
+def _write_mapping(mapping: h5py.Group, report: StateReport, nodes: npt.NDArray[np.uint64], samples: int) -> None:
+    width = len(report.variables)
+    mapping.create_dataset("node_ids", data=nodes).attrs["sorted"] = np.uint8(1)
+    mapping.create_dataset("index_pointers", data=np.arange(len(nodes) + 1, dtype=np.uint64) * np.uint64(width))
+    mapping.create_dataset("element_ids", data=np.tile(np.arange(width, dtype=np.uint32), len(nodes)))
+    stop = report.start + samples * report.interval
+    time = mapping.create_dataset("time", data=np.array([report.start, stop, report.interval], dtype=np.float64))
+    time.attrs["units"] = "ms"
+
+
+def _check_complete(report: StateReport, parts: list[_Segment], neurons: int, samples: int) -> None:
+    """Each neuron has each sample exactly once: per set of neurons the segments follow one another."""
+    by_node: dict[int, list[_Segment]] = {}
+    for part in parts:
+        if part.samples and len(part.node_ids):
+            by_node.setdefault(int(part.node_ids[0]), []).append(part)
+    written = sum(p.samples * len(p.node_ids) for p in parts)
+    for group in by_node.values():
+        expected = 0
+        for part in sorted(group, key=lambda p: p.first):
+            if part.first != expected:
+                raise ResultError(f"{part.path}: starts at sample {part.first} of {report.population}, not {expected}")
+            expected += part.samples
+    if written != neurons * samples:
+        raise ResultError(
+            f"states of {report.population}: found {written} values a variable; allowed: {neurons * samples}, "
+            "one for each neuron and sample (segments are missing or doubled)"
+        )

@@ -1,0 +1,213 @@
+// Drawing the connections of one projection onto one population's local neurons, from a chunk of sources:
+// once to count the synapses of each cell (source, delay, plane, block), once to write them into place.
+//
+// A synapse's random numbers are one Philox block, keyed by the target's global id and the number of the
+// draw, so every rank draws the same and needs nobody. `Connect` is declared in connect.py.
+
+FN Block draw_block(const Connect& c, uint64 target_gid, uint64 k) {
+    return philox((uint32)k, (uint32)target_gid, (uint32)(target_gid >> 32) | (c.projection << 8),
+                  (uint32)(k >> 32), c.seed, STREAM_CONNECTION);
+}
+
+// The row of the chunk that belongs to source position `position`, or a number >= c.n_rows.
+FN uint64 row_of(const Connect& c, uint64 position) {
+    uint32 s = 0;
+    while (s + 1 < c.n_segments && position >= c.segment_end[s]) ++s;
+    return position + c.segment_shift[s];  // wraps to a huge number before the chunk
+}
+
+FN uint32 delay_of(const Connect& c, uint32 word, uint64 item) {
+    if (c.delay_list) return (uint32)c.delay_list[item];
+    uint32 step = c.delay_guide[word >> 20];
+    while (step < c.delay_steps - 1 && word >= c.delay_threshold[step]) ++step;
+    return step + c.delay_first;
+}
+
+FN double weight_of(const Connect& c, uint32 word, uint64 item) {
+    return c.weight_list ? c.weight_list[item] : sample(c.weight, word);
+}
+
+FN int64 in_quanta(double weight, double per_quantum) {
+    const double scaled = weight * per_quantum;
+    return scaled < 0.0 ? -(int64)(0.5 - scaled) : (int64)(scaled + 0.5);
+}
+
+// Cell of a synapse in the counter table; the plane depends on the sign of its weight.
+FN uint64 cell_of(const Connect& c, uint64 row, uint32 delay, uint32 block, bool negative) {
+    const uint32 column = (negative ? c.negative_column : c.positive_column) + block;
+    return (row * c.n_delays + (delay - c.first_delay)) * c.n_columns + column;
+}
+
+// Counts (FILL false) or writes (FILL true) up to LANES synapses of one target.
+template <bool FILL>
+FN void place(const Connect& c, uint32 target, uint32 n, VARYING_ARGUMENT(uint64, position),
+              VARYING_ARGUMENT(uint32, delay_word), VARYING_ARGUMENT(uint32, weight_word),
+              VARYING_ARGUMENT(uint64, item)) {
+    const uint32 block = target >> c.block_bits;
+    const uint32 within = target & ((1u << c.block_bits) - 1u);
+    VARYING(int64, quanta);
+    VARYING(uint8, negative);
+    if (c.weight_fixed) {
+        FOR_LANES(j, n) {
+            AT(quanta, j) = c.fixed_quanta;
+            AT(negative, j) = (uint8)c.fixed_negative;
+        }
+    } else if (FILL || c.sign_varies) {
+        VARYING(double, weight);
+        if (!c.weight_list && c.weight.kind == NORMAL) {
+            // The centre of the normal distribution for all lanes at once, its tails one by one.
+            FOR_LANES(j, n) {
+                AT(weight, j) = inverse_normal_centre(c.weight.p_low + c.weight.p_width * uniform(AT(weight_word, j)));
+            }
+            EACH_LANE(j, n) {
+                const double p = c.weight.p_low + c.weight.p_width * uniform(AT(weight_word, j));
+                if (!in_centre(p)) AT(weight, j) = inverse_normal_tail(p);
+            }
+            FOR_LANES(j, n) {
+                AT(weight, j) = clamped(c.weight.first + c.weight.second * AT(weight, j), c.weight.low, c.weight.high);
+            }
+        } else {
+            EACH_LANE(j, n) { AT(weight, j) = weight_of(c, AT(weight_word, j), AT(item, j)); }
+        }
+        FOR_LANES(j, n) {
+            const bool below_zero = AT(weight, j) < 0.0;
+            AT(negative, j) = below_zero;
+            AT(quanta, j) = in_quanta(AT(weight, j), below_zero ? c.negative_per_quantum : c.positive_per_quantum);
+        }
+    } else {
+        FOR_LANES(j, n) { AT(negative, j) = (uint8)c.fixed_negative; }
+    }
+    EACH_LANE(j, n) {
+        const uint64 row = row_of(c, AT(position, j));
+        if (row < c.n_rows) {
+            const uint32 delay = delay_of(c, AT(delay_word, j), AT(item, j));
+            uint32* cell = &c.cells[cell_of(c, row, delay, block, AT(negative, j))];
+            const uint32 at = atomic_add(cell, 1u);
+            if (FILL) c.synapses[at] = pack_synapse(AT(quanta, j), within);
+        }
+    }
+}
+
+// The position of a target among the sources, where autapses are forbidden; else no position at all.
+FN uint64 own_position(const Connect& c, uint64 gid) {
+    if (c.autapses) return ~0ull;
+    for (uint32 s = 0; s < c.n_segments; ++s) {
+        const uint64 begin = s ? c.segment_end[s - 1] : 0;
+        const uint64 position = gid - c.segment_gid[s] + begin;
+        if (gid >= c.segment_gid[s] && position < c.segment_end[s]) return position;
+    }
+    return ~0ull;
+}
+
+// Rules whose number of synapses per target is known beforehand.
+template <bool FILL, int RULE>
+FN void connect_counted(const Connect* connect) {
+    const Connect& c = *connect;
+    GROUP_FOR(t, c.n_targets) {
+        const uint64 gid = c.target_gid + (uint64)t * c.target_stride;
+        const uint64 target_position = c.target_position + (uint64)t * c.target_stride;
+        const uint32 target = c.target_local + (uint32)t;
+        const uint64 own = own_position(c, gid);
+        const uint64 allowed = c.n_sources - (own == ~0ull ? 0 : 1);
+        uint64 n = 1;
+        if (RULE == FIXED_INDEGREE) n = c.indegree;
+        if (RULE == ALL_TO_ALL) n = allowed;
+        if (RULE == FIXED_TOTAL_NUMBER) n = c.shares[t];
+        for (uint64 k0 = 0; k0 < n; k0 += LANES) {
+            const uint32 m = (uint32)(n - k0 < LANES ? n - k0 : LANES);
+            VARYING(uint64, position);
+            VARYING(uint32, delay_word);
+            VARYING(uint32, weight_word);
+            VARYING(uint64, item);
+            VARYING(uint32, high);
+            VARYING(uint32, low);
+            FOR_LANES(j, m) {
+                const Block block = draw_block(c, gid, k0 + j);
+                AT(high, j) = block.w0;
+                AT(low, j) = block.w1;
+                AT(delay_word, j) = block.w2;
+                AT(weight_word, j) = block.w3;
+            }
+            FOR_LANES(j, m) {
+                uint64 drawn = below(AT(high, j), AT(low, j), allowed);
+                if (RULE == ALL_TO_ALL) drawn = k0 + j;
+                if (RULE == ONE_TO_ONE) drawn = target_position;
+                if (RULE != ONE_TO_ONE) drawn += drawn >= own ? 1 : 0;
+                AT(position, j) = drawn;
+                AT(item, j) = target_position * c.items_per_target + k0 + j;
+            }
+            place<FILL>(c, target, m, position, delay_word, weight_word, item);
+        }
+    }
+}
+
+// pairwise_bernoulli: from one connected source to the next by geometric gaps.
+template <bool FILL>
+FN void connect_pairwise_bernoulli(const Connect* connect) {
+    const Connect& c = *connect;
+    GROUP_FOR(t, c.n_targets) {
+        const uint64 gid = c.target_gid + (uint64)t * c.target_stride;
+        const uint32 target = c.target_local + (uint32)t;
+        const uint64 own = own_position(c, gid);
+        const uint64 allowed = c.n_sources - (own == ~0ull ? 0 : 1);
+        uint64 begin = 0;  // the first position not yet decided
+        for (uint64 k0 = 0; begin < allowed; k0 += LANES) {
+            VARYING(uint64, end);  // one past the connected position
+            VARYING(uint64, position);
+            VARYING(uint32, delay_word);
+            VARYING(uint32, weight_word);
+            VARYING(double, gap);
+            FOR_LANES(j, LANES) {
+                const Block block = draw_block(c, gid, k0 + j);
+                AT(gap, j) = logarithm(uniform(block.w0, block.w1)) * c.gap_scale;
+                AT(delay_word, j) = block.w2;
+                AT(weight_word, j) = block.w3;
+            }
+            FOR_LANES(j, LANES) {
+                // Gaps beyond the number of sources are all alike; the clamp keeps the sum in range.
+                AT(end, j) = (uint64)(int64)clamped(AT(gap, j), 0.0, 1099511627776.0) + 1u;
+            }
+            SUM_TO(end, LANES);
+            FOR_LANES(j, LANES) {
+                const uint64 connected = begin + AT(end, j) - 1u;
+                AT(position, j) = connected >= allowed ? ~0ull >> 1 : connected + (connected >= own ? 1 : 0);
+            }
+            place<FILL>(c, target, LANES, position, delay_word, weight_word, position);
+            begin += LAST_OF(end, LANES);
+        }
+    }
+}
+
+// Listed connections: a rank holds those onto its own neurons.
+template <bool FILL>
+FN void connect_explicit(const Connect* connect) {
+    const Connect& c = *connect;
+    ITEM_FOR(i, c.n_edges) {
+        const uint64 row = row_of(c, c.edge_source[i]);
+        if (row < c.n_rows) {
+            const uint32 target = c.edge_target[i];
+            const double weight = c.weight_list[i];
+            const bool negative = c.edge_negative[i] != 0;
+            const uint32 at = atomic_add(
+                &c.cells[cell_of(c, row, (uint32)c.delay_list[i], target >> c.block_bits, negative)], 1u);
+            if (FILL) {
+                const int64 quanta = c.weight_fixed ? c.fixed_quanta
+                    : in_quanta(weight, negative ? c.negative_per_quantum : c.positive_per_quantum);
+                c.synapses[at] = pack_synapse(quanta, target & ((1u << c.block_bits) - 1u));
+            }
+        }
+    }
+}
+
+KERNEL count_one_to_one(const Connect* c) { connect_counted<false, ONE_TO_ONE>(c); }
+KERNEL fill_one_to_one(const Connect* c) { connect_counted<true, ONE_TO_ONE>(c); }
+KERNEL count_all_to_all(const Connect* c) { connect_counted<false, ALL_TO_ALL>(c); }
+KERNEL fill_all_to_all(const Connect* c) { connect_counted<true, ALL_TO_ALL>(c); }
+KERNEL count_fixed_indegree(const Connect* c) { connect_counted<false, FIXED_INDEGREE>(c); }
+KERNEL fill_fixed_indegree(const Connect* c) { connect_counted<true, FIXED_INDEGREE>(c); }
+KERNEL count_fixed_total_number(const Connect* c) { connect_counted<false, FIXED_TOTAL_NUMBER>(c); }
+KERNEL fill_fixed_total_number(const Connect* c) { connect_counted<true, FIXED_TOTAL_NUMBER>(c); }
+KERNEL count_pairwise_bernoulli(const Connect* c) { connect_pairwise_bernoulli<false>(c); }
+KERNEL fill_pairwise_bernoulli(const Connect* c) { connect_pairwise_bernoulli<true>(c); }
+KERNEL count_explicit(const Connect* c) { connect_explicit<false>(c); }
+KERNEL fill_explicit(const Connect* c) { connect_explicit<true>(c); }

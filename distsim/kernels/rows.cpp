@@ -1,0 +1,39 @@
+// From counted cells to rows and runs; cells become the cursors at which synapses are written.
+// `Rows` is declared in connect.py.
+
+KERNEL row_totals(const Rows* rows) {
+    const Rows& r = *rows;
+    ITEM_FOR(i, r.n_rows) {
+        uint64 runs = 0, synapses = 0;
+        for (uint32 k = 0; k < r.cells_per_row; ++k) {
+            const uint32 n = r.cells[(uint64)i * r.cells_per_row + k];
+            runs += n ? 1 : 0;
+            synapses += n;
+        }
+        r.runs_before[i] = runs;
+        r.synapses_before[i] = synapses;
+    }
+}
+
+// After the exclusive sums over rows: `runs_before` and `synapses_before` say where each row begins.
+KERNEL write_runs(const Rows* rows) {
+    const Rows& r = *rows;
+    ITEM_FOR(i, r.n_rows) {
+        Run* run = r.runs + r.runs_before[i];
+        const uint64 begin = r.synapses_before[i];
+        uint32 offset = 0;
+        for (uint32 k = 0; k < r.cells_per_row; ++k) {
+            uint32* cell = &r.cells[(uint64)i * r.cells_per_row + k];
+            const uint32 n = *cell;
+            if (n) {
+                run->offset = offset;
+                run->count = n;
+                run->delay = (uint16)(r.first_delay + k / r.n_columns);
+                run->column = r.column[k % r.n_columns];
+                ++run;
+            }
+            *cell = (uint32)begin + offset;
+            offset += n;
+        }
+    }
+}

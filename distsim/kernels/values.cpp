@@ -1,0 +1,48 @@
+// Values drawn per neuron: parameters and initial states. `Values` is declared in values.py.
+
+KERNEL draw_values(const Values* values) {
+    const Values& v = *values;
+    ITEM_FOR(i, v.n) {
+        const uint64 gid = v.gid + (uint64)i * v.stride;
+        const Block block = philox((uint32)gid, (uint32)(gid >> 32), v.index, 0, v.seed, v.stream);
+        v.drawn[i] = sample(v.sampler, block.w0);
+    }
+}
+
+// The thresholds of a sampled delay: the smallest word whose value rounds to a step above first + i.
+KERNEL find_thresholds(const Values* values) {
+    const Values& v = *values;
+    ITEM_FOR(i, v.n) {
+        uint64 low = 0, high = 4294967296ull;
+        while (low < high) {
+            const uint64 middle = (low + high) / 2;
+            const double steps = sample(v.sampler, (uint32)middle) * v.per_unit + 0.5;
+            if ((int64)steps > (int64)v.gid + i) high = middle; else low = middle + 1;
+        }
+        v.thresholds[i] = low;
+    }
+}
+
+// For tests: our functions on given arguments.
+KERNEL evaluate(const Values* values) {
+    const Values& v = *values;
+    ITEM_FOR(i, v.n) {
+        const double x = v.drawn[i];
+        if (v.index == 0) v.drawn[i] = exponential(x);
+        if (v.index == 1) v.drawn[i] = logarithm(x);
+        if (v.index == 2) v.drawn[i] = inverse_normal(x);
+        if (v.index == 3) {
+            v.drawn[i] = (double)binomial((uint64)v.gid, v.per_unit, (uint32)i, 0, 0, v.seed, v.stream);
+        }
+    }
+}
+
+KERNEL philox_words(const Values* values) {
+    const Values& v = *values;
+    ITEM_FOR(i, v.n) {
+        const uint64 c = v.thresholds[2 * i], d = v.thresholds[2 * i + 1];
+        const Block block = philox((uint32)c, (uint32)(c >> 32), (uint32)d, (uint32)(d >> 32), v.seed, v.stream);
+        v.thresholds[2 * i] = block.w0 | ((uint64)block.w1 << 32);
+        v.thresholds[2 * i + 1] = block.w2 | ((uint64)block.w3 << 32);
+    }
+}

@@ -1,0 +1,100 @@
+// The words in which kernels are written: one source for CUDA C++ (NVRTC) and C++17 (the host).
+//
+// A *group* of lanes works on one item. On a GPU a group is a warp and its lanes are threads; on the host
+// a group is the rank itself and its lanes are the iterations of an inner loop that the compiler
+// vectorises. A VARYING has one value a lane: a register on a GPU, an array on the host.
+#pragma once
+
+typedef unsigned char uint8;
+typedef unsigned short uint16;
+typedef short int16;
+typedef unsigned int uint32;
+typedef int int32;
+typedef unsigned long long uint64;
+typedef long long int64;
+
+#ifdef __CUDACC__
+
+#define FN static __device__ __forceinline__
+#define KERNEL extern "C" __global__ void
+#define CONSTANT static __device__ const
+#define LANES 32u
+#define VARYING(T, x) T x
+#define VARYING_ARGUMENT(T, x) T x
+#define AT(x, j) x
+#define RESTRICT __restrict__
+// One thread an item.
+#define ITEM_FOR(i, n)                                                                 \
+    for (int64 i = blockIdx.x * (int64)blockDim.x + threadIdx.x; i < (int64)(n);       \
+         i += gridDim.x * (int64)blockDim.x)
+// One group an item; every lane runs the body.
+#define GROUP_FOR(i, n)                                                                \
+    for (int64 i = (blockIdx.x * (int64)blockDim.x + threadIdx.x) >> 5; i < (int64)(n); \
+         i += (gridDim.x * (int64)blockDim.x) >> 5)
+// Lanes j < n <= LANES; independent of one another (FOR_LANES) or not (EACH_LANE).
+#define FOR_LANES(j, n) for (uint32 j = threadIdx.x & 31u, j##_n = (n); j < j##_n; j = j##_n)
+#define EACH_LANE(j, n) FOR_LANES(j, n)
+// All k < n, shared out over the lanes of the group.
+#define LANES_OVER(k, n) for (uint32 k = threadIdx.x & 31u; k < (n); k += 32u)
+#define LEADER ((threadIdx.x & 31u) == 0u)
+#define ONLY_ONE (blockIdx.x == 0 && threadIdx.x == 0)
+#define PREFETCH(p)
+#define UNLIKELY(x) (x)
+
+FN uint32 atomic_add(uint32* p, uint32 x) { return atomicAdd(p, x); }
+FN int32 atomic_add(int32* p, int32 x) { return atomicAdd(p, x); }
+FN uint64 atomic_add(uint64* p, uint64 x) { return atomicAdd(p, x); }
+FN int64 atomic_add(int64* p, int64 x) { return (int64)atomicAdd((uint64*)p, (uint64)x); }
+FN uint32 atomic_max(uint32* p, uint32 x) { return atomicMax(p, x); }
+FN uint64 bits_of(double x) { return (uint64)__double_as_longlong(x); }
+FN double double_of(uint64 x) { return __longlong_as_double((int64)x); }
+FN double square_root(double x) { return __dsqrt_rn(x); }
+FN uint64 multiply_high(uint64 a, uint64 b) { return __umul64hi(a, b); }
+
+// Inclusive sum over the lanes of a group.
+FN uint64 group_sum_to(uint64 x) {
+    for (uint32 d = 1; d < 32u; d <<= 1) {
+        uint64 y = __shfl_up_sync(0xffffffffu, x, d);
+        if ((threadIdx.x & 31u) >= d) x += y;
+    }
+    return x;
+}
+#define SUM_TO(x, n) (x) = group_sum_to((x))
+#define LAST_OF(x, n) __shfl_sync(0xffffffffu, (x), (n) - 1u)
+#define SYNC_LANES() __syncwarp()
+
+#else
+
+#define FN static inline __attribute__((always_inline))
+#define KERNEL extern "C" void
+#define CONSTANT static const
+#define LANES 256u
+#define VARYING(T, x) T x[LANES] __attribute__((aligned(64)))
+#define VARYING_ARGUMENT(T, x) T* __restrict__ x
+#define AT(x, j) x[j]
+#define RESTRICT __restrict__
+#define ITEM_FOR(i, n) for (int64 i = 0, i##_n = (int64)(n); i < i##_n; ++i)
+#define GROUP_FOR(i, n) for (int64 i = 0, i##_n = (int64)(n); i < i##_n; ++i)
+#define FOR_LANES(j, n) _Pragma("GCC ivdep") for (uint32 j = 0, j##_n = (n); j < j##_n; ++j)
+#define EACH_LANE(j, n) for (uint32 j = 0, j##_n = (n); j < j##_n; ++j)
+#define LANES_OVER(k, n) for (uint32 k = 0; k < (n); ++k)
+#define LEADER true
+#define ONLY_ONE true
+#define PREFETCH(p) __builtin_prefetch((const void*)(p), 0, 3)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+FN uint32 atomic_add(uint32* p, uint32 x) { uint32 old = *p; *p = old + x; return old; }
+FN int32 atomic_add(int32* p, int32 x) { int32 old = *p; *p = old + x; return old; }
+FN uint64 atomic_add(uint64* p, uint64 x) { uint64 old = *p; *p = old + x; return old; }
+FN int64 atomic_add(int64* p, int64 x) { int64 old = *p; *p = old + x; return old; }
+FN uint32 atomic_max(uint32* p, uint32 x) { uint32 old = *p; *p = old > x ? old : x; return old; }
+FN uint64 bits_of(double x) { uint64 b; __builtin_memcpy(&b, &x, 8); return b; }
+FN double double_of(uint64 b) { double x; __builtin_memcpy(&x, &b, 8); return x; }
+FN double square_root(double x) { return __builtin_sqrt(x); }
+FN uint64 multiply_high(uint64 a, uint64 b) { return (uint64)(((unsigned __int128)a * b) >> 64); }
+
+#define SUM_TO(x, n) for (uint32 j_ = 1; j_ < (n); ++j_) (x)[j_] += (x)[j_ - 1]
+#define LAST_OF(x, n) (x)[(n) - 1u]
+#define SYNC_LANES()
+
+#endif

@@ -1,0 +1,209 @@
+"""The form of a model's declaration.
+
+Everything else follows from it: allocation, the update kernel, recording, checks of the description.
+A declaration knows neither MPI nor devices. Its `update` is a few lines of C++ in the common subset of
+CUDA C++ and C++17 that advance one neuron by one step; in them stand
+
+- every scalar parameter and every constant, by name (type `real`, or `int32` for integer constants),
+- every state, by name, to read and to assign,
+- `input_<receptor>`: what arrived in this step, in the receptor's unit (type `real`; weights times
+  spikes plus Poisson background),
+- `step`: the step's number (`int64`), and for every vector parameter P `P_begin`, `P_end`, `P_at(i)`,
+- `spikes`: assign the number of spikes emitted (0 before).
+
+They must be free of branches that a select could replace: the host compiles the loop over neurons to
+vector instructions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from distsim.distributions import Listed, Value, as_value, support
+from distsim.errors import ConfigError, nearest, wrong
+from distsim.grid import on_grid
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number (or, with `vector`, one list of times in ms) per neuron, set by the user."""
+
+    name: str
+    default: float
+    unit: str
+    doc: str
+    above: float | None = None  # exclusive lower bound
+    at_least: float | None = None  # inclusive lower bound
+    vector: bool = False
+
+    def check(self, value: Value, where: str) -> None:
+        low, high = support(value)
+        if not isinstance(value, float):
+            value.check(where)
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise wrong(where, low if not math.isfinite(low) else high, f"a finite number ({self.unit})")
+        if self.above is not None and not low > self.above:
+            raise wrong(where, low, f"numbers > {self.above:g} ({self.unit})")
+        if self.at_least is not None and not low >= self.at_least:
+            raise wrong(where, low, f"numbers >= {self.at_least:g} ({self.unit})")
+
+
+@dataclass(frozen=True)
+class State:
+    """A variable of each neuron. A checkpoint keeps every one.
+
+    `initial` is a number or the name of a parameter. With `relative_to` the stored number is the
+    difference to that parameter: small numbers lose less to rounding. A real state below `floor` in
+    magnitude is set to zero, so that decaying states never become subnormal.
+    """
+
+    name: str
+    unit: str
+    doc: str
+    initial: float | str = 0.0
+    kind: Literal["real", "uint16", "int32"] = "real"
+    relative_to: str | None = None
+    floor: float | None = None
+    recordable: bool = False
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A number that follows from parameters and dt, computed with 50 digits and rounded once."""
+
+    name: str
+    depends: tuple[str, ...]
+    compute: Callable[[Mapping[str, Decimal], Decimal], Decimal]
+    integer: bool = False
+
+
+@dataclass(frozen=True)
+class Receptor:
+    """An input port. A port that `counts` takes each spike as 1, whatever the weight."""
+
+    name: str
+    unit: str
+    counts: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A declared model; see the module's docstring for `update`."""
+
+    name: str
+    doc: str
+    parameters: tuple[Parameter, ...]
+    states: tuple[State, ...]
+    update: str
+    constants: tuple[Constant, ...] = ()
+    receptors: tuple[Receptor, ...] = ()
+    is_neuron: bool = True  # its spikes count in the digest and the rates
+    max_multiplicity: int = 1  # the most spikes one neuron may emit in one step
+    ordered: tuple[tuple[str, str, str], ...] = ()  # (a, b, why): a < b for every neuron
+
+    @property
+    def recordables(self) -> tuple[str, ...]:
+        return tuple(s.name for s in self.states if s.recordable)
+
+    @property
+    def scalar_parameters(self) -> tuple[Parameter, ...]:
+        return tuple(p for p in self.parameters if not p.vector)
+
+    @property
+    def vector_parameters(self) -> tuple[Parameter, ...]:
+        return tuple(p for p in self.parameters if p.vector)
+
+    def state(self, name: str) -> State:
+        return next(s for s in self.states if s.name == name)
+
+    def check_params(self, values: Mapping[str, Any], size: int, where: str) -> dict[str, Any]:
+        """All parameters, defaults filled in, scalars as Value, vectors as tuples of tuples of float."""
+        declared = {p.name: p for p in self.parameters}
+        for key in values:
+            if key not in declared:
+                raise ConfigError(
+                    f"{where}.{key}: unknown parameter of {self.name}; {nearest(key, declared)}"
+                )
+        checked: dict[str, Any] = {}
+        for parameter in self.parameters:
+            at = f"{where}.{parameter.name}"
+            if parameter.vector:
+                checked[parameter.name] = _vector(values.get(parameter.name, ()), size, at)
+                continue
+            value = _scalar_or_list(values.get(parameter.name, parameter.default), size, at)
+            parameter.check(value, at)
+            checked[parameter.name] = value
+        for low, high, why in self.ordered:
+            _check_order(checked[low], checked[high], low, high, f"{where}.{low}", why)
+        return checked
+
+    def check_initial(self, values: Mapping[str, Any], size: int, where: str) -> dict[str, Value]:
+        """The given initial values as Value; only recordable states can be set."""
+        checked: dict[str, Value] = {}
+        for key, given in values.items():
+            if key not in self.recordables:
+                raise ConfigError(f"{where}.{key}: unknown state of {self.name}; {nearest(key, self.recordables)}")
+            value = _scalar_or_list(given, size, f"{where}.{key}")
+            Parameter(key, 0.0, self.state(key).unit, "").check(value, f"{where}.{key}")
+            checked[key] = value
+        return checked
+
+    def check_grid(self, params: Mapping[str, Any], dt: float, where: str) -> None:
+        """Vector parameters are times: positive, sorted, whole numbers of steps."""
+        for parameter in self.vector_parameters:
+            for i, times in enumerate(params[parameter.name]):
+                at = f"{where}.{parameter.name}[{i}]"
+                last = 0.0
+                for time in times:
+                    steps = on_grid(time, dt)
+                    if steps is None or steps < 1:
+                        raise wrong(at, time, f"times on the grid of dt = {dt} ms, from dt on")
+                    if time < last:
+                        raise wrong(at, time, "times in ascending order")
+                    last = time
+
+
+def _scalar_or_list(value: Any, size: int, where: str) -> Value:
+    try:
+        checked = as_value(value)
+    except (TypeError, ValueError) as error:
+        raise wrong(where, value, "a number, a distribution, or one number per neuron") from error
+    if isinstance(checked, Listed) and len(checked.values) != size:
+        raise wrong(where, f"a list of {len(checked.values)}", f"one number for each of {size} neurons")
+    return checked
+
+
+def _vector(value: Any, size: int, where: str) -> tuple[tuple[float, ...], ...]:
+    if not isinstance(value, Iterable) or isinstance(value, str):
+        raise wrong(where, value, "a list of times in ms, or one such list per generator")
+    rows: Sequence[Any] = list(value)
+    if not rows:
+        rows = [()] * size
+    elif not hasattr(rows[0], "__len__"):
+        rows = [rows] * size  # one list for all
+    if len(rows) != size:
+        raise wrong(where, f"{len(rows)} lists", f"one list for each of {size} neurons")
+    try:
+        checked = tuple(tuple(float(x) for x in row) for row in rows)
+    except (TypeError, ValueError) as error:
+        raise wrong(where, rows, "lists of times in ms") from error
+    for i, row in enumerate(checked):
+        bad = next((x for x in row if not math.isfinite(x)), None)
+        if bad is not None:
+            raise wrong(f"{where}[{i}]", bad, "finite times in ms")
+    return checked
+
+
+def _check_order(low: Value, high: Value, low_name: str, high_name: str, where: str, why: str) -> None:
+    if isinstance(low, Listed) and isinstance(high, Listed):
+        for i, (a, b) in enumerate(zip(low.values, high.values)):
+            if not a < b:
+                raise wrong(f"{where}[{i}]", a, f"less than {high_name} = {b:g} ({why})")
+        return
+    most, least = support(low)[1], support(high)[0]
+    if not most < least:
+        raise wrong(where, most, f"less than {high_name} = {least:g} ({why})")

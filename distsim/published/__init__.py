@@ -1,0 +1,7 @@
+"""Canonical published networks, each a function that returns a Network."""
+
+from __future__ import annotations
+
+from distsim.published.microcircuit import microcircuit
+
+__all__ = ["microcircuit"]

@@ -1,0 +1,21 @@
+"""Every random stream of distsim, and nothing else.
+
+A stream is the second word of the Philox key; the first is the seed. Within a stream the counter is
+made of identities (a target's global id, a projection's position, a time step), never of a rank, a
+local index or an order of execution. Numbers are never reused: a retired stream keeps its number.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Stream(IntEnum):
+    """Second key word of each use of random numbers; the counter it goes with stands beside it."""
+
+    CONNECTION = 1  # (draw of the target, target gid low, target gid high | projection, 0)
+    SPLIT = 2  # (tree node, attempt, projection, 0): shares of fixed_total_number
+    PARAMETER = 3  # (gid low, gid high, parameter index, 0)
+    INITIAL = 4  # (gid low, gid high, state index, 0)
+    POISSON = 5  # (gid low, gid high | input, step / 4 low, step / 4 high)
+    SPIKE_DIGEST = 6  # (step low, step high, gid low, gid high), under seed 0
