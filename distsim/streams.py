@@ -13,9 +13,10 @@ from enum import IntEnum
 class Stream(IntEnum):
     """Second key word of each use of random numbers; the counter it goes with stands beside it."""
 
-    CONNECTION = 1  # (draw of the target, target gid low, target gid high | projection, 0)
+    CONNECTION = 1  # (draw low, draw high, target gid low, target gid high | projection)
     SPLIT = 2  # (tree node, attempt, projection, 0): shares of fixed_total_number
     PARAMETER = 3  # (gid low, gid high, parameter index, 0)
     INITIAL = 4  # (gid low, gid high, state index, 0)
-    POISSON = 5  # (gid low, gid high | input, step / 4 low, step / 4 high)
+    POISSON = 5  # (gid low, gid high | input, step / 8 low, step / 8 high)
     SPIKE_DIGEST = 6  # (step low, step high, gid low, gid high), under seed 0
+    POISSON_REST = 7  # (gid low, gid high | input, step low, step high)

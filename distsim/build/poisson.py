@@ -11,19 +11,28 @@ from distsim.exact import exact_context
 
 @dataclass(frozen=True)
 class PoissonTable:
-    """The count for word u is `first` plus the number of thresholds that u reaches."""
+    """A Poisson distribution in two stages.
+
+    A half-word h (16 bits) below `rest_from` gives `first` plus the number of `thresholds` that h reaches:
+    each count holds as many half-words as 2^16 times its probability, rounded down. What is left of the
+    probabilities falls to the few half-words from `rest_from` on: there a whole word is drawn and gives
+    `first` plus the number of thresholds in `rest` that it reaches. Together each probability is met to
+    2^-32 of the remaining mass, below 2^-44 for small means.
+    """
 
     first: int
     thresholds: tuple[int, ...]
+    rest_from: int
+    rest: tuple[int, ...]
 
     @property
     def largest(self) -> int:
-        return self.first + len(self.thresholds)
+        return self.first + max(len(self.thresholds), len(self.rest))
 
 
 @cache
 def poisson_table(rate: float, dt: float) -> PoissonTable:
-    """Inverse of the Poisson distribution function with mean rate * dt, at a resolution of 2^-32.
+    """The table for a mean of rate * dt.
 
     Parameters
     ----------
@@ -33,27 +42,37 @@ def poisson_table(rate: float, dt: float) -> PoissonTable:
         ms.
     """
     with localcontext(exact_context()):
-        mean = Decimal(rate) * Decimal(repr(dt)) / 1000
-        if mean == 0:
-            return PoissonTable(0, ())
-        spread = 12 * mean.sqrt() + 40
-        start = max(0, int(mean - spread))
-        mass = (-mean + start * mean.ln() - _log_factorial(start)).exp()
-        total = Decimal(2) ** 32
-        below, count, first = Decimal(0), start, start
+        mean = Decimal(repr(rate)) * Decimal(repr(dt)) / 1000
+        first, masses = _masses(mean)
+        cells = [int(m * 2**16) for m in masses]
+        left = [m * 2**16 - n for m, n in zip(masses, cells, strict=True)]
+        rest_from = sum(cells)
         thresholds: list[int] = []
-        while count < mean + spread:
-            below += mass
-            reached = int((below * total).to_integral_value())
-            if reached >= 2**32:
-                break
-            if reached == 0:
-                first = count + 1  # no word gives this count
-            else:
-                thresholds.append(reached)
-            count += 1
-            mass = mass * mean / count
-        return PoissonTable(first, tuple(thresholds))
+        below = 0
+        for n in cells[:-1]:
+            below += n
+            thresholds.append(below)
+        while thresholds and thresholds[-1] >= rest_from:
+            thresholds.pop()
+        total, reached, rest = sum(left), Decimal(0), []
+        for x in left[:-1]:
+            reached += x
+            rest.append(min(int((reached / total * 2**32).to_integral_value()), 2**32 - 1))
+        return PoissonTable(first, tuple(thresholds), rest_from, tuple(rest))
+
+
+def _masses(mean: Decimal) -> tuple[int, list[Decimal]]:
+    """The smallest count and the probabilities from there on; what is left out is below 1e-25."""
+    spread = 12 * mean.sqrt() + 30
+    start = max(0, int(mean - spread))
+    if mean == 0:
+        return 0, [Decimal(1)]
+    mass = (-mean + start * mean.ln() - _log_factorial(start)).exp()
+    masses = []
+    for count in range(start, int(mean + spread) + 1):
+        masses.append(mass)
+        mass = mass * mean / (count + 1)
+    return start, masses
 
 
 def _log_factorial(n: int) -> Decimal:

@@ -18,12 +18,12 @@ class FileStore:
     base
         The folder that relative paths start from.
     expected
-        Absolute path → SHA-256 (hex) of files that must not have changed.
+        Path → SHA-256 (hex) of files that must not have changed.
     """
 
     def __init__(self, base: Path, expected: Mapping[str, str]) -> None:
         self.base = base
-        self.expected = dict(expected)
+        self.expected = {self.absolute(name): digest for name, digest in expected.items()}
         self.hashes: dict[str, str] = {}
         self._contents: dict[str, bytes] = {}
 

@@ -109,8 +109,10 @@ class Table:
                 return None
             if kind == "name":
                 unique, inverse = np.unique(column, return_inverse=True)
-                texts = [entry.decode("ascii", "replace").strip() for entry in unique.tolist()]
-                if not all(texts) or any(len(text) >= NAME_BYTES or not text.isascii() for text in texts):
+                if any(len(entry) >= NAME_BYTES or not entry.isascii() for entry in unique.tolist()):
+                    return None  # perhaps cut off, or not read as UTF-8
+                texts = [entry.decode("ascii").strip() for entry in unique.tolist()]
+                if not all(texts):
                     return None
                 columns[name] = [texts[i] for i in inverse.tolist()]
             else:

@@ -206,7 +206,7 @@ class _Composer:
         else:
             self._place(value, event)
 
-    def _key(self, key: Any, event: ScalarEvent) -> None:
+    def _key(self, key: Any, event: Any) -> None:
         mapping = self.containers[-1]
         if not isinstance(key, str):
             self._refuse(event, f"key {event.value or 'null'} is no text; write '{event.value}' in quotes")

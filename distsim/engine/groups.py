@@ -32,11 +32,10 @@ CHUNK = np.dtype(
 )  # fmt: skip
 
 
-def poisson_dtype(real: npt.DTypeLike) -> np.dtype[Any]:
-    """PoissonEntry in update.h."""
-    return np.dtype(
-        [("first", "u4"), ("begin", "u4"), ("length", "u4"), ("input", "u4"), ("weight", real)], align=True
-    )
+POISSON_ENTRY = np.dtype(
+    [(name, "u4") for name in ("first", "begin", "length", "rest_from", "rest_begin", "rest_length", "input", "present")]
+    + [("weight", "f8")]
+)
 
 
 @dataclass(frozen=True)
@@ -172,24 +171,26 @@ class GroupState:
 
     def _poisson(self, inputs: Sequence[Sequence[Sequence[Background]]]) -> None:
         places = self.shape.n_poisson
-        entries = np.zeros((len(self.group.parts), max(1, places)), poisson_dtype(self.real))
+        entries = np.zeros((len(self.group.parts), max(1, places)), POISSON_ENTRY)
         thresholds: list[int] = []
         where: dict[PoissonTable, int] = {}
         for row, by_receptor in enumerate(inputs):
             place = 0
             for n, found in zip(self.shape.poisson, by_receptor, strict=True):
                 for k, background in enumerate(found):
-                    if background.table not in where:
-                        where[background.table] = len(thresholds)
-                        thresholds += background.table.thresholds
+                    table = background.table
+                    if table not in where:
+                        where[table] = len(thresholds)
+                        thresholds += [*table.thresholds, *table.rest]
+                    begin, common = where[table], len(table.thresholds)
                     entries[row, place + k] = (
-                        background.table.first, where[background.table], len(background.table.thresholds),
-                        background.input_id, background.weight,
+                        table.first, begin, common, table.rest_from, begin + common, len(table.rest),
+                        background.input_id, 1, background.weight,
                     )  # fmt: skip
                 place += n
         stride = -(-self.group.size // 64) * 64
         count = np.uint32 if self.shape.wide_counts else np.uint8
-        counts = self._backend.zeros(max(1, places * 4 * stride), count)
+        counts = self._backend.zeros(max(1, places * 8 * stride), count)
         self._keep.append(counts)
         self.arguments.poisson = self._device(entries)
         self.arguments.thresholds = self._device(np.array(thresholds, np.uint32))

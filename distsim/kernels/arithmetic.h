@@ -27,6 +27,45 @@ FN Block philox(uint32 c0, uint32 c1, uint32 c2, uint32 c3, uint32 k0, uint32 k1
     return block;
 }
 
+// Philox for the first n lanes: words 0 and 1 of each lane's counter come in w0 and w1, words 2 and 3 are
+// common; the four random words go out in w0 … w3. On AVX-512 eight counters stand in the low halves of
+// 64-bit lanes, where one multiplication gives a round's high and low product at once.
+FN void philox_lanes(uint32 n, VARYING_REFERENCE(uint32, w0), VARYING_REFERENCE(uint32, w1),
+                     VARYING_REFERENCE(uint32, w2), VARYING_REFERENCE(uint32, w3), uint32 c2, uint32 c3,
+                     uint32 k0, uint32 k1) {
+#if defined(__AVX512F__) && !defined(__CUDACC__)
+    const __m512i m0 = _mm512_set1_epi64(0xD2511F53), m1 = _mm512_set1_epi64(0xCD9E8D57);
+    for (uint32 j = 0; j < n; j += 8) {  // n may end within eight: VARYING arrays hold whole eights
+        __m512i x0 = _mm512_cvtepu32_epi64(_mm256_load_si256((const __m256i*)(w0 + j)));
+        __m512i x1 = _mm512_cvtepu32_epi64(_mm256_load_si256((const __m256i*)(w1 + j)));
+        __m512i x2 = _mm512_set1_epi64(c2), x3 = _mm512_set1_epi64(c3);
+        uint32 a = k0, b = k1;
+#pragma GCC unroll 10
+        for (int round = 0; round < 10; ++round) {
+            const __m512i p0 = _mm512_mul_epu32(x0, m0), p1 = _mm512_mul_epu32(x2, m1);
+            x0 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p1, 32), x1, _mm512_set1_epi64(a), 0x96);
+            x2 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p0, 32), x3, _mm512_set1_epi64(b), 0x96);
+            x1 = p1;
+            x3 = p0;
+            a += 0x9E3779B9u;
+            b += 0xBB67AE85u;
+        }
+        _mm256_store_si256((__m256i*)(w0 + j), _mm512_cvtepi64_epi32(x0));
+        _mm256_store_si256((__m256i*)(w1 + j), _mm512_cvtepi64_epi32(x1));
+        _mm256_store_si256((__m256i*)(w2 + j), _mm512_cvtepi64_epi32(x2));
+        _mm256_store_si256((__m256i*)(w3 + j), _mm512_cvtepi64_epi32(x3));
+    }
+#else
+    FOR_LANES(j, n) {
+        const Block block = philox(AT(w0, j), AT(w1, j), c2, c3, k0, k1);
+        AT(w0, j) = block.w0;
+        AT(w1, j) = block.w1;
+        AT(w2, j) = block.w2;
+        AT(w3, j) = block.w3;
+    }
+#endif
+}
+
 // (0, 1): the middle of one of 2^32 equal cells.
 FN double uniform(uint32 w) { return ((double)w + 0.5) * (1.0 / 4294967296.0); }
 // (0, 1): the middle of one of 2^52 equal cells.

@@ -4,9 +4,15 @@
 // A synapse's random numbers are one Philox block, keyed by the target's global id and the number of the
 // draw, so every rank draws the same and needs nobody. `Connect` is declared in connect.py.
 
-FN Block draw_block(const Connect& c, uint64 target_gid, uint64 k) {
-    return philox((uint32)k, (uint32)target_gid, (uint32)(target_gid >> 32) | (c.projection << 8),
-                  (uint32)(k >> 32), c.seed, STREAM_CONNECTION);
+// Draws k0 … k0 + n - 1 of a target, one Philox block each.
+FN void draw_blocks(const Connect& c, uint64 target_gid, uint64 k0, uint32 n, VARYING_REFERENCE(uint32, w0),
+                    VARYING_REFERENCE(uint32, w1), VARYING_REFERENCE(uint32, w2), VARYING_REFERENCE(uint32, w3)) {
+    FOR_LANES(j, n) {
+        AT(w0, j) = (uint32)(k0 + j);
+        AT(w1, j) = (uint32)((k0 + j) >> 32);
+    }
+    philox_lanes(n, w0, w1, w2, w3, (uint32)target_gid, (uint32)(target_gid >> 32) | (c.projection << 8), c.seed,
+                 STREAM_CONNECTION);
 }
 
 // The row of the chunk that belongs to source position `position`, or a number >= c.n_rows.
@@ -121,13 +127,7 @@ FN void connect_counted(const Connect* connect) {
             VARYING(uint64, item);
             VARYING(uint32, high);
             VARYING(uint32, low);
-            FOR_LANES(j, m) {
-                const Block block = draw_block(c, gid, k0 + j);
-                AT(high, j) = block.w0;
-                AT(low, j) = block.w1;
-                AT(delay_word, j) = block.w2;
-                AT(weight_word, j) = block.w3;
-            }
+            draw_blocks(c, gid, k0, m, high, low, delay_word, weight_word);
             FOR_LANES(j, m) {
                 uint64 drawn = below(AT(high, j), AT(low, j), allowed);
                 if (RULE == ALL_TO_ALL) drawn = k0 + j;
@@ -156,13 +156,11 @@ FN void connect_pairwise_bernoulli(const Connect* connect) {
             VARYING(uint64, position);
             VARYING(uint32, delay_word);
             VARYING(uint32, weight_word);
+            VARYING(uint32, high);
+            VARYING(uint32, low);
             VARYING(double, gap);
-            FOR_LANES(j, LANES) {
-                const Block block = draw_block(c, gid, k0 + j);
-                AT(gap, j) = logarithm(uniform(block.w0, block.w1)) * c.gap_scale;
-                AT(delay_word, j) = block.w2;
-                AT(weight_word, j) = block.w3;
-            }
+            draw_blocks(c, gid, k0, LANES, high, low, delay_word, weight_word);
+            FOR_LANES(j, LANES) { AT(gap, j) = logarithm(uniform(AT(high, j), AT(low, j))) * c.gap_scale; }
             FOR_LANES(j, LANES) {
                 // Gaps beyond the number of sources are all alike; the clamp keeps the sum in range.
                 AT(end, j) = (uint64)(int64)clamped(AT(gap, j), 0.0, 1099511627776.0) + 1u;

@@ -13,16 +13,20 @@ struct Chunk {
     uint32 unused;
 };
 
-// One Poisson background of one population; its counts are those thresholds that a uniform word reaches.
+// One Poisson background of one population; see build/poisson.py for the tables.
 struct PoissonEntry {
-    uint32 first;   // the count below the first threshold
-    uint32 begin;   // of its thresholds in the table
-    uint32 length;  // 0: no background in this place
-    uint32 input;   // the input's position
-    real weight;
+    uint32 first;        // the smallest count
+    uint32 begin;        // of its thresholds in the table
+    uint32 length;       // common thresholds: the count is `first` plus those that a half-word reaches
+    uint32 rest_from;    // half-words from here on draw again,
+    uint32 rest_begin;   // from thresholds of a whole word
+    uint32 rest_length;
+    uint32 input;        // the input's position
+    uint32 present;
+    double weight;
 };
 
-FN uint32 poisson_count(const uint32* thresholds, uint32 length, uint32 word) {
+FN uint32 thresholds_reached(const uint32* thresholds, uint32 length, uint32 word) {
     uint32 low = 0, high = length;
     while (low < high) {
         const uint32 middle = (low + high) / 2;
@@ -31,71 +35,72 @@ FN uint32 poisson_count(const uint32* thresholds, uint32 length, uint32 word) {
     return low;
 }
 
-// The counts of four steps for the neurons of a chunk: counter (gid, step / 4), one word a step.
+// Counts of one step of the block, from one half of each lane's word.
+template <typename Count>
+FN void poisson_counts(const Chunk& c, const PoissonEntry& p, const uint32* table, uint32 seed, uint64 step,
+                       VARYING_ARGUMENT(uint32, word), uint32 shift, Count* RESTRICT out) {
+    const uint32* RESTRICT thresholds = table + p.begin;
+    VARYING(uint16, half);
+    FOR_LANES(j, c.count) { AT(half, j) = (uint16)(AT(word, j) >> shift); }
+    uint32 any = 0;
+    if (p.length <= 64) {
+        // Few thresholds: compare with each, all lanes at once.
+        VARYING(uint16, n);
+        FOR_LANES(j, c.count) { AT(n, j) = (uint16)p.first; }
+        uint32 k = 0;
+        for (; k + 4 <= p.length; k += 4) {
+            const uint16 a = (uint16)thresholds[k], b = (uint16)thresholds[k + 1];
+            const uint16 d = (uint16)thresholds[k + 2], e = (uint16)thresholds[k + 3];
+            FOR_LANES(j, c.count) {
+                const uint16 h = AT(half, j);
+                AT(n, j) = (uint16)(AT(n, j) + (h >= a) + (h >= b) + (h >= d) + (h >= e));
+            }
+        }
+        for (; k < p.length; ++k) {
+            const uint16 a = (uint16)thresholds[k];
+            FOR_LANES(j, c.count) { AT(n, j) = (uint16)(AT(n, j) + (AT(half, j) >= a)); }
+        }
+        FOR_LANES(j, c.count) { out[j] = (Count)AT(n, j); }
+    } else {
+        EACH_LANE(j, c.count) { out[j] = (Count)(p.first + thresholds_reached(thresholds, p.length, AT(half, j))); }
+    }
+    FOR_LANES(j, c.count) { any |= AT(half, j) >= p.rest_from ? 1u : 0u; }
+    if (any) {
+        EACH_LANE(j, c.count) {
+            if (AT(half, j) >= p.rest_from) {
+                const uint64 gid = c.gid + (uint64)j * c.gid_stride;
+                const Block b = philox((uint32)gid, (uint32)(gid >> 32) | (p.input << 8), (uint32)step,
+                                       (uint32)(step >> 32), seed, STREAM_POISSON_REST);
+                out[j] = (Count)(p.first + thresholds_reached(table + p.rest_begin, p.rest_length, b.w0));
+            }
+        }
+    }
+}
+
+// The counts of eight steps for the neurons of a chunk: counter (gid, step / 8), a half-word a step.
 template <typename Count>
 FN void draw_poisson_block(const Chunk& c, const PoissonEntry& p, const uint32* table, uint32 seed, int64 step,
                            Count* counts, uint64 stride) {
-    const uint64 quarter = (uint64)step >> 2;
-    const uint32* RESTRICT thresholds = table + p.begin;
+    const uint64 block = (uint64)step >> 3, first = block << 3;
     VARYING(uint32, w0);
     VARYING(uint32, w1);
     VARYING(uint32, w2);
     VARYING(uint32, w3);
     FOR_LANES(j, c.count) {
         const uint64 gid = c.gid + (uint64)j * c.gid_stride;
-        const Block b = philox((uint32)gid, (uint32)(gid >> 32) | (p.input << 8), (uint32)quarter,
-                               (uint32)(quarter >> 32), seed, STREAM_POISSON);
-        AT(w0, j) = b.w0;
-        AT(w1, j) = b.w1;
-        AT(w2, j) = b.w2;
-        AT(w3, j) = b.w3;
+        AT(w0, j) = (uint32)gid;
+        AT(w1, j) = (uint32)(gid >> 32) | (p.input << 8);
     }
-    Count* RESTRICT out = counts + c.begin;
-    if (p.length <= 64) {
-        // Few thresholds: compare with each, all lanes at once.
-        VARYING(uint32, n0);
-        VARYING(uint32, n1);
-        VARYING(uint32, n2);
-        VARYING(uint32, n3);
-        FOR_LANES(j, c.count) {
-            AT(n0, j) = p.first;
-            AT(n1, j) = p.first;
-            AT(n2, j) = p.first;
-            AT(n3, j) = p.first;
-        }
-        uint32 k = 0;
-        for (; k + 4 <= p.length; k += 4) {
-            const uint32 a = thresholds[k], b = thresholds[k + 1], d = thresholds[k + 2], e = thresholds[k + 3];
-            FOR_LANES(j, c.count) {
-                AT(n0, j) += (AT(w0, j) >= a ? 1u : 0u) + (AT(w0, j) >= b ? 1u : 0u) + (AT(w0, j) >= d ? 1u : 0u) + (AT(w0, j) >= e ? 1u : 0u);
-                AT(n1, j) += (AT(w1, j) >= a ? 1u : 0u) + (AT(w1, j) >= b ? 1u : 0u) + (AT(w1, j) >= d ? 1u : 0u) + (AT(w1, j) >= e ? 1u : 0u);
-                AT(n2, j) += (AT(w2, j) >= a ? 1u : 0u) + (AT(w2, j) >= b ? 1u : 0u) + (AT(w2, j) >= d ? 1u : 0u) + (AT(w2, j) >= e ? 1u : 0u);
-                AT(n3, j) += (AT(w3, j) >= a ? 1u : 0u) + (AT(w3, j) >= b ? 1u : 0u) + (AT(w3, j) >= d ? 1u : 0u) + (AT(w3, j) >= e ? 1u : 0u);
-            }
-        }
-        for (; k < p.length; ++k) {
-            const uint32 a = thresholds[k];
-            FOR_LANES(j, c.count) {
-                AT(n0, j) += AT(w0, j) >= a ? 1u : 0u;
-                AT(n1, j) += AT(w1, j) >= a ? 1u : 0u;
-                AT(n2, j) += AT(w2, j) >= a ? 1u : 0u;
-                AT(n3, j) += AT(w3, j) >= a ? 1u : 0u;
-            }
-        }
-        FOR_LANES(j, c.count) {
-            out[j] = (Count)AT(n0, j);
-            out[stride + j] = (Count)AT(n1, j);
-            out[2 * stride + j] = (Count)AT(n2, j);
-            out[3 * stride + j] = (Count)AT(n3, j);
-        }
-    } else {
-        EACH_LANE(j, c.count) {
-            out[j] = (Count)(p.first + poisson_count(thresholds, p.length, AT(w0, j)));
-            out[stride + j] = (Count)(p.first + poisson_count(thresholds, p.length, AT(w1, j)));
-            out[2 * stride + j] = (Count)(p.first + poisson_count(thresholds, p.length, AT(w2, j)));
-            out[3 * stride + j] = (Count)(p.first + poisson_count(thresholds, p.length, AT(w3, j)));
-        }
-    }
+    philox_lanes(c.count, w0, w1, w2, w3, (uint32)block, (uint32)(block >> 32), seed, STREAM_POISSON);
+    Count* out = counts + c.begin;
+    poisson_counts(c, p, table, seed, first, w0, 0, out);
+    poisson_counts(c, p, table, seed, first + 1, w0, 16, out + stride);
+    poisson_counts(c, p, table, seed, first + 2, w1, 0, out + 2 * stride);
+    poisson_counts(c, p, table, seed, first + 3, w1, 16, out + 3 * stride);
+    poisson_counts(c, p, table, seed, first + 4, w2, 0, out + 4 * stride);
+    poisson_counts(c, p, table, seed, first + 5, w2, 16, out + 5 * stride);
+    poisson_counts(c, p, table, seed, first + 6, w3, 0, out + 6 * stride);
+    poisson_counts(c, p, table, seed, first + 7, w3, 16, out + 7 * stride);
 }
 
 FN real without_traces(real x, real floor) { return (x < floor && x > -floor) ? (real)0 : x; }

@@ -67,7 +67,7 @@ class GroupShape:
             ("table", "const real*"),  # [population][number]
             ("poisson", "const PoissonEntry*"),  # [population][place]
             ("thresholds", "const uint32*"),
-            ("counts", f"{self.count_type}*"),  # [place][step mod 4][counts_stride]
+            ("counts", f"{self.count_type}*"),  # [place][step mod 8][counts_stride]
             ("counts_stride", "uint64"),
         ]
         fields += [(f"each_{name}", "const real*") for name in self.numbers if name in self.per_neuron]
@@ -132,10 +132,10 @@ def _kernel(shape: GroupShape) -> str:
             after.append(f"plane{plane}[j] = 0;")
             plane += 1
         for _ in range(n_places):
-            before.append(f"const real weight{place} = poisson[{place}].length || poisson[{place}].first ? poisson[{place}].weight : (real)0;")
+            before.append(f"const real weight{place} = poisson[{place}].present ? (real)poisson[{place}].weight : (real)0;")
             before.append(
                 f"const {shape.count_type}* RESTRICT counts{place} = "
-                f"g.counts + ({place} * 4 + (step & 3)) * g.counts_stride + c.begin;"
+                f"g.counts + ({place} * 8 + (step & 7)) * g.counts_stride + c.begin;"
             )
             terms.append(f"(real)counts{place}[j] * weight{place}")
             place += 1
@@ -151,11 +151,11 @@ def _kernel(shape: GroupShape) -> str:
     draw = ""
     if shape.n_poisson:
         draw = f"""
-        if ((step & 3) == 0 || l.draw_poisson) {{
+        if ((step & 7) == 0 || l.draw_poisson) {{
             for (uint32 place = 0; place < {shape.n_poisson}; ++place) {{
-                if (poisson[place].length || poisson[place].first) {{
+                if (poisson[place].present) {{
                     draw_poisson_block(c, poisson[place], g.thresholds, g.seed, step,
-                                       g.counts + place * 4 * g.counts_stride, g.counts_stride);
+                                       g.counts + place * 8 * g.counts_stride, g.counts_stride);
                 }}
             }}
             SYNC_LANES();

@@ -21,6 +21,7 @@ typedef long long int64;
 #define LANES 32u
 #define VARYING(T, x) T x
 #define VARYING_ARGUMENT(T, x) T x
+#define VARYING_REFERENCE(T, x) T& x
 #define AT(x, j) x
 #define RESTRICT __restrict__
 // One thread an item.
@@ -65,12 +66,16 @@ FN uint64 group_sum_to(uint64 x) {
 
 #else
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 #define FN static inline __attribute__((always_inline))
 #define KERNEL extern "C" void
 #define CONSTANT static const
 #define LANES 256u
 #define VARYING(T, x) T x[LANES] __attribute__((aligned(64)))
 #define VARYING_ARGUMENT(T, x) T* __restrict__ x
+#define VARYING_REFERENCE(T, x) T* __restrict__ x
 #define AT(x, j) x[j]
 #define RESTRICT __restrict__
 #define ITEM_FOR(i, n) for (int64 i = 0, i##_n = (int64)(n); i < i##_n; ++i)
