@@ -1,5 +1,6 @@
 """distsim: large networks of spiking neurons on clusters of GPUs, and the same result everywhere."""
 
+from distsim.api import Result, States, simulate
 from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform
 from distsim.errors import BackendError, BuildError, ConfigError, DistsimError, SimulationError
 from distsim.experiment import Experiment, RunSettings
@@ -15,7 +16,26 @@ from distsim.rules import (
 
 __version__ = "0.1.0"
 __all__ = [
-    "AllToAll", "BackendError", "BuildError", "ConfigError", "DistsimError", "Experiment", "Explicit",
-    "FixedIndegree", "FixedTotalNumber", "Listed", "Lognormal", "Network", "Normal", "NormalClipped",
-    "OneToOne", "PairwiseBernoulli", "RunSettings", "SimulationError", "Uniform",
+    "AllToAll",
+    "BackendError",
+    "BuildError",
+    "ConfigError",
+    "DistsimError",
+    "Experiment",
+    "Explicit",
+    "FixedIndegree",
+    "FixedTotalNumber",
+    "Listed",
+    "Lognormal",
+    "Network",
+    "Normal",
+    "NormalClipped",
+    "OneToOne",
+    "PairwiseBernoulli",
+    "Result",
+    "RunSettings",
+    "SimulationError",
+    "States",
+    "Uniform",
+    "simulate",
 ]

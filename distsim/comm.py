@@ -115,9 +115,7 @@ class Mpi(Communicator):
         if self.size > 1:
             sys.excepthook = self._end_all_ranks
 
-    def _end_all_ranks(
-        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
+    def _end_all_ranks(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         text = "".join(traceback.format_exception(kind, error, trace))
         os.write(2, f"distsim: rank {self.rank} of {self.size} failed, ending all ranks\n{text}".encode())
         self._mpi.COMM_WORLD.Abort(1)
@@ -130,18 +128,14 @@ class Mpi(Communicator):
         send = np.concatenate(lists) if lists else np.empty(0, dtype)
         receive = np.empty(int(incoming.sum()), dtype)
         kind = self._mpi._typedict[dtype.char]
-        self._world.Alltoallv(
-            [send, (counts, _starts(counts)), kind], [receive, (incoming, _starts(incoming)), kind]
-        )
+        self._world.Alltoallv([send, (counts, _starts(counts)), kind], [receive, (incoming, _starts(incoming)), kind])
         return np.split(receive, np.cumsum(incoming)[:-1])
 
     def prepare(
         self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
     ) -> Collective:
         kind = self._mpi.UINT32_T
-        return _MpiCollective(
-            self._world, [send, (send_counts, send_at), kind], [receive, (counts, at), kind]
-        )
+        return _MpiCollective(self._world, [send, (send_counts, send_at), kind], [receive, (counts, at), kind])
 
     def reduce(self, values: npt.NDArray[Any], how: str) -> npt.NDArray[Any]:
         result = np.empty_like(values)
@@ -166,19 +160,18 @@ class _MpiCollective(Collective):
 
     def __init__(self, world: Any, send: list[Any], receive: list[Any]) -> None:
         self._world, self._send, self._receive = world, send, receive
+        self._request: Any = None
         try:
-            request = world.Alltoallv_init(send, receive)
+            self._request = world.Alltoallv_init(send, receive)
         except NotImplementedError:
-            self._start = self._wait = None
-        else:
-            self._request, self._start, self._wait = request, request.Start, request.Wait
+            return
 
     def run(self) -> None:
-        if self._start is None:
+        if self._request is None:
             self._world.Alltoallv(self._send, self._receive)
         else:
-            self._start()
-            self._wait()
+            self._request.Start()
+            self._request.Wait()
 
 
 class Threads(Communicator):

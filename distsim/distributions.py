@@ -7,9 +7,8 @@ the same everywhere and every distribution has a finite support, known from the 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 from distsim.errors import wrong
 from distsim.exact import exp_float
@@ -132,12 +131,14 @@ Distribution = Union[Uniform, Normal, NormalClipped, Lognormal, Listed]
 Value = Union[float, Distribution]
 
 
-def as_value(value: float | Sequence[float] | Distribution) -> Value:
-    """A number as float, a sequence as Listed, a distribution as it is."""
+def as_value(value: Any) -> Value:
+    """A number as float, a sequence of numbers as Listed, a distribution as it is."""
     if isinstance(value, (Uniform, Normal, NormalClipped, Lognormal, Listed)):
         return value
     if hasattr(value, "tolist"):  # a NumPy array or scalar
         value = value.tolist()
+    if isinstance(value, (bool, str, bytes)):
+        raise TypeError(f"{type(value).__name__} is no number")
     if isinstance(value, (int, float)):
         return float(value)
     return Listed(tuple(float(v) for v in value))

@@ -115,7 +115,7 @@ class Network:
             Duplicate name, unknown model, parameter or state, or a value out of its range.
         """
         where = f"populations.{name}"
-        if not isinstance(name, str) or not name or "/" in name:
+        if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
             raise wrong("populations", name, "a name without '/'")
         if any(p.name == name for p in self.populations):
             raise ConfigError(f"{where}: described twice; names of populations are unique")
@@ -182,8 +182,7 @@ class Network:
         for variable in variables:
             if variable not in target.model.recordables:
                 raise ConfigError(
-                    f"{where}.variables: unknown variable {variable!r}; "
-                    + nearest(variable, target.model.recordables)
+                    f"{where}.variables: unknown variable {variable!r}; " + nearest(variable, target.model.recordables)
                 )
         if not variables or len(set(variables)) != len(variables):
             raise wrong(f"{where}.variables", list(variables), "at least one variable, each once")

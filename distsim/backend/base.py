@@ -6,7 +6,6 @@ import ctypes
 from abc import ABC, abstractmethod
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 # A backend's own array type: numpy.ndarray on the host, cupy.ndarray on a GPU.
@@ -30,6 +29,10 @@ class Backend(ABC):
 
     name: str
     lanes: int  # of a group: the most neurons of an update chunk
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise BackendError, in one line, where what this backend needs is not there."""
 
     @abstractmethod
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array: ...

@@ -54,6 +54,9 @@ class HostBackend(Backend):
     name = "cpu"
     lanes = 256
 
+    def check(self) -> None:
+        find_compiler()
+
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         return np.empty(shape, dtype)
 
@@ -142,4 +145,6 @@ def _build(compiler: str, source: str, library: Path) -> None:
                 raise BackendError(f"{compiler}: kernels do not compile: {first}")
             os.replace(built, library)
     except OSError as error:
-        raise BackendError(f"kernel cache {library.parent}: {error.strerror}; set DISTSIM_CACHE to a writable folder") from error
+        raise BackendError(
+            f"kernel cache {library.parent}: {error.strerror}; set DISTSIM_CACHE to a writable folder"
+        ) from error

@@ -181,9 +181,7 @@ def local_projections(
         for target in projection.targets:
             part = layout.part(ids[target.name])
             endpoint = planes.endpoints[number, ids[target.name], projection.receptor]
-            local = LocalProjection(
-                projection, number, part, offset, endpoint, steps, seed, listed_weights=listed
-            )
+            local = LocalProjection(projection, number, part, offset, endpoint, steps, seed, listed_weights=listed)
             offset += target.size
             if not part.count:
                 continue
@@ -265,12 +263,8 @@ def _explicit(
             if not chosen.size:
                 continue
             within = part.begin + (gid[chosen] - part.first_gid) // part.stride
-            edges = Edges(
-                source[chosen].astype(np.uint64), within.astype(np.uint32), weight[chosen], steps[chosen]
-            )
+            edges = Edges(source[chosen].astype(np.uint64), within.astype(np.uint32), weight[chosen], steps[chosen])
             span = Delays(int(edges.delay.min()), int(edges.delay.max()))
             endpoint = planes.endpoints[number, ids[population.name], port]
             found.append(LocalProjection(projection, number, part, 0, endpoint, span, seed, edges=edges))
     return found
-
-

@@ -133,7 +133,7 @@ def plan_planes(network: Network, precision: str) -> PlaneTable:
     for i, population in enumerate(network.populations):
         mine = [len(c) for c in classes[i]]
         before = per_receptor.get(population.model.name, tuple(0 for _ in mine))
-        per_receptor[population.model.name] = tuple(max(a, b) for a, b in zip(before, mine))
+        per_receptor[population.model.name] = tuple(max(a, b) for a, b in zip(before, mine, strict=False))
     quanta: dict[int, tuple[float, ...]] = {}
     chosen: dict[tuple[int, int, int], Plane] = {}
     for i, population in enumerate(network.populations):
@@ -217,4 +217,3 @@ def _rounding(endpoint: Endpoint, low: float, high: float) -> float:
             typical = abs(low + high) / 2 or size
             worst = max(worst, plane.quantum / math.sqrt(12.0) / typical)
     return worst
-

@@ -7,10 +7,8 @@ the only scratch memory.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -186,9 +184,7 @@ class _Build:
         group = self.layout.group_of(projection.part.population_id).index
         blocks = self.blocks[group]
         return {
-            self.first_column[group] + plane * blocks + block
-            for plane in projection.planes
-            for block in range(blocks)
+            self.first_column[group] + plane * blocks + block for plane in projection.planes for block in range(blocks)
         }
 
     def build_chunk(self, chunk: _Chunk) -> None:
@@ -203,7 +199,9 @@ class _Build:
         for p in chunk.projections:
             group = self.layout.group_of(p.part.population_id).index
             arguments, keep = p.arguments(backend, chunk.low, self.block_bits)
-            compact = {plane: columns.index(self.first_column[group] + plane * self.blocks[group]) for plane in p.planes}
+            compact = {
+                plane: columns.index(self.first_column[group] + plane * self.blocks[group]) for plane in p.planes
+            }
             arguments.positive_column = compact.get(p.positive_plane, 0)
             arguments.negative_column = compact.get(p.negative_plane, 0)
             arguments.first_delay, arguments.n_delays, arguments.n_columns = first_delay, n_delays, len(columns)

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import Array, Backend, Module
+from distsim.build.partition import Part
 from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, support
 from distsim.exact import normal_cdf
 from distsim.kernels import values as structs
 from distsim.network import Population
-from distsim.build.partition import Part
 from distsim.streams import Stream
 
 GUIDE_BITS = 12
@@ -101,9 +101,7 @@ def delays(backend: Backend, kernels: Module, value: Value, dt: float) -> Delays
     cells = np.arange(2**GUIDE_BITS, dtype=np.uint64) << np.uint64(32 - GUIDE_BITS)
     guide = np.searchsorted(words, cells, side="right").astype(np.uint16)
     thresholds = np.append(words, 0).astype(np.uint32)  # one spare, so that the array is never empty
-    return Delays(
-        low, low + words.size, guide=backend.to_device(guide), thresholds=backend.to_device(thresholds)
-    )
+    return Delays(low, low + words.size, guide=backend.to_device(guide), thresholds=backend.to_device(thresholds))
 
 
 def population_values(population: Population, name: str) -> Value:

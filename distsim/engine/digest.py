@@ -32,9 +32,6 @@ def fold(sums: npt.NDArray[np.uint64]) -> SpikeDigest:
 def by_population(sums: npt.NDArray[np.uint64], names: Sequence[str]) -> Mapping[str, list[dict[str, object]]]:
     """For each population the digest of every second (of biological time, warm-up included)."""
     return {
-        name: [
-            {"digest": str(d), "count": d.count}
-            for d in (fold(sums[i, second]) for second in range(sums.shape[1]))
-        ]
+        name: [{"digest": str(d), "count": d.count} for d in (fold(sums[i, second]) for second in range(sums.shape[1]))]
         for i, name in enumerate(names)
     }

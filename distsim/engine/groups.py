@@ -33,7 +33,10 @@ CHUNK = np.dtype(
 
 
 POISSON_ENTRY = np.dtype(
-    [(name, "u4") for name in ("first", "begin", "length", "rest_from", "rest_begin", "rest_length", "input", "present")]
+    [
+        (name, "u4")
+        for name in ("first", "begin", "length", "rest_from", "rest_begin", "rest_length", "input", "present")
+    ]
     + [("weight", "f8")]
 )
 
@@ -207,9 +210,7 @@ class GroupState:
             setattr(self.arguments, f"begin_{vector.name}", self._device(np.array(begin, np.int64)))
             setattr(self.arguments, f"values_{vector.name}", self._device(np.array(steps, np.int64)))
 
-    def _initialise(
-        self, model: Model, values: Sequence[Mapping[str, Any]], kernels: Module, seed: int
-    ) -> None:
+    def _initialise(self, model: Model, values: Sequence[Mapping[str, Any]], kernels: Module, seed: int) -> None:
         for index, state in enumerate(model.states):
             start = np.zeros(self.group.size, np.float64)
             offset = np.zeros(self.group.size, np.float64)

@@ -15,6 +15,27 @@ from distsim.io.summary import SUMMARY_FILE
 RESULT_FILES = (SPIKES_FILE, STATES_FILE, SUMMARY_FILE, "experiment.yaml", "raster.png")
 
 
+def check_output(path: Path | str, overwrite: bool = False) -> None:
+    """Raise ConfigError where `prepare_output` would, without making or removing anything."""
+    directory = Path(path).expanduser().absolute()
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"output {path}: found a file; allowed: a directory, or a name that is free")
+    there = directory
+    while not there.exists():
+        there = there.parent
+    try:
+        if there != directory:
+            if not there.is_dir():
+                raise ConfigError(f"output {path}: {there} is a file; allowed: a directory")
+            with tempfile.TemporaryFile(dir=there):
+                return
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+        _refuse_content(path, directory, overwrite)
+    except OSError as error:
+        raise ConfigError(f"output {path}: cannot be written ({error.strerror or error}); choose another") from error
+
+
 def prepare_output(path: Path | str, overwrite: bool = False) -> Path:
     """Make sure that `path` is a directory for the results of one run.
 
@@ -38,14 +59,18 @@ def prepare_output(path: Path | str, overwrite: bool = False) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
-        content = sorted(entry.name for entry in directory.iterdir())
-        if content and not overwrite:
-            shown = ", ".join(content[:3]) + (", ..." if len(content) > 3 else "")
-            raise ConfigError(f"output {path}: found {shown}; allowed: an empty or new directory, or overwriting")
+        _refuse_content(path, directory, overwrite)
         _remove_results(directory)
     except OSError as error:
         raise ConfigError(f"output {path}: cannot be written ({error.strerror or error}); choose another") from error
     return directory
+
+
+def _refuse_content(path: Path | str, directory: Path, overwrite: bool) -> None:
+    content = sorted(entry.name for entry in directory.iterdir())
+    if content and not overwrite:
+        shown = ", ".join(content[:3]) + (", ..." if len(content) > 3 else "")
+        raise ConfigError(f"output {path}: found {shown}; allowed: an empty or new directory, or --overwrite")
 
 
 def _remove_results(directory: Path) -> None:

@@ -14,18 +14,7 @@ from distsim.streams import Stream
 FOLDER = Path(__file__).parent
 
 # Names by which the two parts are launched.
-CONSTRUCTION_KERNELS = tuple(
-    f"{verb}_{rule}"
-    for rule in (
-        "one_to_one",
-        "all_to_all",
-        "fixed_indegree",
-        "fixed_total_number",
-        "pairwise_bernoulli",
-        "explicit",
-    )
-    for verb in ("count", "fill")
-) + ("split_level", "split_to_targets", "row_totals", "write_runs", "draw_values", "find_thresholds")
+CONSTRUCTION_KERNELS = (*tuple(f"{verb}_{rule}" for rule in ("one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "explicit") for verb in ("count", "fill")), "split_level", "split_to_targets", "row_totals", "write_runs", "draw_values", "find_thresholds")
 TEST_KERNELS = ("evaluate", "philox_words")
 LOOP_KERNELS = (
     "deliver", "admit", "spread", "close_step", "next_step", "close_interval", "admit_received", "receive",
@@ -57,9 +46,7 @@ def _head(double: bool) -> str:
 
 def construction_source(double: bool) -> str:
     """Everything that builds a network; independent of the network."""
-    rules = (
-        "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER };\n"
-    )
+    rules = "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER };\n"
     structures = "".join(cpp_of(s) for s in (values.Values, connect.Connect, connect.Rows, connect.Shares))
     files = ("connect.cpp", "shares.cpp", "rows.cpp", "values.cpp")
     return _head(double) + rules + structures + "".join(_text(f) for f in files)

@@ -123,7 +123,7 @@ def _kernel(shape: GroupShape) -> str:
         inside.append(f"const int64 {vector.name}_begin = begin_{vector.name}_[j];")
         inside.append(f"const int64 {vector.name}_end = begin_{vector.name}_[j + 1];")
     plane = place = 0
-    for receptor, n_planes, n_places in zip(model.receptors, shape.planes, shape.poisson):
+    for receptor, n_planes, n_places in zip(model.receptors, shape.planes, shape.poisson, strict=False):
         terms = []
         for _ in range(n_planes):
             before.append(f"Sum* RESTRICT plane{plane} = g.input + {plane} * g.plane_stride + c.begin;")
@@ -132,7 +132,9 @@ def _kernel(shape: GroupShape) -> str:
             after.append(f"plane{plane}[j] = 0;")
             plane += 1
         for _ in range(n_places):
-            before.append(f"const real weight{place} = poisson[{place}].present ? (real)poisson[{place}].weight : (real)0;")
+            before.append(
+                f"const real weight{place} = poisson[{place}].present ? (real)poisson[{place}].weight : (real)0;"
+            )
             before.append(
                 f"const {shape.count_type}* RESTRICT counts{place} = "
                 f"g.counts + ({place} * 8 + (step & 7)) * g.counts_stride + c.begin;"

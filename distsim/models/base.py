@@ -125,9 +125,7 @@ class Model:
         declared = {p.name: p for p in self.parameters}
         for key in values:
             if key not in declared:
-                raise ConfigError(
-                    f"{where}.{key}: unknown parameter of {self.name}; {nearest(key, declared)}"
-                )
+                raise ConfigError(f"{where}.{key}: unknown parameter of {self.name}; {nearest(key, declared)}")
         checked: dict[str, Any] = {}
         for parameter in self.parameters:
             at = f"{where}.{parameter.name}"
@@ -200,7 +198,7 @@ def _vector(value: Any, size: int, where: str) -> tuple[tuple[float, ...], ...]:
 
 def _check_order(low: Value, high: Value, low_name: str, high_name: str, where: str, why: str) -> None:
     if isinstance(low, Listed) and isinstance(high, Listed):
-        for i, (a, b) in enumerate(zip(low.values, high.values)):
+        for i, (a, b) in enumerate(zip(low.values, high.values, strict=False)):
             if not a < b:
                 raise wrong(f"{where}[{i}]", a, f"less than {high_name} = {b:g} ({why})")
         return

@@ -55,9 +55,7 @@ iaf_psc_exp = Model(
         _decay("tau_m"),
         _decay("tau_syn_ex"),
         _decay("tau_syn_in"),
-        Constant(
-            "rise_I_e", ("tau_m", "C_m"), lambda p, dt: p["tau_m"] / p["C_m"] * (1 - (-dt / p["tau_m"]).exp())
-        ),
+        Constant("rise_I_e", ("tau_m", "C_m"), lambda p, dt: p["tau_m"] / p["C_m"] * (1 - (-dt / p["tau_m"]).exp())),
         _current_to_voltage("rise_I_syn_ex", "tau_syn_ex"),
         _current_to_voltage("rise_I_syn_in", "tau_syn_in"),
         Constant("theta", ("V_th", "E_L"), lambda p, dt: p["V_th"] - p["E_L"]),

@@ -1,0 +1,7 @@
+"""`python -m distsim`."""
+
+import sys
+
+from distsim.cli import main
+
+sys.exit(main())

@@ -1,0 +1,283 @@
+"""One experiment from description to results: builds, runs, writes. Tells a Reporter; prints nothing."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from distsim import __version__
+from distsim.backend import Backend
+from distsim.comm import Communicator
+from distsim.config import write_document
+from distsim.engine.digest import by_population, fold
+from distsim.engine.recording import StateSamples
+from distsim.engine.simulation import Simulation, Sinks
+from distsim.experiment import Experiment
+from distsim.io import (
+    SpikePopulation,
+    SpikeSegments,
+    StateReport,
+    StateSegments,
+    merge_spikes,
+    merge_states,
+    prepare_output,
+    write_json,
+)
+
+
+class Reporter(Protocol):
+    """Who is told how a run goes; on rank 0 only."""
+
+    def phase(self, name: str, text: str) -> None:
+        """A phase begins or a fact is known."""
+
+    def progress(self, name: str, done: float, total: float, realtime_factor: float | None) -> None:
+        """`done` of `total` (ms of biological time, or a share) of the phase."""
+
+
+class Silent:
+    """A reporter for the other ranks, and for Python."""
+
+    def phase(self, name: str, text: str) -> None:
+        return None
+
+    def progress(self, name: str, done: float, total: float, realtime_factor: float | None) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left, on every rank.
+
+    Attributes
+    ----------
+    summary
+        The contents of summary.json.
+    directory
+        Where the results lie; None where nothing was written.
+    """
+
+    summary: Mapping[str, Any]
+    directory: Path | None
+
+
+def run_experiment(
+    experiment: Experiment, comm: Communicator, backend: Backend, *, document: Mapping[str, Any] | None = None,
+    out: Path | None = None, overwrite: bool = False, reporter: Reporter | None = None, sinks: Sinks | None = None,
+) -> Outcome:  # fmt: skip
+    """Build and run `experiment` on the ranks of `comm`; with `out`, write its results there.
+
+    Parameters
+    ----------
+    document
+        The resolved experiment, written as experiment.yaml.
+    sinks
+        Receivers of the recorded data where no results are written.
+    """
+    reporter = reporter if reporter is not None and comm.rank == 0 else Silent()
+    _network, run = experiment.network, experiment.run
+    before = _resident_bytes()
+    if out is not None:
+        if comm.rank == 0:
+            prepare_output(out, overwrite)
+        comm.barrier()
+        sinks = _files(out, comm.rank, run.dt)
+    reporter.phase("build", _describe(experiment, comm, backend))
+    simulation = Simulation(
+        experiment, comm, backend, sinks, progress=lambda share: reporter.progress("build", share, 1.0, None)
+    )
+    synapses = comm.total(simulation.rows.n_synapses)
+    stored = comm.total(simulation.rows.bytes(run.precision) + simulation.routing.bytes())
+    reporter.phase(
+        "built",
+        f"built {synapses:,} synapses in {simulation.seconds['build']:.2f} s, "
+        f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms",
+    )
+    _warn_of_rounding(simulation, reporter)
+    warmup = run.steps(run.warmup)
+    _advance(simulation, warmup, "warm-up", reporter)
+    measured = _Measurement(simulation)
+    comm.barrier()
+    started = time.perf_counter()
+    _advance(simulation, simulation.end, "simulate", reporter)
+    comm.barrier()
+    simulated = time.perf_counter() - started
+    seconds = {**simulation.seconds, **measured.seconds(), "simulate": simulated}
+    began = time.perf_counter()
+    simulation.flush()
+    comm.barrier()
+    if out is not None and comm.rank == 0:
+        reporter.phase("write", f"writing results to {out}")
+        _merge(experiment, out)
+    seconds["record"] = time.perf_counter() - began
+    summary = _summary(simulation, seconds, measured.events(), synapses, stored, _peak_bytes() - before)
+    if out is not None:
+        if comm.rank == 0:
+            write_json(out / "summary.json", summary)
+            if document is not None:
+                write_document(dict(document), out / "experiment.yaml")
+            _draw(experiment, out, summary)
+        comm.barrier()
+    return Outcome(summary, out)
+
+
+class _Measurement:
+    """Times and events of the measured part: differences to the state at its start."""
+
+    _FIELDS = ("deliver", "update", "spread", "exchange")
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._start = self._now()
+        self._events = int(simulation.loop.synaptic_events)
+
+    def _now(self) -> dict[str, float]:
+        loop = self._simulation.loop
+        times = {name: float(getattr(loop, f"seconds_{name}")) for name in self._FIELDS}
+        times["exchange"] += self._simulation.seconds.get("waited", 0.0)
+        return times
+
+    def seconds(self) -> dict[str, float]:
+        """Mean over ranks of the seconds of each phase."""
+        now = self._now()
+        mine = np.array([now[name] - self._start[name] for name in self._FIELDS])
+        mean = self._simulation.comm.reduce(mine, "sum") / self._simulation.comm.size
+        return dict(zip(self._FIELDS, mean.tolist(), strict=True))
+
+    def events(self) -> int:
+        """Synaptic events of all ranks."""
+        return self._simulation.comm.total(int(self._simulation.loop.synaptic_events) - self._events)
+
+
+def _advance(simulation: Simulation, last: int, name: str, reporter: Reporter) -> None:
+    dt, first = simulation.experiment.run.dt, simulation.step
+    if last <= first:
+        return
+    started = time.perf_counter()
+
+    def tell(step: int) -> None:
+        done = (step - first) * dt
+        reporter.progress(name, done, (last - first) * dt, (time.perf_counter() - started) / max(done / 1000.0, 1e-9))
+
+    simulation.run_to(last, tell)
+
+
+def _files(out: Path, rank: int, dt: float) -> Sinks:
+    spikes, states = SpikeSegments(out, rank), StateSegments(out, rank)
+
+    def write_states(samples: StateSamples) -> None:
+        states.write(
+            samples.recording.population.name, samples.first_sample, samples.data, samples.neurons.astype(np.uint64)
+        )
+
+    return Sinks(lambda step, gid: None if spikes.write(step, gid, dt) else None, write_states)
+
+
+def _merge(experiment: Experiment, out: Path) -> None:
+    network, run = experiment.network, experiment.run
+    merge_spikes(out, [SpikePopulation(p.name, p.first_gid, p.size) for p in network.recorded()], run.dt)
+    if network.state_recordings:
+        merge_states(out, [_report(experiment, i) for i in range(len(network.state_recordings))])
+
+
+def _report(experiment: Experiment, index: int) -> StateReport:
+    recording, run = experiment.network.state_recordings[index], experiment.run
+    every, warmup = run.steps(recording.interval), run.steps(run.warmup)
+    first = (warmup // every + 1) * every
+    units = tuple(recording.population.model.state(v).unit for v in recording.variables)
+    start = round(first * run.dt, 10)
+    return StateReport(recording.population.name, recording.variables, units, start, recording.interval)
+
+
+def _describe(experiment: Experiment, comm: Communicator, backend: Backend) -> str:
+    network, run = experiment.network, experiment.run
+    neurons = sum(p.size for p in network.populations if p.model.is_neuron)
+    ranks = f"{comm.size} rank{'s' if comm.size > 1 else ''}"
+    return f"{network.name}: {neurons:,} neurons on {ranks}, {backend.name}, {run.precision} precision, seed {run.seed}"
+
+
+def _warn_of_rounding(simulation: Simulation, reporter: Reporter) -> None:
+    worst = max(simulation.planes.rounding, default=0.0)
+    if worst > 0.01:
+        number = simulation.planes.rounding.index(worst)
+        reporter.phase(
+            "warning",
+            f"warning: projections[{number}]: weights are rounded by up to {worst:.1%}; "
+            "run.precision: double keeps 47 bits",
+        )
+
+
+def _summary(
+    simulation: Simulation, seconds: Mapping[str, float], events: int, synapses: int, stored: int, peak: int
+) -> dict[str, Any]:
+    experiment, comm = simulation.experiment, simulation.comm
+    network, run = experiment.network, experiment.run
+    sums = simulation.digest_sums()
+    digest = fold(sums)
+    counts = simulation.spike_counts()
+    biological = run.duration / 1000.0
+    names = [p.name for p in network.populations]
+    neurons = [(i, p) for i, p in enumerate(network.populations) if p.model.is_neuron]
+    memory = comm.reduce(np.array([peak], np.int64), "max"), comm.reduce(np.array([peak], np.int64), "sum")
+    order = ("compile", "build", "simulate", "update", "deliver", "spread", "exchange", "record")
+    return {
+        "version": __version__,
+        "name": network.name,
+        "seed": run.seed,
+        "ranks": comm.size,
+        "device": simulation.backend.name,
+        "precision": run.precision,
+        "dt": run.dt,
+        "warmup": run.warmup,
+        "duration": run.duration,
+        "neurons": sum(p.size for _, p in neurons),
+        "synapses": synapses,
+        "bytes_per_synapse": stored / synapses if synapses else None,
+        "memory_bytes": {"per_rank_max": int(memory[0][0]), "total": int(memory[1][0])},
+        "exchange_interval": simulation.interval * run.dt,
+        "seconds": {name: seconds[name] for name in order},
+        "realtime_factor": seconds["simulate"] / biological if biological else None,
+        "spikes": int(sum(int(counts[i]) for i, _ in neurons)),
+        "synaptic_events": events,
+        "rates": {p.name: int(counts[i]) / p.size / biological if biological else 0.0 for i, p in neurons},
+        "reference_rates": dict(network.reference_rates),
+        "reference_source": network.reference_source,
+        "weight_rounding": max(simulation.planes.rounding, default=0.0),
+        "spike_digest": str(digest),
+        "spike_count": digest.count,
+        "digests": by_population(sums, names),
+    }
+
+
+def _draw(experiment: Experiment, out: Path, summary: Mapping[str, Any]) -> None:
+    from distsim.analysis.figures import RasterPopulation, raster
+
+    network, run = experiment.network, experiment.run
+    recorded = network.recorded()
+    if not recorded or run.duration == 0.0:
+        return
+    raster(
+        out / "spikes.h5", [RasterPopulation(p.name, p.size) for p in recorded], out / "raster.png",
+        start=run.warmup, stop=run.warmup + run.duration, reference_rates=network.reference_rates or None,
+        reference_source=network.reference_source, title=network.name,
+    )  # fmt: skip
+
+
+def _resident_bytes() -> int:
+    """Memory of this process now."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
