@@ -13,9 +13,10 @@ from distsim.rules import (
     OneToOne,
     PairwiseBernoulli,
 )
+from distsim.version import __version__
 
-__version__ = "0.1.0"
 __all__ = [
+    "__version__",
     "AllToAll",
     "BackendError",
     "BuildError",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 from distsim.errors import wrong
 from distsim.exact import exp_float
@@ -127,8 +127,8 @@ class Listed:
         return (min(self.values), max(self.values)) if self.values else (0.0, 0.0)
 
 
-Distribution = Union[Uniform, Normal, NormalClipped, Lognormal, Listed]
-Value = Union[float, Distribution]
+Distribution = Uniform | Normal | NormalClipped | Lognormal | Listed
+Value = float | Distribution
 
 
 def as_value(value: Any) -> Value:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
 from distsim.errors import wrong
 
@@ -67,7 +66,7 @@ class Explicit:
     name = "explicit"
 
 
-Rule = Union[OneToOne, AllToAll, FixedIndegree, FixedTotalNumber, PairwiseBernoulli, Explicit]
+Rule = OneToOne | AllToAll | FixedIndegree | FixedTotalNumber | PairwiseBernoulli | Explicit
 RULES: dict[str, type] = {
     r.name: r for r in (OneToOne, AllToAll, FixedIndegree, FixedTotalNumber, PairwiseBernoulli, Explicit)
 }

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from distsim import __version__
 from distsim.backend import Backend
 from distsim.comm import Communicator
 from distsim.config import write_document
@@ -29,6 +29,7 @@ from distsim.io import (
     prepare_output,
     write_json,
 )
+from distsim.version import __version__
 
 
 class Reporter(Protocol):
@@ -176,7 +177,10 @@ def _files(out: Path, rank: int, dt: float) -> Sinks:
             samples.recording.population.name, samples.first_sample, samples.data, samples.neurons.astype(np.uint64)
         )
 
-    return Sinks(lambda step, gid: None if spikes.write(step, gid, dt) else None, write_states)
+    def write_spikes(steps: npt.NDArray[np.uint64], gids: npt.NDArray[np.uint64]) -> None:
+        spikes.write(steps, gids, dt)
+
+    return Sinks(write_spikes, write_states)
 
 
 def _merge(experiment: Experiment, out: Path) -> None:

@@ -9,9 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from distsim import __version__
 from distsim.comm import launched_as
 from distsim.errors import nearest
+from distsim.version import __version__
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,8 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser(
         "bench", help="measure speed and memory", description="Measure; print and save a table."
     )
-    bench.add_argument("benchmarks", nargs="*", metavar="BENCHMARK",
-                       help="microcircuit, microcircuit_0.1, quickstart_start, full_scale_rates (default: the first three)")  # fmt: skip
+    names = "microcircuit, microcircuit_0.1, quickstart_start, full_scale_rates"
+    bench.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=f"{names} (default: the first three)")
     bench.add_argument("-n", dest="ranks", type=int, default=2, metavar="RANKS", help="ranks of the full-scale runs")
     bench.add_argument("--repeat", type=int, default=3, metavar="K", help="runs of each; medians are shown")
     bench.add_argument("--out", type=Path, metavar="FILE", help="append the table to FILE")

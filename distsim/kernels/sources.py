@@ -14,7 +14,9 @@ from distsim.streams import Stream
 FOLDER = Path(__file__).parent
 
 # Names by which the two parts are launched.
-CONSTRUCTION_KERNELS = (*tuple(f"{verb}_{rule}" for rule in ("one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "explicit") for verb in ("count", "fill")), "split_level", "split_to_targets", "row_totals", "write_runs", "draw_values", "find_thresholds")
+RULES = ("one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "explicit")
+BUILD_KERNELS = ("split_level", "split_to_targets", "row_totals", "write_runs", "draw_values", "find_thresholds")
+CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count", "fill")), *BUILD_KERNELS)
 TEST_KERNELS = ("evaluate", "philox_words")
 LOOP_KERNELS = (
     "deliver", "admit", "spread", "close_step", "next_step", "close_interval", "admit_received", "receive",

@@ -40,4 +40,4 @@ def declare(name: str, fields: Sequence[tuple[str, object]]) -> type[ctypes.Stru
 
 def cpp_of(structure: type[ctypes.Structure]) -> str:
     """The C++ declaration of a structure made by `declare`."""
-    return str(structure.cpp)  # type: ignore[attr-defined]
+    return str(structure.cpp)
