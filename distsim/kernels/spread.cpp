@@ -24,6 +24,17 @@ FN void schedule(Loop& l, uint32 row_index, int64 emitted, uint32 multiplicity) 
     }
 }
 
+// Rows lie anywhere in memory: fetch the entry of a row that comes up, then the beginning of its runs.
+FN void fetch_row(const Loop& l, uint32 row_index) {
+    if (row_index != NO_ROW) PREFETCH(&l.rows[row_index]);
+}
+
+FN void fetch_runs(const Loop& l, uint32 row_index) {
+    if (row_index == NO_ROW) return;
+    const char* runs = (const char*)l.rows[row_index].runs;
+    for (uint32 byte = 0; byte < 640; byte += 64) PREFETCH(runs + byte);
+}
+
 // Is there room on the wheel for `spikes` more rows? `due_peak` bounds the fill of every slot.
 FN bool room_on_wheel(Loop& l, uint64 spikes) {
     const uint64 more = spikes * l.runs_per_slot;
@@ -67,6 +78,8 @@ KERNEL spread(Loop* loop) {
     const int64 step = l.step;
     GROUP_FOR(i, l.n_emitted) {
         const Emitted e = l.emitted[i];
+        if (i + 6 < (int64)l.n_emitted) fetch_row(l, l.local_row[l.emitted[i + 6].neuron]);
+        if (i + 3 < (int64)l.n_emitted) fetch_runs(l, l.local_row[l.emitted[i + 3].neuron]);
         if (LEADER) {
             if (l.count_in_digest[e.population]) {
                 const Block h = philox((uint32)step, (uint32)((uint64)step >> 32), (uint32)e.gid,
@@ -152,8 +165,11 @@ KERNEL receive(Loop* loop) {
         const uint32* header = l.in + l.in_begin[rank];
         GROUP_FOR(i, header[0] & ~REST) {
             uint32 nth = 0;
+            const uint32* message = header + l.header + i;
+            if (i + 6 < (int64)(header[0] & ~REST)) fetch_row(l, message[6]);
+            if (i + 3 < (int64)(header[0] & ~REST)) fetch_runs(l, message[3]);
             while ((uint32)i >= header[1 + nth]) ++nth;
-            schedule(l, header[l.header + i], l.received_start + nth, 1);
+            schedule(l, *message, l.received_start + nth, 1);
         }
     }
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, field
+from itertools import count, islice
 
 from distsim.kernels.structs import cpp_of, declare
 from distsim.models import Model
@@ -87,69 +88,91 @@ def _stands_in(name: str, code: str) -> bool:
     return re.search(rf"\b{re.escape(name)}\b", code) is not None
 
 
-def _number(shape: GroupShape, name: str, inside: bool) -> str | None:
-    """The declaration of a parameter or constant, before the loop over lanes or inside it."""
-    each = name in shape.per_neuron
-    if each != inside:
-        return None
-    integer = any(c.name == name and c.integer for c in shape.model.constants)
-    kind = "int32" if integer else "real"
-    value = f"each_{name}_[j]" if each else f"table[{shape.numbers.index(name)}]"
+@dataclass
+class _Parts:
+    """Lines of a kernel, by the place where they stand.
+
+    The loop over lanes handles numbers of one width only, or the host's vectors would be cut to the
+    narrowest: narrow numbers are widened before it (`widen`) and written back after it (`narrow`).
+    """
+
+    before: list[str] = field(default_factory=list)
+    widen: list[str] = field(default_factory=list)
+    inside: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    narrow: list[str] = field(default_factory=list)
+
+    def numbers(self, shape: GroupShape) -> None:
+        for name in shape.used_numbers():
+            if name in shape.per_neuron:
+                self.before.append(f"const real* RESTRICT each_{name}_ = g.each_{name} + c.begin;")
+                self.inside.append(_number(shape, name, f"each_{name}_[j]"))
+            else:
+                self.before.append(_number(shape, name, f"table[{shape.numbers.index(name)}]"))
+
+    def states(self, shape: GroupShape) -> None:
+        for state in shape.model.states:
+            name, array = state.name, f"state_{state.name}_"
+            self.before.append(f"{state.kind}* RESTRICT {array} = g.state_{name} + c.begin;")
+            if state.kind == "uint16":
+                self.before.append(f"VARYING(int32, wide_{name});")
+                self.widen.append(f"AT(wide_{name}, j) = {array}[j];")
+                self.narrow.append(f"{array}[j] = (uint16)AT(wide_{name}, j);")
+                array = f"AT(wide_{name}, j)"
+            else:
+                array += "[j]"
+            self.inside.append(f"{'real' if state.kind == 'real' else 'int32'} {name} = {array};")
+            if state.floor is not None:
+                self.after.append(f"{name} = without_traces({name}, (real){state.floor!r});")
+            self.after.append(f"{array} = {name};")
+
+    def vectors(self, shape: GroupShape) -> None:
+        for vector in shape.model.vector_parameters:
+            name = vector.name
+            self.before.append(f"const int64* RESTRICT begin_{name}_ = g.begin_{name} + c.begin;")
+            self.before.append(f"const int64* RESTRICT {name}_values = g.values_{name};")
+            self.inside.append(f"const int64 {name}_begin = begin_{name}_[j];")
+            self.inside.append(f"const int64 {name}_end = begin_{name}_[j + 1];")
+
+    def inputs(self, shape: GroupShape) -> None:
+        """Sums first, then backgrounds in declared order: the order is part of the result."""
+        planes, places = count(), count()
+        for receptor, n_planes, n_places in zip(shape.model.receptors, shape.planes, shape.poisson, strict=True):
+            terms = []
+            for plane in islice(planes, n_planes):
+                self.before.append(f"Sum* RESTRICT plane{plane} = g.input + {plane} * g.plane_stride + c.begin;")
+                self.before.append(f"const real scale{plane} = scale[{plane}];")
+                terms.append(f"(real)plane{plane}[j] * scale{plane}")
+                self.after.append(f"plane{plane}[j] = 0;")
+            for place in islice(places, n_places):
+                self._background(shape, place)
+                terms.append(f"AT(background{place}, j)")
+            name = f"input_{receptor.name}"
+            self.inside.append(f"real {name} = {terms[0] if terms else '(real)0'};")
+            self.inside += [f"{name} = {name} + {term};" for term in terms[1:]]
+
+    def _background(self, shape: GroupShape, place: int) -> None:
+        entry = f"poisson[{place}]"
+        self.before.append(f"const real weight{place} = {entry}.present ? (real){entry}.weight : (real)0;")
+        self.before.append(
+            f"const {shape.count_type}* RESTRICT counts{place} = "
+            f"g.counts + ({place} * 8 + (step & 7)) * g.counts_stride + c.begin;"
+        )
+        self.before.append(f"VARYING(real, background{place});")
+        self.widen.append(f"AT(background{place}, j) = (real)counts{place}[j] * weight{place};")
+
+
+def _number(shape: GroupShape, name: str, value: str) -> str:
+    kind = "int32" if any(c.name == name and c.integer for c in shape.model.constants) else "real"
     return f"const {kind} {name} = ({kind}){value};"
 
 
 def _kernel(shape: GroupShape) -> str:
-    model = shape.model
-    n_numbers = max(1, len(shape.numbers))
-    before: list[str] = []
-    inside: list[str] = []
-    after: list[str] = []
-    for name in shape.used_numbers():
-        outer, inner = _number(shape, name, False), _number(shape, name, True)
-        before += [outer] if outer else []
-        inside += [inner] if inner else []
-        if name in shape.per_neuron:
-            before.append(f"const real* RESTRICT each_{name}_ = g.each_{name} + c.begin;")
-    for state in model.states:
-        kind = "real" if state.kind == "real" else "int32"
-        before.append(f"{state.kind}* RESTRICT state_{state.name}_ = g.state_{state.name} + c.begin;")
-        inside.append(f"{kind} {state.name} = state_{state.name}_[j];")
-        if state.floor is not None:
-            after.append(f"{state.name} = without_traces({state.name}, (real){state.floor!r});")
-        after.append(f"state_{state.name}_[j] = ({state.kind}){state.name};")
-    for vector in model.vector_parameters:
-        before.append(f"const int64* RESTRICT begin_{vector.name}_ = g.begin_{vector.name} + c.begin;")
-        before.append(f"const int64* RESTRICT {vector.name}_values = g.values_{vector.name};")
-        inside.append(f"const int64 {vector.name}_begin = begin_{vector.name}_[j];")
-        inside.append(f"const int64 {vector.name}_end = begin_{vector.name}_[j + 1];")
-    plane = place = 0
-    for receptor, n_planes, n_places in zip(model.receptors, shape.planes, shape.poisson, strict=False):
-        terms = []
-        for _ in range(n_planes):
-            before.append(f"Sum* RESTRICT plane{plane} = g.input + {plane} * g.plane_stride + c.begin;")
-            before.append(f"const real scale{plane} = scale[{plane}];")
-            terms.append(f"(real)plane{plane}[j] * scale{plane}")
-            after.append(f"plane{plane}[j] = 0;")
-            plane += 1
-        for _ in range(n_places):
-            before.append(
-                f"const real weight{place} = poisson[{place}].present ? (real)poisson[{place}].weight : (real)0;"
-            )
-            before.append(
-                f"const {shape.count_type}* RESTRICT counts{place} = "
-                f"g.counts + ({place} * 8 + (step & 7)) * g.counts_stride + c.begin;"
-            )
-            terms.append(f"(real)counts{place}[j] * weight{place}")
-            place += 1
-        if _stands_in(f"input_{receptor.name}", model.update):
-            # Sums first, then backgrounds in declared order: the order is part of the result.
-            lines = [f"real input_{receptor.name} = {terms[0] if terms else '(real)0'};"]
-            lines += [f"input_{receptor.name} = input_{receptor.name} + {t};" for t in terms[1:]]
-            inside += lines
-    indent = "\n            "
-    deeper = "\n                "
-    macros = "".join(f"#define {v.name}_at(i) {v.name}_values[i]\n" for v in model.vector_parameters)
-    undefs = "".join(f"#undef {v.name}_at\n" for v in model.vector_parameters)
+    model, parts = shape.model, _Parts()
+    parts.numbers(shape)
+    parts.states(shape)
+    parts.vectors(shape)
+    parts.inputs(shape)
     draw = ""
     if shape.n_poisson:
         draw = f"""
@@ -162,6 +185,12 @@ def _kernel(shape: GroupShape) -> str:
             }}
             SYNC_LANES();
         }}"""
+    indent, deeper = "\n            ", "\n                "
+    macros = "".join(f"#define {v.name}_at(i) {v.name}_values[i]\n" for v in model.vector_parameters)
+    undefs = "".join(f"#undef {v.name}_at\n" for v in model.vector_parameters)
+    widen = "".join(f"{indent}FOR_LANES(j, c.count) {{ {line} }}" for line in parts.widen)
+    narrow = "".join(f"{indent}FOR_LANES(j, c.count) {{ {line} }}" for line in parts.narrow)
+    # Vector parameters come with inner loops over their lists, which no compiler vectorises.
     lane_loop = "EACH_LANE" if model.vector_parameters else "FOR_LANES"
     return f"""
 {macros}KERNEL update_{model.name}(const Group_{model.name}* group) {{
@@ -170,26 +199,26 @@ def _kernel(shape: GroupShape) -> str:
     const int64 step = l.step;
     GROUP_FOR(chunk, g.n_chunks) {{
         const Chunk c = g.chunks[chunk];
-        const real* table = g.table + c.population * {n_numbers};
+        const real* table = g.table + c.population * {max(1, len(shape.numbers))};
         const real* scale = g.scale + c.population * {max(1, shape.n_planes)};
         const PoissonEntry* poisson = g.poisson + c.population * {max(1, shape.n_poisson)};
         (void)table; (void)scale; (void)poisson; (void)step;{draw}
-        {{{indent}{indent.join(before)}
+        {{{indent}{indent.join(parts.before)}{widen}
             VARYING(uint32, emitted);
             uint32 any = 0;
             {lane_loop}(j, c.count) {{
-                {deeper.join(inside)}
+                {deeper.join(parts.inside)}
                 int32 spikes = 0;
                 {{
 {model.update}
                 }}
-                {deeper.join(after)}
+                {deeper.join(parts.after)}
                 AT(emitted, j) = (uint32)spikes;
                 any |= (uint32)spikes;
-            }}
+            }}{narrow}
             if (any) {{
-                EACH_LANE(j, c.count) {{
-                    if (AT(emitted, j)) emit(l, c, j, g.group_begin, AT(emitted, j), {model.max_multiplicity});
+                EACH_NONZERO(j, c.count, emitted) {{
+                    emit(l, c, j, g.group_begin, AT(emitted, j), {model.max_multiplicity});
                 }}
             }}
         }}

@@ -35,6 +35,8 @@ typedef long long int64;
 // Lanes j < n <= LANES; independent of one another (FOR_LANES) or not (EACH_LANE).
 #define FOR_LANES(j, n) for (uint32 j = threadIdx.x & 31u, j##_n = (n); j < j##_n; j = j##_n)
 #define EACH_LANE(j, n) FOR_LANES(j, n)
+// Those of the lanes whose x is not zero: few of many.
+#define EACH_NONZERO(j, n, x) FOR_LANES(j, n) if (x)
 // All k < n, shared out over the lanes of the group.
 #define LANES_OVER(k, n) for (uint32 k = threadIdx.x & 31u; k < (n); k += 32u)
 #define LEADER ((threadIdx.x & 31u) == 0u)
@@ -82,12 +84,21 @@ FN uint64 group_sum_to(uint64 x) {
 #define GROUP_FOR(i, n) for (int64 i = 0, i##_n = (int64)(n); i < i##_n; ++i)
 #define FOR_LANES(j, n) _Pragma("GCC ivdep") for (uint32 j = 0, j##_n = (n); j < j##_n; ++j)
 #define EACH_LANE(j, n) for (uint32 j = 0, j##_n = (n); j < j##_n; ++j)
+#define EACH_NONZERO(j, n, x)                                                          \
+    for (uint32 j##_16 = 0; j##_16 < (n); j##_16 += 16)                                \
+        if (any_of_16((x) + j##_16))                                                   \
+            for (uint32 j = j##_16; j < (n) && j < j##_16 + 16; ++j) if ((x)[j])
 #define LANES_OVER(k, n) for (uint32 k = 0; k < (n); ++k)
 #define LEADER true
 #define ONLY_ONE true
 #define PREFETCH(p) __builtin_prefetch((const void*)(p), 0, 3)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+FN bool any_of_16(const uint32* x) {
+    uint32 any = 0;
+    for (uint32 j = 0; j < 16; ++j) any |= x[j];
+    return any != 0;
+}
 FN uint32 atomic_add(uint32* p, uint32 x) { uint32 old = *p; *p = old + x; return old; }
 FN int32 atomic_add(int32* p, int32 x) { int32 old = *p; *p = old + x; return old; }
 FN uint64 atomic_add(uint64* p, uint64 x) { uint64 old = *p; *p = old + x; return old; }

@@ -1,0 +1,446 @@
+"""Runs of the engine and the checks that several test files share.
+
+The checks are functions here, and not asserts in the tests, so that tests/unit/test_faults.py can hold
+the same checks against kernels with a planted fault and see them fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim import (
+    AllToAll,
+    Experiment,
+    Explicit,
+    FixedIndegree,
+    FixedTotalNumber,
+    Lognormal,
+    Network,
+    Normal,
+    NormalClipped,
+    OneToOne,
+    PairwiseBernoulli,
+    RunSettings,
+    Uniform,
+)
+from distsim.backend import host, open_backend
+from distsim.comm import Communicator, Serial, Threads
+from distsim.engine.simulation import Simulation, Sinks, Tuning
+from distsim.streams import Stream
+
+REFERENCE_DATA = Path(__file__).parent / "reference" / "data"
+
+# Every buffer too small for what comes: blocks of 16 targets, few sources a chunk, one message a pair.
+TINY = Tuning(
+    block_bits=4, cell_budget=2000, due_room=1, message_room=1, spike_room=1, state_room_bytes=1, max_interval=64
+)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one rank knows after a run."""
+
+    digest: str
+    count: int
+    counts: tuple[int, ...]
+    spikes: npt.NDArray[np.int64]  # [n, 2]: step, gid
+    samples: tuple[tuple[str, int, npt.NDArray[Any], npt.NDArray[Any]], ...]  # population, first sample, neurons, data
+    synapses: int
+    interval: int
+    growths: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run computed, put together from all ranks.
+
+    Attributes
+    ----------
+    digest, count
+        The spike digest and its number of spikes.
+    counts
+        Spikes after the warm-up, by population.
+    spikes
+        int64[n, 2]: (step, gid) of every recorded spike, sorted.
+    states
+        Population → float[samples, neurons, variables], neurons in ascending order.
+    synapses, interval, growths
+        Synapses of all ranks; steps between exchanges; the most growths of message buffers of any rank.
+    """
+
+    digest: str
+    count: int
+    counts: tuple[int, ...]
+    spikes: npt.NDArray[np.int64]
+    states: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    synapses: int = 0
+    interval: int = 0
+    growths: int = 0
+
+    def trains(self, dt: float = 0.1) -> list[tuple[float, int]]:
+        """(time in ms, gid) of every spike; times rounded to nine digits, as in the files."""
+        return [(round(step * dt, 9), gid) for step, gid in self.spikes.tolist()]
+
+
+def run_share(comm: Communicator, experiment: Experiment, tuning: Tuning | None = None, stops: Sequence[int] = ()) -> Share:
+    """Run `experiment` on the ranks of `comm`, with a pause after each step in `stops`."""
+    spikes: list[npt.NDArray[np.int64]] = []
+    samples: list[tuple[str, int, npt.NDArray[Any], npt.NDArray[Any]]] = []
+    sinks = Sinks(
+        spikes=lambda steps, gids: spikes.append(np.stack([steps, gids], axis=1).astype(np.int64)),
+        states=lambda s: samples.append((s.recording.population.name, s.first_sample, s.neurons, s.data)),
+    )
+    simulation = Simulation(experiment, comm, open_backend("cpu"), sinks, tuning)
+    for stop in (*stops, simulation.end):
+        simulation.run_to(stop)
+    simulation.flush()
+    digest = simulation.digest()
+    return Share(
+        str(digest),
+        digest.count,
+        tuple(int(n) for n in simulation.spike_counts()),
+        np.concatenate(spikes) if spikes else np.empty((0, 2), np.int64),
+        tuple(samples),
+        int(simulation.rows.n_synapses),
+        simulation.interval,
+        simulation.exchange.growths if simulation.exchange else 0,
+    )
+
+
+def put_together(shares: Sequence[Share]) -> Outcome:
+    """One outcome from the shares of all ranks, which must agree on the digest and the counts."""
+    first = shares[0]
+    for rank, share in enumerate(shares):
+        assert (share.digest, share.count, share.counts) == (first.digest, first.count, first.counts), (
+            f"rank {rank} reports another digest or other counts than rank 0"
+        )
+    spikes = np.concatenate([s.spikes for s in shares])
+    spikes = spikes[np.lexsort((spikes[:, 1], spikes[:, 0]))]
+    states: dict[str, npt.NDArray[Any]] = {}
+    for name in sorted({sample[0] for share in shares for sample in share.samples}):
+        by_rank = []
+        for share in shares:
+            mine = sorted((s for s in share.samples if s[0] == name), key=lambda s: s[1])
+            if mine and mine[0][2].size:
+                starts = [s[1] for s in mine]
+                ends = np.cumsum([s[3].shape[0] for s in mine])
+                assert starts == [0, *ends[:-1].tolist()], "samples overlap or are missing"
+                by_rank.append((mine[0][2], np.concatenate([s[3] for s in mine])))
+        neurons = np.concatenate([n for n, _ in by_rank])
+        states[name] = np.concatenate([data for _, data in by_rank], axis=1)[:, np.argsort(neurons)]
+    return Outcome(
+        first.digest, first.count, first.counts, spikes, states, sum(s.synapses for s in shares), first.interval,
+        max(s.growths for s in shares),
+    )  # fmt: skip
+
+
+def run(experiment: Experiment, ranks: int = 1, tuning: Tuning | None = None, stops: Sequence[int] = ()) -> Outcome:
+    """Run on one rank, or on stand-in ranks."""
+    if ranks == 1:
+        return put_together([run_share(Serial(), experiment, tuning, stops)])
+    return put_together(Threads.run(ranks, lambda comm: run_share(comm, experiment, tuning, stops)))
+
+
+def check_same(found: Outcome, reference: Outcome, how: str = "") -> None:
+    """The central check: nothing that a run computes may differ from the reference, not by a bit."""
+    assert found.synapses == reference.synapses, f"{how}: {found.synapses} synapses, reference {reference.synapses}"
+    if not np.array_equal(found.spikes, reference.spikes):
+        ours, theirs = set(map(tuple, found.spikes.tolist())), set(map(tuple, reference.spikes.tolist()))
+        step, gid = min(ours ^ theirs, default=(-1, -1))
+        raise AssertionError(
+            f"{how}: {len(found.spikes)} recorded spikes, reference {len(reference.spikes)}; the first difference is "
+            f"step {step}, gid {gid}, {'only here' if (step, gid) in ours else 'missing here'}"
+        )
+    assert (found.digest, found.count) == (reference.digest, reference.count), f"{how}: the digest differs"
+    assert found.counts == reference.counts, f"{how}: spike counts {found.counts}, reference {reference.counts}"
+    assert found.states.keys() == reference.states.keys()
+    for name, states in reference.states.items():
+        assert np.array_equal(found.states[name], states), f"{how}: recorded states of {name!r} differ"
+
+
+# ---- An independent digest
+
+
+def philox(counters: npt.NDArray[np.uint64], key: tuple[int, int]) -> npt.NDArray[np.uint64]:
+    """Philox4x32-10 in NumPy: uint64[n, 4] counter words to uint64[n, 4] random words, all below 2^32."""
+    low = np.uint64(0xFFFFFFFF)
+    shift = np.uint64(32)
+    c0, c1, c2, c3 = (counters[:, k] & low for k in range(4))
+    k0, k1 = key
+    for _ in range(10):
+        a, b = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+        c0, c1, c2, c3 = (b >> shift) ^ c1 ^ np.uint64(k0), b & low, (a >> shift) ^ c3 ^ np.uint64(k1), a & low
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3], axis=1)
+
+
+def digest_of(spikes: npt.NDArray[np.int64]) -> str:
+    """The digest of (step, gid) pairs as design.md 2 defines it, without the kernels."""
+    step, gid = spikes[:, 0].astype(np.uint64), spikes[:, 1].astype(np.uint64)
+    shift = np.uint64(32)
+    words = philox(np.stack([step, step >> shift, gid, gid >> shift], axis=1), (0, int(Stream.SPIKE_DIGEST)))
+    totals = [int(words[:, k].sum(dtype=np.uint64)) for k in range(4)]
+    return f"{sum(total << (32 * k) for k, total in enumerate(totals)) % 2**128:032x}"
+
+
+def check_digest(found: Outcome) -> None:
+    """The digest is that of the recorded spikes, each counted as often as it was emitted.
+
+    For runs without warm-up that record every neuron.
+    """
+    assert found.count == len(found.spikes), f"the digest counts {found.count} spikes, {len(found.spikes)} were recorded"
+    assert found.digest == digest_of(found.spikes), "the digest is not that of the recorded spikes"
+
+
+# ---- Relays: the one network whose every spike NumPy can foretell
+
+
+@dataclass(frozen=True)
+class Relays:
+    """Generators → parrots A → parrots B over listed connections, and what each parrot has to emit.
+
+    `expected` is int64[step, gid]: spikes of each parrot in each step (step 0 is empty).
+    """
+
+    experiment: Experiment
+    expected: npt.NDArray[np.int64]
+    deliveries: int
+
+
+def relays(
+    sources: int = 40, first: int = 150, second: int = 500, steps: int = 1000, max_delay: int = 37, seed: int = 7,
+    rate: float = 0.2, precision: Any = "single",
+) -> Relays:  # fmt: skip
+    """Random trains (with double spikes), random delays from one step to `max_delay`: about 2.5 million deliveries."""
+    random = np.random.default_rng(seed)
+    trains = random.binomial(2, rate / 2, (steps + 1, sources))
+    trains[0] = 0
+    network = Network("relays")
+    times = [[float(t) / 10 for t in np.repeat(np.arange(steps + 1), trains[:, i])] for i in range(sources)]
+    g = network.population("G", sources, "spike_generator", spike_times=times)
+    a = network.population("A", first, "parrot_neuron")
+    b = network.population("B", second, "parrot_neuron")
+    deliveries = 0
+
+    def connect(source: Any, target: Any, in_degree: int, arriving: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        nonlocal deliveries
+        sender = random.integers(0, source.size, in_degree * target.size)
+        receiver = np.repeat(np.arange(target.size), in_degree)
+        delay = random.integers(1, max_delay + 1, sender.size)
+        delay[0], delay[1] = 1, max_delay
+        network.project(
+            source, target,
+            Explicit(
+                tuple(sender.tolist()), tuple(receiver.tolist()), (1.0,) * sender.size,
+                tuple((delay / 10).tolist()),
+            ),
+        )  # fmt: skip
+        emitted = np.zeros((steps + 1, target.size), np.int64)
+        for s, r, d in zip(sender.tolist(), receiver.tolist(), delay.tolist(), strict=True):
+            emitted[d:, r] += arriving[: steps + 1 - d, s]
+        deliveries += int(emitted.sum())
+        return emitted
+
+    of_a = connect(g, a, 4, trains)
+    of_b = connect(a, b, 6, of_a)
+    assert max(of_a.max(), of_b.max()) <= 255
+    expected = np.concatenate([np.zeros((steps + 1, sources), np.int64), of_a, of_b], axis=1)
+    settings = RunSettings(duration=steps / 10, precision=precision)
+    return Relays(Experiment(network, settings), expected, deliveries)
+
+
+def check_relays(network: Relays, found: Outcome) -> None:
+    """Every spike of every parrot in the step foretold: none lost, none twice, none early or late, all in the digest."""
+    steps, size = network.expected.shape
+    counts = np.bincount(found.spikes[:, 0] * size + found.spikes[:, 1], minlength=steps * size).reshape(steps, size)
+    wrong = np.argwhere(counts != network.expected)
+    if wrong.size:
+        step, gid = wrong[0].tolist()
+        raise AssertionError(
+            f"{len(wrong)} of {counts.size} counts are wrong, first in step {step}: gid {gid} emitted "
+            f"{counts[step, gid]} spikes instead of {network.expected[step, gid]}"
+        )
+    check_digest(found)
+
+
+# ---- NEST's numbers
+
+
+def reference_data(name: str) -> Any:
+    """A file of tests/reference/data."""
+    return json.loads(gzip.decompress((REFERENCE_DATA / f"{name}.json.gz").read_bytes()))
+
+
+def small_network(which: str, precision: Any = "double") -> tuple[Experiment, list[tuple[float, int]]]:
+    """The 100 neurons of small_network.json, and NEST's spikes as (time, gid), sorted."""
+    data = reference_data("small_network")
+    meta, found = data["meta"], data["networks"][which]
+    network = Network(which)
+    neurons = network.population(
+        "N", meta["N"], "iaf_psc_exp", params={**found["params"], "I_e": found["I_e"]}, initial={"V_m": found["V_m0"]}
+    )
+    columns = [tuple(column) for column in zip(*found["connections"], strict=True)]
+    network.project(neurons, neurons, Explicit(*columns))
+    settings = RunSettings(duration=meta["T_ms"], dt=meta["resolution_ms"], precision=precision)
+    return Experiment(network, settings), sorted((time, int(gid)) for gid, time in found["spikes"])
+
+
+def check_spikes(found: Outcome, expected: list[tuple[float, int]]) -> None:
+    """Every spike as NEST has it, and no other."""
+    ours = found.trains()
+    if ours != expected:
+        differing = sorted(set(ours) ^ set(expected))
+        raise AssertionError(
+            f"{len(ours)} spikes, NEST has {len(expected)}; {len(differing)} differ, the first (time, gid): {differing[:3]}"
+        )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One neuron under one of NEST's three protocols: the experiment, NEST's spikes and states."""
+
+    experiment: Experiment
+    spikes: list[tuple[float, int]]
+    times: npt.NDArray[np.float64]  # of the samples, ms
+    states: dict[str, npt.NDArray[np.float64]]
+    gid: int  # of the neuron
+    weights: dict[int, list[float]]  # step in which they arrive → weights
+
+
+def protocol(entry: str, which: str, precision: Any = "double") -> Protocol:
+    """`const_current`, `single_epsp` or `train` of an entry of single_neuron.json."""
+    found = reference_data("single_neuron")["models"][entry]
+    run_of = found[which]
+    network = Network(f"{entry}_{which}")
+    if which == "const_current":
+        inputs: list[Any] = []
+    elif which == "single_epsp":
+        inputs = [[run_of["t_spike"], run_of["weight"], run_of["delay"], 0]]
+    else:
+        inputs = run_of["inputs_[t,weight,delay,receptor]"]
+    is_parrot = found["kind"] == "parrot"
+    current = run_of.get("I") or run_of.get("I_bg") or 0.0
+    names = ("C_m", "E_L", "V_reset", "V_th", "t_ref", "tau_m", "tau_syn_ex", "tau_syn_in")
+    params = {} if is_parrot else {**{n: found["params"][n] for n in names}, "I_e": current}
+    neuron = network.population("neuron", 1, found["model"], params=params)
+    if inputs:
+        generators = network.population("inputs", len(inputs), "spike_generator", spike_times=[[i[0]] for i in inputs])
+        weight, delay = tuple(i[1] for i in inputs), tuple(i[2] for i in inputs)
+        network.project(generators, neuron, Explicit(tuple(range(len(inputs))), (0,) * len(inputs), weight, delay))
+    trace = run_of.get("trace")
+    states = {} if trace is None else {k: np.array(v) for k, v in trace.items() if k in ("V_m", "I_syn_ex", "I_syn_in")}
+    times = np.empty(0)
+    if trace is not None:
+        network.record_states(neuron, list(states), interval=trace["dt"])
+        times = trace["t0"] + trace["dt"] * np.arange(trace["n"])
+        assert all(len(v) == trace["n"] for v in states.values())
+    arrivals: dict[int, list[float]] = {}
+    for time, weight_pa, delay_ms, _ in inputs:
+        arrivals.setdefault(round((time + delay_ms) * 10), []).append(weight_pa)
+    settings = RunSettings(duration=run_of["T"], precision=precision)
+    return Protocol(
+        Experiment(network, settings), [(t, neuron.first_gid) for t in run_of["spikes"]], times, states,
+        neuron.first_gid, arrivals,
+    )  # fmt: skip
+
+
+def check_states(expected: Protocol, found: Outcome, tolerance: float | dict[str, npt.NDArray[np.float64]]) -> None:
+    """Every sample of every recorded state within `tolerance` (per state and sample, where given so) of NEST's."""
+    names = list(expected.states)
+    if not names:
+        return
+    recorded = found.states["neuron"][: len(expected.times), 0].astype(np.float64)
+    assert len(recorded) == len(expected.times), "samples are missing"
+    for column, name in enumerate(names):
+        error = np.abs(recorded[:, column] - expected.states[name])
+        allowed = tolerance if isinstance(tolerance, float) else tolerance[name]
+        worst = int(np.argmax(error - allowed))
+        assert np.all(error <= allowed), (
+            f"{name} at {expected.times[worst]:.1f} ms: {recorded[worst, column]:.12g}, "
+            f"NEST {expected.states[name][worst]:.12g}"
+        )
+
+
+# ---- Variants of the backend
+
+
+@contextlib.contextmanager
+def optimised(level: str) -> Iterator[None]:
+    """Compile at `level` (-O0, -O1): small networks start faster, and no result may depend on it."""
+    before = host.FLAGS
+    assert "-O3" in before
+    host.FLAGS = tuple(level if flag == "-O3" else flag for flag in before)
+    try:
+        yield
+    finally:
+        host.FLAGS = before
+
+
+# ---- Networks that several files run
+
+
+def varied(precision: Any = "single", duration: float = 60.0, seed: int = 11, scale: int = 1) -> Experiment:
+    """Every rule, distribution, model and receptor at once; two planes on one receptor; busy, and recorded."""
+    network = Network("varied")
+    start = {"V_m": Uniform(-75.0, -56.0)}
+    e = network.population(
+        "E", 83 * scale, "iaf_psc_exp", I_e=Uniform(350.0, 900.0), tau_syn_ex=0.5, tau_syn_in=Normal(2.0, 0.1),
+        t_ref=1.0, initial=start,
+    )  # fmt: skip
+    i = network.population("I", 21 * scale, "iaf_psc_exp", I_e=400.0, tau_m=Uniform(8.0, 12.0), initial=start)
+    p = network.population("P", 7, "parrot_neuron")
+    trains = [[0.1, 0.1, 3.0 + k, 3.1 + k, 20.5, 33.3, 33.3, 33.3] for k in range(5)]
+    g = network.population("G", 5, "spike_generator", spike_times=trains)
+    network.poisson([e, i], 9000.0, 87.8)
+    network.poisson(e, 3000.0, -60.0)
+    network.poisson(p, 700.0, 1.0)
+    network.project(e, [e, i], FixedIndegree(12), NormalClipped(60.0, 20.0), NormalClipped(1.5, 0.75))
+    network.project(i, [e, i], PairwiseBernoulli(0.3, autapses=False), -250.0, Uniform(0.1, 2.0))
+    network.project(e, i, FixedTotalNumber(400 * scale), Normal(10.0, 30.0), Lognormal(0.5, 0.3))
+    network.project(p, e, FixedIndegree(3), Lognormal(3.0, 0.3), 0.1)
+    network.project([g, p], e, FixedTotalNumber(150 * scale, autapses=False), Uniform(0.1, 0.4), 0.7)
+    network.project(g, p, AllToAll(), 1.0, Uniform(0.1, 6.0))
+    network.project(e, e, OneToOne(), [float(k % 7) for k in range(e.size)], [0.1 * (1 + k % 40) for k in range(e.size)])
+    network.project(i, i, AllToAll(autapses=False), Normal(-3.0, 1.0), 5.3)
+    network.project(i, p, Explicit((0, 1, 1), (6, 0, 0), (1.0, 1.0, 1.0), (0.1, 0.2, 9.9)))
+    network.record_states(e, ["V_m", "I_syn_in"], interval=0.7, neurons=[0, 3, 64, 82])
+    network.record_states(i, ["I_syn_ex"], interval=0.1)
+    return Experiment(network, RunSettings(duration=duration, seed=seed, precision=precision))
+
+
+def avalanche(neurons: int = 150, parrots: int = 30, delay: float = 0.1) -> tuple[Experiment, Outcome]:
+    """Every neuron fires in each of ten steps in a row, and every spike goes to every neuron and every parrot.
+
+    Returns the experiment and what it has to give: `neurons` spikes in each of ten steps, and each parrot as
+    many `delay` later.
+    """
+    network = Network("avalanche")
+    n = network.population("N", neurons, "iaf_psc_exp", t_ref=0.0, tau_syn_ex=0.05, tau_syn_in=0.05)
+    p = network.population("P", parrots, "parrot_neuron")
+    begin = 101  # step of the first trigger; its current moves V_m one step after it arrives
+    g = network.population("G", 1, "spike_generator", spike_times=[(begin + k) / 10 for k in range(10)])
+    # One trigger lifts V_m by 34 mV in the step after it, its remainder by less than 5 mV in the next.
+    network.project(g, n, AllToAll(), 200000.0, 0.1)
+    network.project(n, n, AllToAll(), 0.001, delay)
+    network.project(n, p, AllToAll(), 1.0, delay)
+    late = round(delay * 10)
+    fired = np.array([(begin + 2 + k, gid) for k in range(10) for gid in range(neurons)])
+    relayed = np.array(
+        [(begin + 2 + k + late, neurons + j) for k in range(10) for j in range(parrots) for _ in range(neurons)]
+    )
+    spikes = np.concatenate([fired, relayed])
+    spikes = spikes[np.lexsort((spikes[:, 1], spikes[:, 0]))]
+    experiment = Experiment(network, RunSettings(duration=12.5 + delay))
+    counts = (10 * neurons, 10 * neurons * parrots, 0)
+    return experiment, Outcome(
+        digest_of(spikes), len(spikes), counts, spikes, synapses=neurons * (1 + neurons + parrots)
+    )
