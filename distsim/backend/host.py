@@ -7,6 +7,7 @@ under a temporary name and renamed, so that ranks that start together cannot see
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import os
 import platform
@@ -131,20 +132,26 @@ def _processor() -> str:
 
 
 def _build(compiler: str, source: str, library: Path) -> None:
+    """Compile `source` to `library`; of processes that start together one compiles, the others wait."""
     try:
         library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent, prefix=".build-") as folder:
-            text = Path(folder) / "kernels.cpp"
-            text.write_text(source)
-            built = Path(folder) / "kernels.so"
-            done = subprocess.run(
-                [compiler, *FLAGS, "-o", str(built), str(text)], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                first = next((x for x in done.stderr.splitlines() if "error" in x), done.stderr[:200])
-                raise BackendError(f"{compiler}: kernels do not compile: {first}")
-            os.replace(built, library)
+        with open(library.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not library.exists():
+                _compile(compiler, source, library)
     except OSError as error:
         raise BackendError(
             f"kernel cache {library.parent}: {error.strerror}; set DISTSIM_CACHE to a writable folder"
         ) from error
+
+
+def _compile(compiler: str, source: str, library: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=library.parent, prefix=".build-") as folder:
+        text, built = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
+        text.write_text(source)
+        command = [compiler, *FLAGS, "-o", str(built), str(text)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            first = next((x for x in done.stderr.splitlines() if "error" in x), done.stderr[:200])
+            raise BackendError(f"{compiler}: kernels do not compile: {first}")
+        os.replace(built, library)

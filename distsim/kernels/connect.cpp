@@ -83,13 +83,27 @@ FN void place(const Connect& c, uint32 target, uint32 n, VARYING_ARGUMENT(uint64
     } else {
         FOR_LANES(j, n) { AT(negative, j) = (uint8)c.fixed_negative; }
     }
+    // Cells and synapses lie all over the memory: three passes, so that many misses are under way at once.
+    VARYING(uint32*, cell);
     EACH_LANE(j, n) {
         const uint64 row = row_of(c, AT(position, j));
+        AT(cell, j) = 0;
         if (row < c.n_rows) {
             const uint32 delay = delay_of(c, AT(delay_word, j), AT(item, j));
-            uint32* cell = &c.cells[cell_of(c, row, delay, block, AT(negative, j))];
-            const uint32 at = atomic_add(cell, 1u);
-            if (FILL) c.synapses[at] = pack_synapse(AT(quanta, j), within);
+            AT(cell, j) = &c.cells[cell_of(c, row, delay, block, AT(negative, j))];
+            PREFETCH_TO_WRITE(AT(cell, j));
+        }
+    }
+    VARYING(uint32, at);
+    EACH_LANE(j, n) {
+        if (AT(cell, j)) {
+            AT(at, j) = atomic_add(AT(cell, j), 1u);
+            if (FILL) PREFETCH_TO_WRITE(&c.synapses[AT(at, j)]);
+        }
+    }
+    if (FILL) {
+        EACH_LANE(j, n) {
+            if (AT(cell, j)) c.synapses[AT(at, j)] = pack_synapse(AT(quanta, j), within);
         }
     }
 }

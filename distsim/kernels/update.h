@@ -103,7 +103,7 @@ FN void draw_poisson_block(const Chunk& c, const PoissonEntry& p, const uint32* 
     poisson_counts(c, p, table, seed, first + 7, w3, 16, out + 7 * stride);
 }
 
-FN real without_traces(real x, real floor) { return (x < floor && x > -floor) ? (real)0 : x; }
+FN real without_traces(real x, real floor) { return magnitude(x) < floor ? (real)0 : x; }
 
 FN void emit(Loop& l, const Chunk& c, uint32 lane, uint32 group_begin, uint32 spikes, uint32 most) {
     Emitted e;

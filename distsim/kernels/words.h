@@ -42,6 +42,7 @@ typedef long long int64;
 #define LEADER ((threadIdx.x & 31u) == 0u)
 #define ONLY_ONE (blockIdx.x == 0 && threadIdx.x == 0)
 #define PREFETCH(p)
+#define PREFETCH_TO_WRITE(p)
 #define UNLIKELY(x) (x)
 
 FN uint32 atomic_add(uint32* p, uint32 x) { return atomicAdd(p, x); }
@@ -52,6 +53,8 @@ FN uint32 atomic_max(uint32* p, uint32 x) { return atomicMax(p, x); }
 FN uint64 bits_of(double x) { return (uint64)__double_as_longlong(x); }
 FN double double_of(uint64 x) { return __longlong_as_double((int64)x); }
 FN double square_root(double x) { return __dsqrt_rn(x); }
+FN float magnitude(float x) { return fabsf(x); }
+FN double magnitude(double x) { return fabs(x); }
 FN uint64 multiply_high(uint64 a, uint64 b) { return __umul64hi(a, b); }
 
 // Inclusive sum over the lanes of a group.
@@ -92,6 +95,7 @@ FN uint64 group_sum_to(uint64 x) {
 #define LEADER true
 #define ONLY_ONE true
 #define PREFETCH(p) __builtin_prefetch((const void*)(p), 0, 3)
+#define PREFETCH_TO_WRITE(p) __builtin_prefetch((const void*)(p), 1, 3)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 FN bool any_of_16(const uint32* x) {
@@ -107,6 +111,8 @@ FN uint32 atomic_max(uint32* p, uint32 x) { uint32 old = *p; *p = old > x ? old 
 FN uint64 bits_of(double x) { uint64 b; __builtin_memcpy(&b, &x, 8); return b; }
 FN double double_of(uint64 b) { double x; __builtin_memcpy(&x, &b, 8); return x; }
 FN double square_root(double x) { return __builtin_sqrt(x); }
+FN float magnitude(float x) { return __builtin_fabsf(x); }
+FN double magnitude(double x) { return __builtin_fabs(x); }
 FN uint64 multiply_high(uint64 a, uint64 b) { return (uint64)(((unsigned __int128)a * b) >> 64); }
 
 #define SUM_TO(x, n) for (uint32 j_ = 1; j_ < (n); ++j_) (x)[j_] += (x)[j_ - 1]

@@ -10,11 +10,13 @@ import dataclasses
 import os
 import re
 import sysconfig
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from distsim.kernels import connect, loop, values
 from distsim.kernels.sources import CONSTRUCTION_KERNELS, LOOP_KERNELS, TEST_KERNELS, construction_source, loop_source
 from distsim.kernels.update import GroupShape
 from distsim.models import MODELS
@@ -112,20 +114,36 @@ LOOPS = [(a, n) for a in ARCHITECTURES for n in list(NETWORKS)[:2]] + [
 ]  # fmt: skip
 
 
+def same_layout(structures: Sequence[type[ctypes.Structure]]) -> str:
+    """C++ that compiles only where each structure is laid out as ctypes does it."""
+    return "".join(
+        f'static_assert(sizeof({s.__name__}) == {ctypes.sizeof(s)}, "size");\n'
+        + "".join(
+            f'static_assert(__builtin_offsetof({s.__name__}, {name}) == {getattr(s, name).offset}, "{name}");\n'
+            for name, *_ in s._fields_
+        )
+        for s in structures
+    )
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_construction_compiles(architecture: str, precision: str) -> None:
-    """Catches host-only C++ in a construction kernel, and a kernel that is launched by a name that is not there."""
-    found = entries(compiled(construction_source(precision == "double"), architecture))
+    """Catches host-only C++ in a construction kernel, a kernel that is launched by a name that is not there, and a
+    structure that the GPU's compiler lays out otherwise than ctypes."""
+    checks = same_layout((values.Sampler, values.Values, connect.Connect, connect.Rows, connect.Shares))
+    found = entries(compiled(construction_source(precision == "double") + checks, architecture))
     assert found == {*CONSTRUCTION_KERNELS, *TEST_KERNELS}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(("architecture", "network"), LOOPS)
 def test_loop_compiles(architecture: str, network: str, precision: str) -> None:
-    """Catches host-only C++ in delivery, spreading or a generated update kernel, for each form a model can take."""
+    """Catches host-only C++ in delivery, spreading or a generated update kernel, for each form a model can take, and
+    structures laid out otherwise than ctypes does."""
     shapes = NETWORKS[network]
-    found = entries(compiled(loop_source(precision == "double", shapes, host=False), architecture))
+    checks = same_layout([loop.Recorder, loop.Loop, *(s.structure() for s in shapes)])
+    found = entries(compiled(loop_source(precision == "double", shapes, host=False) + checks, architecture))
     assert found == {*LOOP_KERNELS, *(f"update_{s.model.name}" for s in shapes)}
 
 
@@ -141,26 +159,5 @@ def test_every_kernel_in_the_sources_is_named() -> None:
 
 def test_a_host_only_word_is_seen() -> None:
     """Power: the check fails, and shows the log, where a kernel uses what only the host has."""
-    source = construction_source(False) + "\nKERNEL wrong(const Values* v) { __builtin_prefetch(v->drawn); fopen(0, 0); }\n"
     with pytest.raises(pytest.fail.Exception, match="fopen"):
-        compiled(source, "sm_80")
-
-
-def test_structures_have_the_same_layout_on_both_sides() -> None:
-    """Catches padding that ctypes and nvcc place differently: every declared structure's size, and the offset of its
-    last member, as the GPU compiler sees them."""
-    from distsim.kernels import connect, loop, values
-
-    structures = [values.Values, connect.Connect, connect.Rows, connect.Shares]
-    groups = [s.structure() for s in NETWORKS["two planes, Poisson, each neuron its own"]]
-    for source, wanted in (
-        (construction_source(False), structures),
-        (loop_source(False, NETWORKS["two planes, Poisson, each neuron its own"], host=False), [loop.Loop, *groups]),
-    ):
-        checks = "".join(
-            f"static_assert(sizeof({s.__name__}) == {ctypes.sizeof(s)}, \"{s.__name__}\");\n"
-            f"static_assert(__builtin_offsetof({s.__name__}, {s._fields_[-1][0]}) == "
-            f"{getattr(s, s._fields_[-1][0]).offset}, \"{s.__name__}\");\n"
-            for s in wanted
-        )
-        compiled(source + checks, "sm_90")
+        compiled('extern "C" __global__ void wrong() { fopen(0, 0); }', "sm_80")
