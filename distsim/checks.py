@@ -40,9 +40,9 @@ def check_projection(projection: Projection, where: str) -> Projection:
     low = support(delay)[0]
     if not isinstance(delay, NormalClipped) and low <= 0.0:
         raise wrong(f"{where}.delay", low, "delays of at least dt (clip the distribution: normal_clipped)")
-    if isinstance(projection.rule, Explicit) and projection.rule.receptor:
+    if isinstance(projection.rule, Explicit) and projection.rule.summary.receptors:
         for target in projection.targets:
-            for port in sorted(set(projection.rule.receptor)):
+            for port in projection.rule.summary.receptors:
                 receptor_names(target.model, port, f"{where}.rule.explicit.receptor")
     return dataclasses.replace(projection, weight=weight)
 
@@ -102,9 +102,7 @@ def _check_listed(value: Value, projection: Projection, where: str) -> None:
     if not isinstance(value, Listed):
         return
     rule = projection.rule
-    if isinstance(rule, Explicit):
-        expected = len(rule.source)
-    elif isinstance(rule, OneToOne):
+    if isinstance(rule, OneToOne):
         expected = projection.n_targets
     elif isinstance(rule, AllToAll) and rule.autapses:
         expected = projection.n_targets * projection.n_sources

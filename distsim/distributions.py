@@ -127,13 +127,28 @@ class Listed:
         return (min(self.values), max(self.values)) if self.values else (0.0, 0.0)
 
 
-Distribution = Uniform | Normal | NormalClipped | Lognormal | Listed
+@dataclass(frozen=True)
+class Within:
+    """Numbers that stand elsewhere (in a list of connections), known to lie in [low, high]."""
+
+    low: float
+    high: float
+
+    def check(self, where: str) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise wrong(where, [self.low, self.high], "finite numbers")
+
+    def support(self) -> tuple[float, float]:
+        return self.low, self.high
+
+
+Distribution = Within | Uniform | Normal | NormalClipped | Lognormal | Listed
 Value = float | Distribution
 
 
 def as_value(value: Any) -> Value:
     """A number as float, a sequence of numbers as Listed, a distribution as it is."""
-    if isinstance(value, (Uniform, Normal, NormalClipped, Lognormal, Listed)):
+    if isinstance(value, (Within, Uniform, Normal, NormalClipped, Lognormal, Listed)):
         return value
     if hasattr(value, "tolist"):  # a NumPy array or scalar
         value = value.tolist()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distsim.checks import check_poisson, check_projection
-from distsim.distributions import Value, as_value
+from distsim.distributions import Value, Within, as_value
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.models import Model, model_named
 from distsim.rules import Explicit, Rule
@@ -142,8 +142,7 @@ class Network:
     ) -> Projection:
         """Describe connections from `source` to `target`; lists are concatenated to one side each."""
         if isinstance(rule, Explicit):
-            weight = rule.weight if rule.weight else 0.0
-            delay = rule.delay if rule.delay else 1.0
+            weight, delay = Within(*rule.summary.weight_range), Within(*rule.summary.delay_range)
         projection = Projection(
             self._side(source), self._side(target), rule, as_value(weight), as_value(delay), receptor
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from distsim.edges import EdgeList, EdgeSummary
 from distsim.errors import wrong
 
 
@@ -49,21 +51,33 @@ class PairwiseBernoulli:
     name = "pairwise_bernoulli"
 
 
-@dataclass(frozen=True)
 class Explicit:
-    """Listed connections; ids are local to the source and target side, from 0.
+    """Listed connections; ids are positions on the source and target side, from 0.
 
     Weights (in the unit of the receptor) and delays (ms) come with the list. `receptor` holds one port
-    name a connection, or is empty: then the sign of the weight decides.
+    name a connection, or is empty: then the sign of the weight decides. A list in a file is not kept in
+    memory: `from_reader` reads it again when a rank builds its own connections.
     """
 
-    source: tuple[int, ...]
-    target: tuple[int, ...]
-    weight: tuple[float, ...]
-    delay: tuple[float, ...]
-    receptor: tuple[str, ...] = ()
-    origin: str | None = None  # the file it was read from
     name = "explicit"
+
+    def __init__(
+        self, source: Sequence[int], target: Sequence[int], weight: Sequence[float], delay: Sequence[float],
+        receptor: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        lengths = {len(source), len(target), len(weight), len(delay), *([len(receptor)] if len(receptor) else [])}
+        if len(lengths) != 1:
+            raise wrong("rule.explicit", f"columns of lengths {sorted(lengths)}", "one entry a connection")
+        edges = EdgeList.of(source, target, weight, delay, receptor)
+        self.summary = edges.summary()
+        self.read: Callable[[], EdgeList] = lambda: edges
+
+    @classmethod
+    def from_reader(cls, read: Callable[[], EdgeList], summary: EdgeSummary) -> Explicit:
+        """A list that `read` returns whenever it is asked."""
+        rule = cls.__new__(cls)
+        rule.summary, rule.read = summary, read
+        return rule
 
 
 Rule = OneToOne | AllToAll | FixedIndegree | FixedTotalNumber | PairwiseBernoulli | Explicit
@@ -93,10 +107,10 @@ def check_rule(rule: Rule, sources: int, targets: int, same_side: bool, where: s
     if isinstance(rule, PairwiseBernoulli) and not 0.0 <= rule.p <= 1.0:
         raise wrong(f"{where}.rule.pairwise_bernoulli.p", rule.p, "a probability from 0 to 1")
     if isinstance(rule, Explicit):
-        n = len(rule.source)
-        if not len(rule.target) == len(rule.weight) == len(rule.delay) == n:
-            raise wrong(f"{where}.rule.explicit", "columns of unequal length", "one entry a connection")
-        for side, ids, size in (("source", rule.source, sources), ("target", rule.target, targets)):
-            bad = next((i for i in ids if not 0 <= i < size), None)
-            if bad is not None:
-                raise wrong(f"{where}.rule.explicit.{side}", bad, f"ids from 0 to {size - 1}")
+        summary = rule.summary
+        if not summary.finite:
+            raise wrong(f"{where}.rule.explicit", "a weight or delay that is NaN or infinite", "finite numbers")
+        for side, most, size in (("source", summary.max_source, sources), ("target", summary.max_target, targets)):
+            if most >= size or summary.min_id < 0:
+                found = most if most >= size else summary.min_id
+                raise wrong(f"{where}.rule.explicit.{side}", found, f"ids from 0 to {size - 1}")

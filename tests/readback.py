@@ -151,8 +151,15 @@ def construction(precision: str) -> tuple[Backend, Module]:
 
 
 def build(
-    network: Network, *, n_ranks: int = 1, seed: int = 1, precision: str = "single", block_bits: int = 16,
-    cell_budget: int = CELL_BUDGET, dt: float = 0.1, kernels: tuple[Backend, Module] | None = None,
+    network: Network,
+    *,
+    n_ranks: int = 1,
+    seed: int = 1,
+    precision: str = "single",
+    block_bits: int = 16,
+    cell_budget: int = CELL_BUDGET,
+    dt: float = 0.1,
+    kernels: tuple[Backend, Module] | None = None,
 ) -> list[Synapses]:
     """Build every rank's rows, one rank after the other, and read them back: construction alone, no loop.
 

@@ -197,7 +197,7 @@ def _is_empty(projection: Projection) -> bool:
         (isinstance(rule, FixedIndegree) and rule.indegree == 0)
         or (isinstance(rule, FixedTotalNumber) and rule.N == 0)
         or (isinstance(rule, PairwiseBernoulli) and rule.p == 0.0)
-        or (isinstance(rule, Explicit) and len(rule.source) == 0)
+        or (isinstance(rule, Explicit) and rule.summary.count == 0)
     )
 
 
@@ -245,12 +245,11 @@ def _explicit(
 ) -> list[LocalProjection]:
     rule = projection.rule
     assert isinstance(rule, Explicit)
-    source = np.asarray(rule.source, np.int64)
-    target = np.asarray(rule.target, np.int64)
-    weight = np.asarray(rule.weight, np.float64)
-    steps = np.floor(np.asarray(rule.delay, np.float64) / dt + 0.5).astype(np.int32)
-    ports = np.asarray(rule.receptor) if rule.receptor else None
-    wanted: Sequence[str | None] = sorted(set(rule.receptor)) if rule.receptor else [projection.receptor]
+    edges = rule.read()
+    source, target, weight = edges.source, edges.target, edges.weight
+    steps = np.floor(edges.delay / dt + 0.5).astype(np.int32)
+    ports = edges.receptor if edges.receptor.size else None
+    wanted: Sequence[str | None] = rule.summary.receptors or [projection.receptor]
     found: list[LocalProjection] = []
     offset = 0
     for population in projection.targets:
@@ -263,8 +262,8 @@ def _explicit(
             if not chosen.size:
                 continue
             within = part.begin + (gid[chosen] - part.first_gid) // part.stride
-            edges = Edges(source[chosen].astype(np.uint64), within.astype(np.uint32), weight[chosen], steps[chosen])
-            span = Delays(int(edges.delay.min()), int(edges.delay.max()))
+            own = Edges(source[chosen].astype(np.uint64), within.astype(np.uint32), weight[chosen], steps[chosen])
+            span = Delays(int(own.delay.min()), int(own.delay.max()))
             endpoint = planes.endpoints[number, ids[population.name], port]
-            found.append(LocalProjection(projection, number, part, 0, endpoint, span, seed, edges=edges))
+            found.append(LocalProjection(projection, number, part, 0, endpoint, span, seed, edges=own))
     return found

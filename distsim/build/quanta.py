@@ -82,7 +82,7 @@ def inputs_bound(projection: Projection) -> int:
     elif isinstance(rule, FixedTotalNumber):
         degree = share_bound(rule.N, projection.n_targets)
     elif isinstance(rule, Explicit):
-        degree = max_in_degree(rule)
+        degree = rule.summary.max_in_degree
     else:
         degree = projection.n_sources
     return degree * max(p.model.max_multiplicity for p in projection.sources)
@@ -92,13 +92,6 @@ def share_bound(total: int, targets: int) -> int:
     """The most synapses that one of `targets` may get of a fixed total number."""
     mean = 2.0 * total / targets  # forbidden autapses may double a share where there are two sources
     return min(total, math.ceil(mean / 2 + 16.0 * math.sqrt(mean) + 64.0))
-
-
-def max_in_degree(rule: Explicit) -> int:
-    counts: dict[int, int] = {}
-    for target in rule.target:
-        counts[target] = counts.get(target, 0) + 1
-    return max(counts.values(), default=0)
 
 
 def plan_planes(network: Network, precision: str) -> PlaneTable:
@@ -162,8 +155,8 @@ def plan_planes(network: Network, precision: str) -> PlaneTable:
 
 
 def _ports(projection: Projection) -> Sequence[str | None]:
-    if isinstance(projection.rule, Explicit) and projection.rule.receptor:
-        return sorted(set(projection.rule.receptor))
+    if isinstance(projection.rule, Explicit) and projection.rule.summary.receptors:
+        return projection.rule.summary.receptors
     return [projection.receptor]
 
 

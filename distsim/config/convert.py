@@ -11,6 +11,7 @@ from distsim.config import schema_values as forms
 from distsim.config.files import FileStore
 from distsim.config.tables import Table, read_column, read_edges
 from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform
+from distsim.edges import EdgeList
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import RunSettings
 from distsim.network import Network, Population
@@ -149,14 +150,15 @@ def _explicit(
                     )
     except ConfigError as error:
         raise ConfigError(f"{at}: {error}") from None
-    return Explicit(
-        tuple(edges.source.tolist()),
-        tuple(edges.target.tolist()),
-        tuple(edges.weight.tolist()),
-        tuple(edges.delay.tolist()),
-        tuple(edges.receptor),
-        path,
-    )
+
+    def read() -> EdgeList:
+        again = read_edges(files.read(name, at), path)
+        files.forget(name)
+        return EdgeList.of(again.source, again.target, again.weight, again.delay, again.receptor)
+
+    files.forget(name)
+    found = EdgeList.of(edges.source, edges.target, edges.weight, edges.delay, edges.receptor)
+    return Explicit.from_reader(read, found.summary())
 
 
 def _refuse(table: Table, name: str, values: NDArray[Any], bad: NDArray[np.bool_], allowed: str) -> None:

@@ -70,3 +70,7 @@ class FileStore:
         self.hashes[path] = digest
         self._contents[path] = data
         return data
+
+    def forget(self, name: str) -> None:
+        """Keep the hash of the file `name`, but not its bytes."""
+        self._contents.pop(self.absolute(name), None)

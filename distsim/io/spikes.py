@@ -30,7 +30,7 @@ Array64 = npt.NDArray[np.uint64]
 
 SPIKES_FILE = "spikes.h5"
 WINDOW_SPIKES = 4_000_000  # held at once while merging: 64 MB of steps and ids
-CHUNK = 65_536  # HDF5 chunk of the merged datasets, in spikes
+CHUNK = 8_192  # HDF5 chunk of the merged datasets, in spikes
 _SORTING = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetype="u1")
 
 

@@ -105,7 +105,8 @@ def small_network() -> Network:
     net.poisson([e, i], 16000.0, 87.8)
     net.poisson([i], 90000.0, 12.0)
     net.poisson([e], 500.0, 40.0)
-    net.project(e, [e, i], distsim.FixedIndegree(40), distsim.NormalClipped(87.8, 8.8), distsim.NormalClipped(1.5, 0.75))
+    delay = distsim.NormalClipped(1.5, 0.75)
+    net.project(e, [e, i], distsim.FixedIndegree(40), distsim.NormalClipped(87.8, 8.8), delay)
     net.project(i, [e, i], distsim.PairwiseBernoulli(0.1, False), -400.0, distsim.Lognormal(0.0, 0.3))
     net.project([e, i], e, distsim.FixedTotalNumber(5000), distsim.Normal(10.0, 8.0), distsim.Uniform(1.0, 3.0))
     return net
@@ -159,9 +160,8 @@ PRECISE = Context(prec=40)
 def ulps(found: Floats, exact: list[Decimal]) -> Floats:
     """Distance of each number from the exact one, in units of the last place of the number."""
     spacing = np.spacing(np.abs(found))
-    return np.array(
-        [float(abs(Decimal(a) - b) / Decimal(s)) for a, b, s in zip(found.tolist(), exact, spacing.tolist(), strict=True)]
-    )
+    numbers = zip(found.tolist(), exact, spacing.tolist(), strict=True)
+    return np.array([float(abs(Decimal(a) - b) / Decimal(s)) for a, b, s in numbers])
 
 
 def test_exponential_is_within_one_ulp(kernels) -> None:
@@ -234,8 +234,8 @@ def test_inverse_normal_is_monotone_over_words(kernels) -> None:
 BINOMIALS = [
     (n, p)
     for n, ps in (
-        (1, (0.3, 0.8)), (7, (0.02, 0.5, 0.97)), (19, (0.5, 0.51)), (25, (0.4, 0.41, 0.6)), (60, (0.16, 0.17, 0.83, 0.84)),
-        (500, (0.001, 0.03, 0.5, 0.98)), (100_000, (1e-6, 9e-5, 1.1e-4, 0.2, 0.9999)),
+        (1, (0.3, 0.8)), (7, (0.02, 0.5, 0.97)), (19, (0.5, 0.51)), (25, (0.4, 0.41, 0.6)),
+        (60, (0.16, 0.17, 0.83, 0.84)), (500, (0.001, 0.03, 0.5, 0.98)), (100_000, (1e-6, 9e-5, 1.1e-4, 0.2, 0.9999)),
         (10**9, (1e-9, 1e-7, 0.5, 1.0 - 2.0**-20)), (2**47, (1e-13, 0.5, 0.75)),
     )
     for p in ps

@@ -110,15 +110,13 @@ def test_an_empty_cxx_means_none_named(fresh: Path, monkeypatch: pytest.MonkeyPa
 def test_source_that_does_not_compile_is_one_line(fresh: Path) -> None:
     """Catches pages of compiler output where the first error would do, and a broken library left in the cache."""
     with pytest.raises(BackendError) as error:
-        open_backend("cpu").compile("extern \"C\" int answer() { return missing_name; }", "broken")
+        open_backend("cpu").compile('extern "C" int answer() { return missing_name; }', "broken")
     assert "missing_name" in one_line(error.value)
     assert not fresh.exists() or not list(fresh.iterdir())
 
 
 @pytest.mark.parametrize("command", ["false", "true"])
-def test_a_compiler_that_fails_silently_is_one_line(
-    fresh: Path, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
+def test_a_compiler_that_fails_silently_is_one_line(fresh: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     """Catches a compiler that writes nothing (a broken wrapper script): the line names the compiler, not the cache."""
     path = shutil.which(command)
     if path is None:

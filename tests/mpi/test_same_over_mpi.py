@@ -1,0 +1,104 @@
+"""Real ranks give what one process gives, bit for bit, however the spikes travel between them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import support
+
+from distsim import Experiment, FixedIndegree, Network, Normal, OneToOne, RunSettings, Uniform
+from distsim.comm import Communicator
+from distsim.engine.simulation import Tuning
+from distsim.published import microcircuit
+
+pytestmark = pytest.mark.mpi
+
+LAYOUTS = {
+    "default": Tuning(),
+    "every-step": Tuning(max_interval=1),
+    "one-message": Tuning(message_room=1),
+    "tiny": support.TINY,
+}
+
+
+def over(comm: Communicator, experiment: Experiment, tuning: Tuning, stops: tuple[int, ...] = ()) -> support.Outcome:
+    """Run on the ranks of `comm`; every rank gets the whole outcome."""
+    shares = comm.gather(support.run_share(comm, experiment, tuning, stops))
+    return comm.broadcast(None if shares is None else support.put_together(shares))
+
+
+def alone(comm: Communicator, experiment: Experiment) -> support.Outcome:
+    """The same in rank 0's process alone, told to all: first, so that the kernels are compiled once."""
+    return comm.broadcast(support.run(experiment) if comm.rank == 0 else None)
+
+
+def slow_delays() -> Experiment:
+    """No delay below 2 ms: an interval of 20 steps."""
+    network = Network("slow")
+    n = network.population("N", 101, "iaf_psc_exp", I_e=Uniform(500.0, 2500.0), t_ref=0.5)
+    network.project(n, n, FixedIndegree(30), Normal(0.0, 150.0), Uniform(2.0, 5.0))
+    network.project(n, n, OneToOne(), 10.0, 2.0)
+    return Experiment(network, RunSettings(duration=200.0))
+
+
+NETWORKS: dict[str, Callable[[], Experiment]] = {
+    "varied-single": lambda: support.varied("single"),
+    "varied-double": lambda: support.varied("double"),
+    "slow": slow_delays,
+    "microcircuit": lambda: Experiment(microcircuit(0.03), RunSettings(duration=150.0, warmup=50.0, seed=5)),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_same_as_one_process(comm: Communicator, network: str) -> None:
+    """Messages lost, doubled, late or sent to the wrong rank or row, in one exchange or with a second for the rest."""
+    experiment = NETWORKS[network]()
+    reference = alone(comm, experiment)
+    assert reference.count > 500
+    for name, tuning in LAYOUTS.items():
+        found = over(comm, experiment, tuning)
+        support.check_same(found, reference, f"{comm.size} ranks, {name}")
+        if name == "one-message":
+            assert found.growths > 0
+        if network == "slow":
+            assert found.interval == (1 if name == "every-step" else 20)
+
+
+@pytest.mark.parametrize("delay", [0.1, 2.0])
+def test_every_neuron_fires_ten_steps_in_a_row(comm: Communicator, delay: float) -> None:
+    """The first messages come at once and are many: the second collective and the growth of both sides."""
+    experiment, expected = support.avalanche(delay=delay)
+    for name, tuning in LAYOUTS.items():
+        support.check_same(over(comm, experiment, tuning), expected, f"{comm.size} ranks, {name}")
+
+
+def test_relays_emit_what_numpy_foretells(comm: Communicator) -> None:
+    """An oracle that is not distsim: each multiple spike in its step."""
+    network = support.relays(second=200, steps=300)
+    for tuning in (Tuning(), support.TINY):
+        support.check_relays(network, over(comm, network.experiment, tuning))
+
+
+def test_small_network_has_every_spike_of_nest(comm: Communicator) -> None:
+    """The reference of tests/reference, over real ranks."""
+    experiment, expected = support.small_network("iaf_psc_exp")
+    support.check_spikes(over(comm, experiment, Tuning()), expected)
+
+
+def test_stop_and_continue(comm: Communicator) -> None:
+    """Ranks that pause within an interval exchange a shorter one."""
+    experiment = slow_delays()
+    reference = alone(comm, experiment)
+    support.check_same(over(comm, experiment, Tuning(), (1, 15, 20, 21, 1000)), reference)
+
+
+def test_asked_interval(comm: Communicator) -> None:
+    """run.exchange_interval shortens the interval and changes nothing else."""
+    experiment = slow_delays()
+    reference = alone(comm, experiment)
+    shorter = dataclasses.replace(experiment, run=dataclasses.replace(experiment.run, exchange_interval=0.7))
+    found = over(comm, shorter, Tuning())
+    assert found.interval == 7
+    support.check_same(found, reference)

@@ -1,0 +1,125 @@
+"""MPI's verbs against those of the stand-in ranks: what the unit tests learn there must hold here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from distsim.comm import Communicator, Threads, connect
+from distsim.errors import CommunicationError
+
+pytestmark = pytest.mark.mpi
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Equal values, dtypes and shapes, within lists too."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return type(a) is type(b) and a.dtype == b.dtype and np.array_equal(a, b)
+    return bool(a == b)
+
+
+def both(comm: Communicator, work: Any) -> None:
+    """Every rank's result over MPI must be that rank's over threads."""
+    here = work(comm)
+    there = Threads.run(comm.size, work)[comm.rank]
+    assert equal(here, there), f"rank {comm.rank}: MPI gave {here}, the stand-in {there}"
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.uint32, np.float64, np.uint8])
+def test_exchange_lists(comm: Communicator, dtype: Any) -> None:
+    """Lists of unequal length, some empty: to the right rank, in order, with their dtype."""
+
+    def work(c: Communicator) -> list[Any]:
+        lists = [(100 * c.rank + 10 * r + np.arange((c.rank + 2 * r) % 4)).astype(dtype) for r in range(c.size)]
+        return c.exchange_lists(lists)
+
+    both(comm, work)
+
+
+def test_exchange_of_nothing(comm: Communicator) -> None:
+    """A network without any connection across ranks."""
+    both(comm, lambda c: c.exchange_lists([np.empty(0, np.int64)] * c.size))
+
+
+def test_exchange_lists_leaves_the_lists_alone(comm: Communicator) -> None:
+    """What comes back is no view of what was sent: the sender may reuse its arrays."""
+
+    def work(c: Communicator) -> list[Any]:
+        lists = [np.full(3, c.rank, np.int64) for _ in range(c.size)]
+        received = c.exchange_lists(lists)
+        for x in lists:
+            x[:] = -1
+        c.barrier()
+        return received
+
+    both(comm, work)
+
+
+@pytest.mark.parametrize("how", ["sum", "min", "max"])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.float64])
+def test_reduce(comm: Communicator, how: str, dtype: Any) -> None:
+    """The digest's sums wrap modulo 2^64 and have three dimensions; the argument stays as it is."""
+
+    def work(c: Communicator) -> list[Any]:
+        values = (np.arange(24).reshape(2, 3, 4) * (c.rank + 1)).astype(dtype)
+        if dtype is np.uint64:
+            values += np.uint64(2**63 - c.rank)
+        kept = values.copy()
+        result = c.reduce(values, how)
+        assert equal(values, kept)
+        return [result]
+
+    both(comm, work)
+
+
+def test_gather_broadcast_minimum_total(comm: Communicator) -> None:
+    """Objects in rank order on rank 0 alone; rank 0's object everywhere."""
+
+    def work(c: Communicator) -> list[Any]:
+        gathered = c.gather({"rank": c.rank})
+        told = c.broadcast([c.rank, "of", c.size])
+        c.barrier()
+        return [gathered, told, c.minimum(7 - c.rank), c.total(c.rank)]
+
+    both(comm, work)
+
+
+def test_prepared_collective_runs_again_and_again(comm: Communicator) -> None:
+    """Unequal counts, some zero, gaps between the places, new words in the same buffers; nothing else is touched."""
+
+    def work(c: Communicator) -> list[Any]:
+        counts = np.random.default_rng(3).integers(0, 5, (c.size, c.size))  # [from, to], the same on every rank
+        counts[0, -1] = 0
+        send_counts, receive_counts = counts[c.rank].astype(np.int64), counts[:, c.rank].astype(np.int64)
+        places = np.arange(c.size, dtype=np.int64) * 7 + 1
+        send, receive = np.zeros(7 * c.size + 1, np.uint32), np.full(7 * c.size + 1, 0xFFFFFFFF, np.uint32)
+        collective = c.prepare(send, send_counts, places, receive, receive_counts, places)
+        other = c.prepare(receive, receive_counts, places, send, send_counts, places)  # two alive at once
+        results = []
+        for turn in range(20):
+            send[:] = 1000 * turn + 100 * c.rank + np.arange(send.size)
+            collective.run()
+            results.append(receive.copy())
+            if turn % 5 == 4:
+                other.run()
+                results.append(send.copy())
+        return results
+
+    both(comm, work)
+
+
+def test_rank_and_size(comm: Communicator) -> None:
+    """Ranks 0 … size - 1, each once."""
+    ranks = comm.gather(comm.rank)
+    assert comm.broadcast(ranks) == list(range(comm.size))
+
+
+def test_another_number_of_ranks_than_asked_for(comm: Communicator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`launch/run -n 5` under a launcher of another MPI would run 5 networks of one rank each."""
+    monkeypatch.setenv("DISTSIM_RANKS", str(comm.size + 1))
+    with pytest.raises(CommunicationError, match=rf"asked for {comm.size + 1}, MPI has {comm.size}"):
+        connect()
