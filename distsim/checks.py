@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from distsim.distributions import Listed, NormalClipped, Value, support
 from distsim.errors import ConfigError, nearest, wrong
-from distsim.grid import on_grid
+from distsim.grid import on_grid, round_to_steps
 from distsim.models import Model
 from distsim.rules import AllToAll, Explicit, FixedIndegree, OneToOne, check_rule
 
@@ -81,9 +81,9 @@ def check_experiment(experiment: Experiment) -> None:
     for i, projection in enumerate(network.projections):
         where = f"projections[{i}].delay"
         low, high = support(delay_distribution(projection.delay, run.dt))
-        if math.floor(low / run.dt + 0.5) < 1:
+        if round_to_steps(low, run.dt) < 1:
             raise wrong(where, low, f"delays of at least dt = {run.dt} ms")
-        if math.floor(high / run.dt + 0.5) > MAX_DELAY_STEPS:
+        if round_to_steps(high, run.dt) > MAX_DELAY_STEPS:
             raise wrong(where, high, f"delays of at most {MAX_DELAY_STEPS} steps of dt = {run.dt} ms")
     for population in network.populations:
         population.model.check_grid(population.params, run.dt, f"populations.{population.name}.params")

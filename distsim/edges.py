@@ -64,6 +64,12 @@ class EdgeList:
             np.asarray(delay, np.float64), np.asarray(receptor, np.str_),
         )  # fmt: skip
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, EdgeList):
+            return NotImplemented
+        mine, theirs = vars(self), vars(other)
+        return all(np.array_equal(mine[column], theirs[column]) for column in mine)
+
     def summary(self) -> EdgeSummary:
         n = self.source.size
         if not n:

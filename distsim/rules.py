@@ -79,6 +79,13 @@ class Explicit:
         rule.summary, rule.read = summary, read
         return rule
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Explicit):
+            return NotImplemented
+        return self.summary == other.summary and self.read() == other.read()
+
+    __hash__ = None  # type: ignore[assignment]
+
 
 Rule = OneToOne | AllToAll | FixedIndegree | FixedTotalNumber | PairwiseBernoulli | Explicit
 RULES: dict[str, type] = {

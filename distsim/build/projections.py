@@ -153,11 +153,13 @@ class LocalProjection:
 
 
 def gap_scale(p: float) -> float:
-    """1 / log(1 - p), correctly rounded; 0 for p = 1, where every gap is empty."""
+    """1 / log(1 - p), correctly rounded; 0 for p = 1, where every gap is empty; at most 1e300 in size."""
     if p >= 1.0:
         return 0.0
     with localcontext(exact_context()):
-        return float(1 / (1 - Decimal(p)).ln())
+        x = Decimal(p)
+        log = (1 - x).ln() if p > 1e-15 else -x * (1 + x / 2 + x * x / 3)
+        return max(float(1 / log), -1e300)
 
 
 def local_projections(
@@ -231,11 +233,11 @@ def _shares(local: LocalProjection, rule: FixedTotalNumber, backend: Backend, ke
         above = below
     arguments.level, arguments.above = whole, backend.pointer(above)
     kernels.launch("split_to_targets", arguments, part.count)
-    most = int(backend.to_host(counts).max())
-    if most > share_bound(rule.N, n_targets):
+    most, bound = int(backend.to_host(counts).max()), share_bound(local.described)
+    if most > bound:
         raise BuildError(
-            f"projections[{local.number}]: a target drew {most} synapses; the plan of weights allows "
-            f"{share_bound(rule.N, n_targets)}; change run.seed"
+            f"projections[{local.number}]: a target drew {most} synapses; the plan of weights allows {bound}; "
+            "change run.seed"
         )
     return counts
 
@@ -247,7 +249,7 @@ def _explicit(
     assert isinstance(rule, Explicit)
     edges = rule.read()
     source, target, weight = edges.source, edges.target, edges.weight
-    steps = np.floor(edges.delay / dt + 0.5).astype(np.int32)
+    steps = np.floor(edges.delay / dt + 0.5 + 1e-9).astype(np.int32)  # as grid.round_to_steps
     ports = edges.receptor if edges.receptor.size else None
     wanted: Sequence[str | None] = rule.summary.receptors or [projection.receptor]
     found: list[LocalProjection] = []

@@ -17,7 +17,6 @@ from distsim.errors import BuildError
 from distsim.network import Network, Population, Projection
 from distsim.rules import Explicit, FixedIndegree, FixedTotalNumber, OneToOne
 
-MAX_INPUTS = 2**16  # a sum of so many largest weights fits
 CLASS_SPAN = 2.0**7
 
 
@@ -80,7 +79,7 @@ def inputs_bound(projection: Projection) -> int:
     elif isinstance(rule, OneToOne):
         degree = 1
     elif isinstance(rule, FixedTotalNumber):
-        degree = share_bound(rule.N, projection.n_targets)
+        degree = share_bound(projection)
     elif isinstance(rule, Explicit):
         degree = rule.summary.max_in_degree
     else:
@@ -88,10 +87,15 @@ def inputs_bound(projection: Projection) -> int:
     return degree * max(p.model.max_multiplicity for p in projection.sources)
 
 
-def share_bound(total: int, targets: int) -> int:
-    """The most synapses that one of `targets` may get of a fixed total number."""
-    mean = 2.0 * total / targets  # forbidden autapses may double a share where there are two sources
-    return min(total, math.ceil(mean / 2 + 16.0 * math.sqrt(mean) + 64.0))
+def share_bound(projection: Projection) -> int:
+    """The most synapses that one target may get of a fixed total number."""
+    rule = projection.rule
+    assert isinstance(rule, FixedTotalNumber)
+    pairs = projection.n_sources * projection.n_targets
+    if not rule.autapses:
+        pairs -= sum(t.size for t in projection.targets if any(t is s for s in projection.sources))
+    mean = rule.N * projection.n_sources / max(1, pairs)
+    return min(rule.N, math.ceil(mean + 16.0 * math.sqrt(mean) + 64.0))
 
 
 def plan_planes(network: Network, precision: str) -> PlaneTable:
@@ -175,16 +179,21 @@ def _classes(demands: list[_Demand], receptor: int) -> list[list[_Demand]]:
 
 
 def _quantum(members: list[_Demand], bits: int) -> float:
+    """The smallest power of two in which weights fit `bits` and a sum of all inputs twice as many.
+
+    With 15 bits and 32-bit sums nothing has to give way up to 65,536 inputs of the largest weight.
+    """
     largest = max(d.largest for d in members)
     if largest == 0.0:
         return 1.0
     _, exponent = math.frexp(largest)  # largest = m 2^exponent, 1/2 <= m < 1
     quantum = math.ldexp(1.0, exponent - bits)
-    if largest / quantum > 2**bits - 1:
-        quantum *= 2.0
-    inputs = sum(d.inputs for d in members)
-    while inputs > MAX_INPUTS:
-        inputs = (inputs + 1) // 2
+
+    def quanta(weight: float) -> int:
+        return math.floor(weight / quantum + 0.5)
+
+    highest_sum = 2 ** (31 if bits == 15 else 63) - 1
+    while quanta(largest) >= 2**bits or sum(d.inputs * quanta(d.largest) for d in members) > highest_sum:
         quantum *= 2.0
     return quantum
 

@@ -13,6 +13,7 @@ from distsim.backend import Array, Backend, Module
 from distsim.build.partition import Part
 from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, support
 from distsim.exact import normal_cdf
+from distsim.grid import round_to_steps
 from distsim.kernels import values as structs
 from distsim.network import Population
 from distsim.streams import Stream
@@ -80,11 +81,11 @@ def delays(backend: Backend, kernels: Module, value: Value, dt: float) -> Delays
     bisection of the kernel's own sampler, so that the table and a direct evaluation agree.
     """
     if isinstance(value, Listed):
-        steps = np.floor(np.array(value.values, np.float64) / dt + 0.5).astype(np.int32)
+        steps = np.array([round_to_steps(x, dt) for x in value.values], np.int32)
         if not steps.size:
             return Delays(1, 1, listed=backend.to_device(np.ones(1, np.int32)))
         return Delays(int(steps.min()), int(steps.max()), listed=backend.to_device(steps))
-    low, high = (math.floor(x / dt + 0.5) for x in support(value))
+    low, high = (round_to_steps(x, dt) for x in support(value))
     low = max(low, 1)
     words = np.empty(0, np.uint64)
     if high > low:

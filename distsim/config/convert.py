@@ -133,7 +133,7 @@ def _explicit(
         for side, ids, populations in (("source", edges.source, sources), ("target", edges.target, targets)):
             size = sum(p.size for p in populations)
             _refuse(edges.table, side, ids, ids >= size, f"ids from 0 to {size - 1}")
-        steps = np.floor(edges.delay / dt + 0.5)
+        steps = np.floor(edges.delay / dt + 0.5 + 1e-9)
         _refuse(edges.table, "delay", edges.delay, steps < 1, f"delays of at least dt = {dt} ms")
         most = f"delays of at most {MAX_DELAY_STEPS} steps of dt = {dt} ms"
         _refuse(edges.table, "delay", edges.delay, steps > MAX_DELAY_STEPS, most)

@@ -119,8 +119,7 @@ def test_every_form_of_every_value(folder: Path) -> None:
         OneToOne(), AllToAll(), AllToAll(False), FixedIndegree(2), FixedIndegree(2, False), FixedTotalNumber(5),
         FixedTotalNumber(6), PairwiseBernoulli(0.5), PairwiseBernoulli(1.0),
     ]  # fmt: skip
-    edges = str(folder / "data" / "edges.csv")
-    assert rules[9] == Explicit((1, 0), (2, 0), (-4.0, 2.0), (1.5, 1.0), ("inhibitory", "excitatory"), edges)
+    assert rules[9] == Explicit((1, 0), (2, 0), (-4.0, 2.0), (1.5, 1.0), ("inhibitory", "excitatory"))
     assert network.projections[1].weight == 2.0 and type(network.projections[1].weight) is float
     assert network.projections[3].delay == NormalClipped(1.5, 1.0)
     assert network.projections[5].receptor == "inhibitory"
@@ -314,6 +313,6 @@ def test_loading_imports_no_mpi_and_describing_no_pydantic(folder: Path) -> None
     code = (
         "import sys; from distsim.config import load_experiment; assert 'pydantic' not in sys.modules;"
         f"load_experiment({str(folder / 'built.yaml')!r});"
-        "assert not {'mpi4py', 'cupy', 'h5py', 'numpy'} & set(sys.modules)"
+        "assert not {'mpi4py.MPI', 'cupy', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(distsim.__file__).parents[1])

@@ -78,7 +78,9 @@ def check_rule(projection: Projection, s: Synapses) -> None:
     elif isinstance(rule, PairwiseBernoulli):
         assert set(pairs) <= allowed and max(pairs.values(), default=1) == 1
     elif isinstance(rule, Explicit):
-        listed = [(int(sources[a]), int(targets[b])) for a, b in zip(*(rule.read().source, rule.read().target), strict=True)]
+        listed = [
+            (int(sources[a]), int(targets[b])) for a, b in zip(*(rule.read().source, rule.read().target), strict=True)
+        ]
         assert pairs == Counter(listed)
     low, high = support(delay_distribution(projection.delay, 0.1))
     assert s.n == 0 or (
@@ -181,7 +183,7 @@ def test_pairwise_bernoulli_draws_each_pair_at_most_once(p: float, autapses: boo
 
 @pytest.mark.parametrize("p", [5e-324, 1e-60, 1e-20])
 def test_pairwise_bernoulli_with_a_vanishing_probability(p: float) -> None:
-    """Catches 1 - p rounding to 1 where the gap's scale divides by log(1 - p): such a p is allowed and gives nothing."""
+    """Catches 1 - p rounding to 1 where the gap's scale divides by log(1 - p): such a p is allowed."""
     net = network(50, 50)
     net.project("A", "B", PairwiseBernoulli(p), 1.0, 1.0)
     assert connectivity(net).n == 0
@@ -235,7 +237,7 @@ def test_explicit_with_receptors_goes_to_the_named_port(n_ranks: int) -> None:
     s = connectivity(net, n_ranks=n_ranks, precision="double")
     found = Counter(
         (a, b, d, ("excitatory", "inhibitory")[r], round(w, 9))
-        for a, b, d, r, w in zip(s.source.tolist(), s.target.tolist(), s.delay.tolist(), s.receptor.tolist(), s.weight)
+        for (a, b, w, d), r in zip(s.tuples(), s.sorted().receptor.tolist(), strict=True)
     )
     assert found == Counter(
         (a, b, round(e[3] / 0.1), port, e[2]) for (a, b), e, port in zip(EDGE_GIDS, EDGES, ports, strict=True)
@@ -356,8 +358,8 @@ def sides(draw: st.DrawFn, n: int) -> list[int]:
 
 
 WEIGHTS = [
-    3.0, -0.7, Normal(1.0, 1.0), Normal(0.0, 3.0), NormalClipped(-5.0, 2.0), NormalClipped(1.0, 4.0), Uniform(-1.0, 2.0),
-    Lognormal(0.0, 0.5), 1e-4, -900.0,
+    3.0, -0.7, 1e-4, -900.0, Normal(1.0, 1.0), Normal(0.0, 3.0), NormalClipped(-5.0, 2.0), NormalClipped(1.0, 4.0),
+    Uniform(-1.0, 2.0), Lognormal(0.0, 0.5),
 ]  # fmt: skip
 DELAYS = [0.1, 1.5, NormalClipped(1.5, 0.75), Uniform(0.2, 9.0), Lognormal(0.0, 0.4), NormalClipped(0.3, 0.2)]
 
@@ -554,7 +556,8 @@ def test_planes_split_where_weights_differ_by_more_than_2_to_the_7() -> None:
         net.project("A", "B", AllToAll(), -7.0, 1.0)
         assert plan_planes(net, "single").per_receptor["iaf_psc_exp"] == (n_planes, 1)
         s = connectivity(net, n_ranks=2, block_bits=4)
-        found = Counter((round(w / 1000.0 * ratio, 1), p) for w, p in zip(s.weight.tolist(), s.plane.tolist()) if w > 0)
+        both = zip(s.weight.tolist(), s.plane.tolist(), strict=True)
+        found = Counter((round(w / 1000.0 * ratio, 1), p) for w, p in both if w > 0)
         assert found == {(round(ratio, 1), 0): 12, (1.0, n_planes - 1): 12}
         small = s.weight[(s.weight > 0) & (s.weight < 999.0)]
         assert np.abs(small / (1000.0 / ratio) - 1.0).max() <= 2.0**-8
