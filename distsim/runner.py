@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from collections.abc import Mapping
@@ -101,6 +102,7 @@ def run_experiment(
         f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms",
     )
     _warn_of_rounding(simulation, reporter)
+    started_after = _process_age()
     warmup = run.steps(run.warmup)
     _advance(simulation, warmup, "warm-up", reporter)
     measured = _Measurement(simulation)
@@ -109,7 +111,7 @@ def run_experiment(
     _advance(simulation, simulation.end, "simulate", reporter)
     comm.barrier()
     simulated = time.perf_counter() - started
-    seconds = {**simulation.seconds, **measured.seconds(), "simulate": simulated}
+    seconds = {**simulation.seconds, **measured.seconds(), "simulate": simulated, "start": started_after}
     began = time.perf_counter()
     simulation.flush()
     comm.barrier()
@@ -229,7 +231,7 @@ def _summary(
     names = [p.name for p in network.populations]
     neurons = [(i, p) for i, p in enumerate(network.populations) if p.model.is_neuron]
     memory = comm.reduce(np.array([peak], np.int64), "max"), comm.reduce(np.array([peak], np.int64), "sum")
-    order = ("compile", "build", "simulate", "update", "deliver", "spread", "exchange", "record")
+    order = ("start", "compile", "build", "simulate", "update", "deliver", "spread", "exchange", "record")
     return {
         "version": __version__,
         "name": network.name,
@@ -271,6 +273,16 @@ def _draw(experiment: Experiment, out: Path, summary: Mapping[str, Any]) -> None
         start=run.warmup, stop=run.warmup + run.duration, reference_rates=network.reference_rates or None,
         reference_source=network.reference_source, title=network.name,
     )  # fmt: skip
+
+
+def _process_age() -> float:
+    """Seconds since this process started (to 10 ms)."""
+    try:
+        started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+    except OSError:
+        return time.process_time()
+    return uptime - started / os.sysconf("SC_CLK_TCK")
 
 
 def _resident_bytes() -> int:

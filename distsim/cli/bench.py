@@ -1,0 +1,192 @@
+"""`distsim bench`: speed and memory of published networks, as a table that says where it was measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from distsim.errors import ConfigError, nearest
+from distsim.version import __version__
+
+# Published mean rates of the full-scale microcircuit (Hz): the range over two published runs,
+# see docs/benchmarks.md for their sources.
+PUBLISHED_RANGES = {
+    "L23E": (0.903, 0.943), "L23I": (2.965, 3.026), "L4E": (4.368, 4.414), "L4I": (5.876, 5.882),
+    "L5E": (7.569, 7.733), "L5I": (8.633, 8.664), "L6E": (1.096, 1.105), "L6I": (7.829, 7.851),
+}  # fmt: skip
+RATE_MARGIN = 0.08
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    figure: str
+    bar: str
+    aim: str
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the chosen benchmarks; exit code 1 where a full-scale rate lies outside its range."""
+    chosen = options.benchmarks or ["microcircuit", "microcircuit_0.1", "quickstart_start"]
+    for name in chosen:
+        if name not in BENCHMARKS:
+            raise ConfigError(f"bench: unknown benchmark {name!r}; {nearest(name, BENCHMARKS)}")
+    if options.ranks < 1 or options.repeat < 1:
+        raise ConfigError("bench: -n and --repeat take whole numbers from 1 on")
+    rows: list[Row] = []
+    good = True
+    for name in chosen:
+        sys.stderr.write(f"bench: {name}\n")
+        found, fine = BENCHMARKS[name](options.ranks, options.repeat)
+        rows += found
+        good = good and fine
+    text = table(rows, options.repeat)
+    sys.stdout.write(text)
+    if options.out is not None:
+        with open(options.out, "a", encoding="utf-8") as file:
+            file.write("\n" + text)
+    return 0 if good else 1
+
+
+def run(scale: float, ranks: int, duration: float, warmup: float) -> dict[str, Any]:
+    """The summary of one run of the microcircuit in processes of its own."""
+    with tempfile.TemporaryDirectory(prefix="distsim-bench-") as folder:
+        config, out = Path(folder) / "config.yaml", Path(folder) / "out"
+        document = {
+            "name": "bench",
+            "network": {"builder": "microcircuit", "scale": scale},
+            "run": {"duration": duration, "warmup": warmup, "seed": 1},
+        }
+        config.write_text(json.dumps(document))  # JSON is YAML
+        command = [sys.executable, "-m", "distsim", "run", str(config), "--out", str(out)]
+        if ranks > 1:
+            command = [*launcher(), "-n", str(ranks), sys.executable, "-m", "mpi4py", *command[1:]]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "DISTSIM_RANKS": str(ranks)}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode:
+            raise ConfigError(f"bench: {' '.join(command)} failed: {done.stderr.strip()[-300:]}")
+        summary: dict[str, Any] = json.loads((out / "summary.json").read_text())
+        return summary
+
+
+def launcher() -> list[str]:
+    """The mpiexec beside this Python, else the one on the path."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None:
+        raise ConfigError("bench: no mpiexec found; install the extra mpich or load your cluster's MPI, or use -n 1")
+    return [found]
+
+
+def _median(summaries: Sequence[dict[str, Any]], pick: Callable[[dict[str, Any]], float]) -> float:
+    return statistics.median(pick(s) for s in summaries)
+
+
+def full_scale(ranks: int, repeat: int) -> tuple[list[Row], bool]:
+    """The microcircuit at full scale, one biological second with Poisson input, spikes recorded."""
+    run(1.0, ranks, 0.1, 0.0)  # compilation
+    runs = [run(1.0, ranks, 1000.0, 500.0) for _ in range(repeat)]
+    where = f"microcircuit, full scale, {ranks} ranks"
+    phases = ", ".join(
+        f"{p} {_median(runs, lambda s, p=p: s['seconds'][p]):.2f}"  # type: ignore[misc]
+        for p in ("update", "deliver", "spread", "exchange")
+    )
+    factor = _median(runs, lambda s: s["realtime_factor"])
+    build = _median(runs, lambda s: s["seconds"]["build"])
+    size = _median(runs, lambda s: s["bytes_per_synapse"])
+    peak = _median(runs, lambda s: s["memory_bytes"]["total"]) / 1e9
+    return [
+        Row(f"{where}: real-time factor", f"{factor:.2f}", "1.5", "1.0"),
+        Row("… of which seconds", phases, "", ""),
+        Row("… construction, compilation cached (s)", f"{build:.1f}", "10", "5"),
+        Row("… bytes a synapse, all indices", f"{size:.2f}", "4.6", "4.3"),
+        Row("… peak memory of all ranks over imports (GB)", f"{peak:.2f}", "2.2", "1.6"),
+    ], True
+
+
+def tenth(ranks: int, repeat: int) -> tuple[list[Row], bool]:
+    """The microcircuit at 0.1 on one rank."""
+    run(0.1, 1, 0.1, 0.0)
+    runs = [run(0.1, 1, 1000.0, 500.0) for _ in range(repeat)]
+    figure = f"{_median(runs, lambda s: s['realtime_factor']):.3f}"
+    return [Row("microcircuit at 0.1, one rank: real-time factor", figure, "0.25", "0.15")], True
+
+
+def start(ranks: int, repeat: int) -> tuple[list[Row], bool]:
+    """From the start of the process to the first step, everything cached."""
+    run(0.1, ranks, 0.1, 0.0)
+    runs = [run(0.1, ranks, 1.0, 0.0) for _ in range(repeat)]
+    figure = f"{_median(runs, lambda s: s['seconds']['start']):.2f}"
+    return [Row(f"quickstart, {ranks} ranks: start to first step (s)", figure, "3", "1.5")], True
+
+
+def full_scale_rates(ranks: int, repeat: int) -> tuple[list[Row], bool]:
+    """Rates at full scale over 10 s against the published ones."""
+    rates = run(1.0, ranks, 10_000.0, 500.0)["rates"]
+    rows, good = [], True
+    for name, (low, high) in PUBLISHED_RANGES.items():
+        inside = low * (1 - RATE_MARGIN) <= rates[name] <= high * (1 + RATE_MARGIN)
+        good = good and inside
+        rows.append(Row(f"rate of {name} over 10 s (Hz)", f"{rates[name]:.3f}{'' if inside else ' OUTSIDE'}",
+                        f"{low}-{high} ± 8 %", ""))  # fmt: skip
+    return rows, good
+
+
+BENCHMARKS: dict[str, Callable[[int, int], tuple[list[Row], bool]]] = {
+    "microcircuit": full_scale,
+    "microcircuit_0.1": tenth,
+    "quickstart_start": start,
+    "full_scale_rates": full_scale_rates,
+}
+
+
+def table(rows: Sequence[Row], repeat: int) -> str:
+    """Markdown: where and when, then the figures."""
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    lines = [
+        f"### {now}, distsim {__version__}, commit {_commit()}",
+        "",
+        f"{_processor()}, {os.cpu_count()} cores, {_memory()}, Python {platform.python_version()}; "
+        f"median of {repeat} run{'s' if repeat > 1 else ''}.",
+        "",
+        "| what | measured | bar | aim |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {r.what} | {r.figure} | {r.bar} | {r.aim} |" for r in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _commit() -> str:
+    root = Path(__file__).parents[2]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=10"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), platform.machine())
+
+
+def _memory() -> str:
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
