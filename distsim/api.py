@@ -103,12 +103,10 @@ def simulate(
         experiment, comm, open_backend(device), out=Path(out) if out is not None else None, overwrite=overwrite,
         sinks=Sinks(collected.add_spikes, collected.states.append),
     )  # fmt: skip
-    gathered = comm.broadcast(comm.gather(collected))
     summary = outcome.summary
-    written = out is not None
     return Result(
-        {} if written else _spikes(network, gathered, experiment.run.dt),
-        {} if written else _states(experiment, gathered),
+        {} if out is not None else _spikes(experiment, collected, comm),
+        {} if out is not None else _states(experiment, collected, comm),
         summary["rates"], summary["spike_digest"], summary["spike_count"], summary,
     )  # fmt: skip
 
@@ -126,38 +124,39 @@ class _Collected:
         self.gids.append(gids)
 
 
-def _spikes(network: Network, ranks: list[_Collected] | None, dt: float) -> dict[str, Spikes]:
-    parts = ranks or []
+def _spikes(experiment: Experiment, mine: _Collected, comm: Communicator) -> dict[str, Spikes]:
     empty = np.empty(0, np.uint64)
-    steps = np.concatenate([empty, *(s for r in parts for s in r.steps)])
-    gids = np.concatenate([empty, *(g for r in parts for g in r.gids)])
+    steps = np.concatenate(comm.share(np.concatenate([empty, *mine.steps])))
+    gids = np.concatenate(comm.share(np.concatenate([empty, *mine.gids])))
     order = np.lexsort((gids, steps))
     steps, gids = steps[order], gids[order].astype(np.int64)
     spikes = {}
-    for population in network.recorded():
-        mine = (gids >= population.first_gid) & (gids < population.first_gid + population.size)
-        spikes[population.name] = step_times(steps[mine], dt), gids[mine] - population.first_gid
+    for population in experiment.network.recorded():
+        own = (gids >= population.first_gid) & (gids < population.first_gid + population.size)
+        spikes[population.name] = step_times(steps[own], experiment.run.dt), gids[own] - population.first_gid
     return spikes
 
 
-def _states(experiment: Experiment, ranks: list[_Collected] | None) -> dict[str, States]:
-    states = {}
+def _states(experiment: Experiment, mine: _Collected, comm: Communicator) -> dict[str, States]:
     run = experiment.run
+    real = np.float32 if run.precision == "single" else np.float64
+    states = {}
     for recording in experiment.network.state_recordings:
-        name = recording.population.name
-        columns, neurons = [], []
-        for rank in ranks or []:
-            mine = [s for s in rank.states if s.recording.population.name == name]
-            if mine:
-                columns.append(np.concatenate([s.data for s in mine]))
-                neurons.append(mine[0].neurons)
-        if not columns:
-            continue
-        ids = np.concatenate(neurons)
-        data = np.concatenate(columns, axis=1)[:, np.argsort(ids)]
+        name, variables = recording.population.name, recording.variables
+        own = [s for s in mine.states if s.recording.population.name == name]
+        local = own[0].neurons if own else np.empty(0, np.int64)
+        data = np.concatenate([s.data for s in own]) if own else np.empty((0, 0, len(variables)), real)
         every = run.steps(recording.interval)
-        first = run.steps(run.warmup) // every + 1
-        times = step_times((first + np.arange(data.shape[0], dtype=np.uint64)) * np.uint64(every), run.dt)
-        values = {v: data[:, :, k] for k, v in enumerate(recording.variables)}
+        before = run.steps(run.warmup) // every
+        samples = (run.steps(run.warmup) + run.steps(run.duration)) // every - before
+        everyone = comm.share(local)
+        ids = np.concatenate(everyone)
+        parts = [
+            x.reshape(samples, n.size, len(variables))
+            for n, x in zip(everyone, comm.share(data.astype(real).ravel()), strict=True)
+        ]
+        together = np.concatenate(parts, axis=1)[:, np.argsort(ids)]
+        times = step_times((before + 1 + np.arange(samples, dtype=np.uint64)) * np.uint64(every), run.dt)
+        values = {v: together[:, :, k] for k, v in enumerate(variables)}
         states[name] = States(times, np.sort(ids), values)
     return states

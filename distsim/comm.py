@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from distsim.errors import CommunicationError
+from distsim.errors import CommunicationError, DistsimError
 
 T = TypeVar("T")
 Words = npt.NDArray[np.uint32]
@@ -62,6 +62,10 @@ class Communicator(ABC):
 
     @abstractmethod
     def barrier(self) -> None: ...
+
+    def share(self, array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Every rank's one-dimensional array (all of one dtype), on every rank."""
+        return self.exchange_lists([array] * self.size)
 
     def minimum(self, value: int) -> int:
         return int(self.reduce(np.array([value], np.int64), "min")[0])
@@ -116,8 +120,11 @@ class Mpi(Communicator):
             sys.excepthook = self._end_all_ranks
 
     def _end_all_ranks(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        text = "".join(traceback.format_exception(kind, error, trace))
-        os.write(2, f"distsim: rank {self.rank} of {self.size} failed, ending all ranks\n{text}".encode())
+        if isinstance(error, DistsimError):  # expected kinds of failure say all in one line
+            text = " ".join(str(error).split()) + "\n"
+        else:
+            text = "failed, ending all ranks\n" + "".join(traceback.format_exception(kind, error, trace))
+        os.write(2, f"distsim: rank {self.rank} of {self.size}: {text}".encode())
         self._mpi.COMM_WORLD.Abort(1)
 
     def exchange_lists(self, lists: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
