@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import open_backend
-from distsim.checks import check_experiment
+from distsim.checks import check_experiment, check_ranks
 from distsim.comm import Communicator, connect
 from distsim.engine.recording import StateSamples
 from distsim.engine.simulation import Sinks
@@ -98,6 +98,7 @@ def simulate(
     experiment = Experiment(network, RunSettings(duration, **settings))
     check_experiment(experiment)
     comm = comm or connect()
+    check_ranks(experiment.run, comm.size)
     collected = _Collected()
     outcome = run_experiment(
         experiment, comm, open_backend(device), out=Path(out) if out is not None else None, overwrite=overwrite,

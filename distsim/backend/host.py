@@ -92,7 +92,12 @@ class HostBackend(Backend):
         library = cache_folder() / f"{label}-{digest}.so"
         if not library.exists():
             _build(compiler, source, library)
-        return HostModule(ctypes.CDLL(str(library)))
+        try:
+            return HostModule(ctypes.CDLL(str(library)))
+        except OSError:  # cut short or damaged by somebody else: make it anew, once
+            library.unlink(missing_ok=True)
+            _build(compiler, source, library)
+            return HostModule(ctypes.CDLL(str(library)))
 
 
 def cache_folder() -> Path:
@@ -103,22 +108,21 @@ def cache_folder() -> Path:
 
 
 @cache
-def find_compiler() -> str:
-    """$CXX, else the first C++ compiler found."""
-    named = os.environ.get("CXX")
-    for candidate in (named,) if named else ("g++", "c++", "clang++"):
-        path = shutil.which(candidate.split()[0]) if candidate else None
-        if path:
-            return path
-    found = f"CXX={named}, which is not there" if named else "none"
+def find_compiler() -> tuple[str, ...]:
+    """The words of $CXX, else the first C++ compiler found."""
+    named = os.environ.get("CXX", "").split()
+    for candidate in (named,) if named else (["g++"], ["c++"], ["clang++"]):
+        if shutil.which(candidate[0]):
+            return tuple(candidate)
+    found = f"CXX={' '.join(named)}, which is not there" if named else "none"
     raise BackendError(
         f"C++ compiler: found {found}; needed: g++ or clang++ with C++17 (Debian: apt-get install g++), or set CXX"
     )
 
 
 @cache
-def _version(compiler: str) -> str:
-    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+def _version(compiler: tuple[str, ...]) -> str:
+    return subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False).stdout
 
 
 @cache
@@ -131,7 +135,7 @@ def _processor() -> str:
     return "\n".join(sorted({x for x in lines if x.startswith(("model name", "flags", "Features"))}))
 
 
-def _build(compiler: str, source: str, library: Path) -> None:
+def _build(compiler: tuple[str, ...], source: str, library: Path) -> None:
     """Compile `source` to `library`; of processes that start together one compiles, the others wait."""
     try:
         library.parent.mkdir(parents=True, exist_ok=True)
@@ -145,13 +149,14 @@ def _build(compiler: str, source: str, library: Path) -> None:
         ) from error
 
 
-def _compile(compiler: str, source: str, library: Path) -> None:
+def _compile(compiler: tuple[str, ...], source: str, library: Path) -> None:
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=".build-") as folder:
         text, built = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
         text.write_text(source)
-        command = [compiler, *FLAGS, "-o", str(built), str(text)]
+        command = [*compiler, *FLAGS, "-o", str(built), str(text)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            first = next((x for x in done.stderr.splitlines() if "error" in x), done.stderr[:200])
-            raise BackendError(f"{compiler}: kernels do not compile: {first}")
+        if done.returncode or not built.exists():
+            lines = [x.strip() for x in done.stderr.splitlines() if x.strip()]
+            first = next((x for x in lines if "error" in x), lines[0] if lines else "it wrote no library")
+            raise BackendError(f"C++ compiler {' '.join(compiler)}: kernels do not compile: {first[:200]}")
         os.replace(built, library)

@@ -54,6 +54,8 @@ def poisson_table(rate: float, dt: float) -> PoissonTable:
             thresholds.append(below)
         while thresholds and thresholds[-1] >= rest_from:
             thresholds.pop()
+        # Padded to fours for the kernel's vectors; only half-words beyond rest_from reach the padding.
+        thresholds += [2**16 - 1] * (-len(thresholds) % 4)
         total, reached, rest = sum(left), Decimal(0), []
         for x in left[:-1]:
             reached += x

@@ -35,39 +35,44 @@ FN uint32 thresholds_reached(const uint32* thresholds, uint32 length, uint32 wor
     return low;
 }
 
+// Few thresholds: each half-word is compared with all of them, all lanes at once. Thresholds are padded
+// to a multiple of four with 65535, which only half-words reach that draw again anyway.
+template <typename Count, uint32 N>
+FN void compare_with_all(uint32 n, VARYING_REFERENCE(uint32, word), uint32 shift, uint32 first,
+                         const uint32* RESTRICT thresholds, Count* RESTRICT out) {
+    FOR_LANES(j, n) {
+        const uint16 half = (uint16)(AT(word, j) >> shift);
+        uint16 reached = (uint16)first;
+#pragma GCC unroll 64
+        for (uint32 k = 0; k < N; ++k) reached = (uint16)(reached + (half >= (uint16)thresholds[k]));
+        out[j] = (Count)reached;
+    }
+}
+
 // Counts of one step of the block, from one half of each lane's word.
 template <typename Count>
 FN void poisson_counts(const Chunk& c, const PoissonEntry& p, const uint32* table, uint32 seed, uint64 step,
-                       VARYING_ARGUMENT(uint32, word), uint32 shift, Count* RESTRICT out) {
-    const uint32* RESTRICT thresholds = table + p.begin;
-    VARYING(uint16, half);
-    FOR_LANES(j, c.count) { AT(half, j) = (uint16)(AT(word, j) >> shift); }
-    uint32 any = 0;
-    if (p.length <= 64) {
-        // Few thresholds: compare with each, all lanes at once.
-        VARYING(uint16, n);
-        FOR_LANES(j, c.count) { AT(n, j) = (uint16)p.first; }
-        uint32 k = 0;
-        for (; k + 4 <= p.length; k += 4) {
-            const uint16 a = (uint16)thresholds[k], b = (uint16)thresholds[k + 1];
-            const uint16 d = (uint16)thresholds[k + 2], e = (uint16)thresholds[k + 3];
-            FOR_LANES(j, c.count) {
-                const uint16 h = AT(half, j);
-                AT(n, j) = (uint16)(AT(n, j) + (h >= a) + (h >= b) + (h >= d) + (h >= e));
+                       VARYING_REFERENCE(uint32, word), uint32 shift, Count* RESTRICT out) {
+    const uint32* thresholds = table + p.begin;
+    switch (p.length) {
+        case 0: compare_with_all<Count, 0>(c.count, word, shift, p.first, thresholds, out); break;
+        case 4: compare_with_all<Count, 4>(c.count, word, shift, p.first, thresholds, out); break;
+        case 8: compare_with_all<Count, 8>(c.count, word, shift, p.first, thresholds, out); break;
+        case 12: compare_with_all<Count, 12>(c.count, word, shift, p.first, thresholds, out); break;
+        case 16: compare_with_all<Count, 16>(c.count, word, shift, p.first, thresholds, out); break;
+        case 20: compare_with_all<Count, 20>(c.count, word, shift, p.first, thresholds, out); break;
+        case 24: compare_with_all<Count, 24>(c.count, word, shift, p.first, thresholds, out); break;
+        default:
+            EACH_LANE(j, c.count) {
+                const uint32 half = (AT(word, j) >> shift) & 0xFFFFu;
+                out[j] = (Count)(p.first + thresholds_reached(thresholds, p.length, half));
             }
-        }
-        for (; k < p.length; ++k) {
-            const uint16 a = (uint16)thresholds[k];
-            FOR_LANES(j, c.count) { AT(n, j) = (uint16)(AT(n, j) + (AT(half, j) >= a)); }
-        }
-        FOR_LANES(j, c.count) { out[j] = (Count)AT(n, j); }
-    } else {
-        EACH_LANE(j, c.count) { out[j] = (Count)(p.first + thresholds_reached(thresholds, p.length, AT(half, j))); }
     }
-    FOR_LANES(j, c.count) { any |= AT(half, j) >= p.rest_from ? 1u : 0u; }
+    uint32 any = 0;
+    FOR_LANES(j, c.count) { any |= ((AT(word, j) >> shift) & 0xFFFFu) >= p.rest_from ? 1u : 0u; }
     if (any) {
         EACH_LANE(j, c.count) {
-            if (AT(half, j) >= p.rest_from) {
+            if (((AT(word, j) >> shift) & 0xFFFFu) >= p.rest_from) {
                 const uint64 gid = c.gid + (uint64)j * c.gid_stride;
                 const Block b = philox((uint32)gid, (uint32)(gid >> 32) | (p.input << 8), (uint32)step,
                                        (uint32)(step >> 32), seed, STREAM_POISSON_REST);

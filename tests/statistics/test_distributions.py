@@ -113,6 +113,15 @@ def test_fixed_indegree_draws_every_source_alike() -> None:
     agrees(chosen, np.ones(60), sloped(60))
 
 
+def test_fixed_indegree_draws_the_first_and_the_last_source_alike() -> None:
+    """Catches a bias of 1 % of one source alone, as rounding at an end of the range would give."""
+    net = network(5, 4000)
+    net.project("A", "B", FixedIndegree(1500), 1.0, 1.0)
+    chosen = np.bincount(connectivity(net, seed=21).source, minlength=5)
+    for source in range(5):
+        agrees(chosen, np.ones(5), 1.0 + 0.01 * (np.arange(5) == source))
+
+
 def test_fixed_indegree_draws_are_independent() -> None:
     """Catches draws of one target that depend on each other: the counts of each (source, target) are multinomial, whose
     dispersion an excess or a lack of repetitions by 1 % would change; and with one source per target at a time."""

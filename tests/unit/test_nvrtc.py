@@ -108,10 +108,13 @@ NETWORKS = {
     "receptors that differ": [mixed(name) for name in MODELS],
     "no input, wide counts": [shape(name, planes=0, poisson=1, wide=True) for name in MODELS],
 }
-# Every architecture gets the plainest and the fullest network; the others one each.
-LOOPS = [(a, n) for a in ARCHITECTURES for n in list(NETWORKS)[:2]] + [
-    ("sm_90", "receptors that differ"), ("sm_80", "no input, wide counts"),
-]  # fmt: skip
+# Every architecture gets the fullest network, which holds every kernel; the others one each.
+LOOPS = [
+    *((a, "two planes, Poisson, each neuron its own") for a in ARCHITECTURES),
+    ("sm_90", "plain"),
+    ("sm_80", "receptors that differ"),
+    ("sm_100", "no input, wide counts"),
+]
 
 
 def same_layout(structures: Sequence[type[ctypes.Structure]]) -> str:
