@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from distsim.distributions import Listed, NormalClipped, Value, support
+from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, support
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.grid import on_grid, round_to_steps
 from distsim.models import Model
 from distsim.rules import AllToAll, Explicit, FixedIndegree, OneToOne, check_rule
 
 if TYPE_CHECKING:
-    from distsim.experiment import Experiment
+    from distsim.experiment import Experiment, RunSettings
     from distsim.network import PoissonInput, Projection
 
 MAX_DELAY_STEPS = 2**15  # delays are 16-bit in a run
@@ -78,10 +79,12 @@ def check_experiment(experiment: Experiment) -> None:
     run, network = experiment.run, experiment.network
     if not network.populations:
         raise ConfigError("populations: missing; a network has at least one population")
+    _check_partition(experiment)
     for i, projection in enumerate(network.projections):
         where = f"projections[{i}].delay"
         low, high = support(delay_distribution(projection.delay, run.dt))
-        if round_to_steps(low, run.dt) < 1:
+        drawn = isinstance(projection.delay, (Normal, NormalClipped, Lognormal, Uniform))
+        if round_to_steps(low, run.dt) < 1 or (not drawn and low < run.dt * (1 - 1e-9)):
             raise wrong(where, low, f"delays of at least dt = {run.dt} ms")
         if round_to_steps(high, run.dt) > MAX_DELAY_STEPS:
             raise wrong(where, high, f"delays of at most {MAX_DELAY_STEPS} steps of dt = {run.dt} ms")
@@ -91,6 +94,35 @@ def check_experiment(experiment: Experiment) -> None:
         if on_grid(recording.interval, run.dt) is None:
             where = f"record.states.{recording.population.name}.interval"
             raise wrong(where, recording.interval, f"a multiple of dt = {run.dt} ms")
+
+
+def _check_partition(experiment: Experiment) -> None:
+    """A mapping to ranks names every population, and nothing else."""
+    partition = experiment.run.partition
+    if not isinstance(partition, Mapping):
+        return
+    names = [p.name for p in experiment.network.populations]
+    for name in partition:
+        if name not in names:
+            raise ConfigError(f"run.partition.{name}: unknown population {name!r}; {nearest(name, names)}")
+    missing = [name for name in names if name not in partition]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise ConfigError(
+            f"run.partition: population {missing[0]!r} has no rank{more}; name a rank for each population"
+        )
+
+
+def check_ranks(run: RunSettings, n_ranks: int) -> None:
+    """Raise ConfigError where a population is mapped to a rank that was not started."""
+    if not isinstance(run.partition, Mapping):
+        return
+    for name, rank in run.partition.items():
+        if rank >= n_ranks:
+            started = "1 rank was" if n_ranks == 1 else f"{n_ranks} ranks were"
+            raise wrong(
+                f"run.partition.{name}", rank, f"0 to {n_ranks - 1}, since {started} started; start at least {rank + 1}"
+            )
 
 
 def delay_distribution(delay: Value, dt: float) -> Value:

@@ -24,6 +24,7 @@ class EdgeSummary:
     delay_range: tuple[float, float]
     max_in_degree: int
     receptors: tuple[str, ...]
+    receptor_ranges: tuple[tuple[float, float], ...]  # of the weights onto each of `receptors`
     finite: bool
 
 
@@ -73,7 +74,8 @@ class EdgeList:
     def summary(self) -> EdgeSummary:
         n = self.source.size
         if not n:
-            return EdgeSummary(0, -1, -1, 0, (0.0, 0.0), (1.0, 1.0), 0, (), True)
+            return EdgeSummary(0, -1, -1, 0, (0.0, 0.0), (1.0, 1.0), 0, (), (), True)
+        ports = np.unique(self.receptor).tolist()
         return EdgeSummary(
             n,
             int(self.source.max()),
@@ -82,6 +84,7 @@ class EdgeList:
             (float(self.weight.min()), float(self.weight.max())),
             (float(self.delay.min()), float(self.delay.max())),
             int(np.unique(self.target, return_counts=True)[1].max()),
-            tuple(np.unique(self.receptor).tolist()),
+            tuple(ports),
+            tuple((float(w.min()), float(w.max())) for w in (self.weight[self.receptor == port] for port in ports)),
             bool(np.isfinite(self.weight).all() and np.isfinite(self.delay).all()),
         )

@@ -57,6 +57,7 @@ class Share:
     synapses: int
     interval: int
     growths: int
+    prepared: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Outcome:
         return [(round(step * dt, 9), gid) for step, gid in self.spikes.tolist()]
 
 
-def run_share(comm: Communicator, experiment: Experiment, tuning: Tuning | None = None, stops: Sequence[int] = ()) -> Share:
+def run_share(comm: Any, experiment: Experiment, tuning: Tuning | None = None, stops: Sequence[int] = ()) -> Share:
     """Run `experiment` on the ranks of `comm`, with a pause after each step in `stops`."""
     spikes: list[npt.NDArray[np.int64]] = []
     samples: list[tuple[str, int, npt.NDArray[Any], npt.NDArray[Any]]] = []
@@ -113,6 +114,7 @@ def run_share(comm: Communicator, experiment: Experiment, tuning: Tuning | None 
         int(simulation.rows.n_synapses),
         simulation.interval,
         simulation.exchange.growths if simulation.exchange else 0,
+        tuple(getattr(comm, "prepared", ())),
     )
 
 
@@ -123,6 +125,7 @@ def put_together(shares: Sequence[Share]) -> Outcome:
         assert (share.digest, share.count, share.counts) == (first.digest, first.count, first.counts), (
             f"rank {rank} reports another digest or other counts than rank 0"
         )
+        assert share.prepared == first.prepared, f"rank {rank} prepares collectives when rank 0 does not: MPI would hang"
     spikes = np.concatenate([s.spikes for s in shares])
     spikes = spikes[np.lexsort((spikes[:, 1], spikes[:, 0]))]
     states: dict[str, npt.NDArray[Any]] = {}
@@ -143,11 +146,39 @@ def put_together(shares: Sequence[Share]) -> Outcome:
     )  # fmt: skip
 
 
+class Strict:
+    """Stand-in ranks that watch over MPI's rule for persistent collectives: all ranks prepare alike.
+
+    `MPI_Alltoallv_init` is collective: where one rank prepares anew and the others do not, all wait for ever.
+    """
+
+    def __init__(self, ranks: Communicator) -> None:
+        self._ranks, self._runs = ranks, 0
+        self.prepared: list[int] = []  # collectives run before each preparation
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ranks, name)
+
+    def prepare(self, *places: Any) -> _Counted:
+        self.prepared.append(self._runs)
+        return _Counted(self, self._ranks.prepare(*places))
+
+
+@dataclass(frozen=True)
+class _Counted:
+    ranks: Strict
+    collective: Any
+
+    def run(self) -> None:
+        self.ranks._runs += 1
+        self.collective.run()
+
+
 def run(experiment: Experiment, ranks: int = 1, tuning: Tuning | None = None, stops: Sequence[int] = ()) -> Outcome:
     """Run on one rank, or on stand-in ranks."""
     if ranks == 1:
         return put_together([run_share(Serial(), experiment, tuning, stops)])
-    return put_together(Threads.run(ranks, lambda comm: run_share(comm, experiment, tuning, stops)))
+    return put_together(Threads.run(ranks, lambda comm: run_share(Strict(comm), experiment, tuning, stops)))
 
 
 def check_same(found: Outcome, reference: Outcome, how: str = "") -> None:

@@ -108,9 +108,9 @@ def plan_planes(network: Network, precision: str) -> PlaneTable:
         inputs = inputs_bound(projection)
         if inputs == 0:
             continue
-        low, high = _weight_support(projection)
         for target in projection.targets:
             for port in _ports(projection):
+                low, high = _weight_support(projection, port)
                 positive, negative = receptor_names(target.model, port, f"projections[{number}].receptor")
                 counts = target.model.receptors[positive].counts
                 wanted.append((number, ids[target.name], port, positive, negative, low, high))
@@ -164,7 +164,11 @@ def _ports(projection: Projection) -> Sequence[str | None]:
     return [projection.receptor]
 
 
-def _weight_support(projection: Projection) -> tuple[float, float]:
+def _weight_support(projection: Projection, port: str | None) -> tuple[float, float]:
+    rule = projection.rule
+    if isinstance(rule, Explicit) and rule.summary.receptors:
+        assert port is not None
+        return rule.summary.receptor_ranges[rule.summary.receptors.index(port)]
     return support(projection.weight)
 
 
