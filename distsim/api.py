@@ -84,7 +84,7 @@ def simulate(
     out
         A directory for spikes.h5, summary.json…; without one, recorded data come back as arrays.
     device
-        auto or cpu.
+        auto (an NVIDIA GPU where one can be used, else cpu), cpu or cuda.
     comm
         The ranks; by default those that this process was started with.
     **settings
@@ -94,6 +94,8 @@ def simulate(
     ------
     ConfigError
         A setting is out of range, or the network does not fit dt.
+    BackendError
+        `device` is cuda, and there is none to use.
     """
     experiment = Experiment(network, RunSettings(duration, **settings))
     check_experiment(experiment)

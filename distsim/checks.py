@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, support
+from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, check_magnitude, support
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.grid import on_grid, round_to_steps
 from distsim.models import Model
@@ -32,11 +32,7 @@ def check_projection(projection: Projection, where: str) -> Projection:
     if isinstance(weight, NormalClipped):
         weight = weight.within(0.0, math.inf) if weight.mean >= 0.0 else weight.within(-math.inf, 0.0)
     for key, value in (("weight", weight), ("delay", delay)):
-        if isinstance(value, float):
-            if not math.isfinite(value):
-                raise wrong(f"{where}.{key}", value, "a finite number")
-        else:
-            value.check(f"{where}.{key}")
+        check_magnitude(value, f"{where}.{key}")
         _check_listed(value, projection, f"{where}.{key}")
     low = support(delay)[0]
     if not isinstance(delay, NormalClipped) and low <= 0.0:
@@ -66,8 +62,7 @@ def check_poisson(described: PoissonInput, where: str) -> None:
     """Raise ConfigError where a Poisson input is out of range or has no receptor."""
     if not (math.isfinite(described.rate) and 0.0 <= described.rate <= 1e9):
         raise wrong(f"{where}.rate", described.rate, "a rate in Hz from 0 to 1e9")
-    if not math.isfinite(described.weight):
-        raise wrong(f"{where}.weight", described.weight, "a finite number")
+    check_magnitude(described.weight, f"{where}.weight")
     for target in described.targets:
         if not target.model.receptors:
             raise ConfigError(f"{where}.targets: population {target.name!r} ({target.model.name}) takes no input")
@@ -82,7 +77,10 @@ def check_experiment(experiment: Experiment) -> None:
     _check_partition(experiment)
     for i, projection in enumerate(network.projections):
         where = f"projections[{i}].delay"
-        low, high = support(delay_distribution(projection.delay, run.dt))
+        delay = delay_distribution(projection.delay, run.dt)
+        if not isinstance(delay, float):
+            delay.check(where)
+        low, high = support(delay)
         drawn = isinstance(projection.delay, (Normal, NormalClipped, Lognormal, Uniform))
         if round_to_steps(low, run.dt) < 1 or (not drawn and low < run.dt * (1 - 1e-9)):
             raise wrong(where, low, f"delays of at least dt = {run.dt} ms")

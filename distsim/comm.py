@@ -67,6 +67,16 @@ class Communicator(ABC):
         """Every rank's one-dimensional array (all of one dtype), on every rank."""
         return self.exchange_lists([array] * self.size)
 
+    def local_rank(self) -> int:
+        """The position of this rank among those on the same machine: the launcher's word, else by host name."""
+        names = self.share(np.frombuffer(os.uname().nodename.encode(), np.uint8))
+        mine = names[self.rank].tobytes()
+        counted = sum(name.tobytes() == mine for name in names[: self.rank])
+        for name in _LOCAL_RANKS:
+            if os.environ.get(name, "").isdigit():
+                return int(os.environ[name])
+        return counted
+
     def minimum(self, value: int) -> int:
         return int(self.reduce(np.array([value], np.int64), "min")[0])
 
@@ -274,6 +284,11 @@ def _starts(counts: Counts) -> Counts:
     return np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.int64)
 
 
+# Where launchers tell a process its place on its machine.
+_LOCAL_RANKS = (
+    "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "MV2_COMM_WORLD_LOCAL_RANK", "PMI_LOCAL_RANK", "SLURM_LOCALID",
+)  # fmt: skip
+
 # What launchers tell a process before MPI starts: (number of ranks, rank).
 _LAUNCHERS = (
     ("PMI_SIZE", "PMI_RANK"),
@@ -310,3 +325,20 @@ def connect() -> Communicator:
             "start with the mpiexec of the MPI that mpi4py uses (see `python -m mpi4py --mpi-library`)"
         )
     return world
+
+
+def mpi_library() -> str:
+    """What the MPI library says of itself; it needs no MPI_Init for that.
+
+    Raises
+    ------
+    ImportError, RuntimeError
+        There is no mpi4py, or no MPI that it can load.
+    """
+    import mpi4py
+
+    mpi4py.rc.initialize = False
+    from mpi4py import MPI
+
+    major, minor = MPI.Get_version()
+    return f"{' '.join(MPI.Get_library_version().split(chr(10))[0].split())} (MPI {major}.{minor})"

@@ -142,6 +142,21 @@ class Within:
         return self.low, self.high
 
 
+MAX_MAGNITUDE = 1e30  # of any number: single precision ends at 3e38, and products need room
+
+
+def check_magnitude(value: Value, where: str) -> None:
+    """ConfigError where `value` is malformed or can give NaN, infinity or a number beyond 1e30."""
+    if not isinstance(value, float):
+        value.check(where)
+    low, high = support(value)
+    for bound in (low, high):
+        if not math.isfinite(bound):
+            raise wrong(where, bound, "a finite number")
+        if abs(bound) > MAX_MAGNITUDE:
+            raise wrong(where, bound, f"numbers of at most {MAX_MAGNITUDE:g}")
+
+
 Distribution = Within | Uniform | Normal | NormalClipped | Lognormal | Listed
 Value = float | Distribution
 

@@ -18,6 +18,10 @@ class BuildError(DistsimError, RuntimeError):
     """The network cannot be built as described."""
 
 
+class CapacityError(BuildError):
+    """The network needs more memory than there is; ends the command with exit code 2."""
+
+
 class BackendError(DistsimError, RuntimeError):
     """A compiler, device or driver is missing or failed."""
 

@@ -93,6 +93,10 @@ RULES: dict[str, type] = {
 }
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def check_rule(rule: Rule, sources: int, targets: int, same_side: bool, where: str) -> None:
     """Raise ConfigError where `rule` cannot hold between `sources` and `targets` neurons.
 
@@ -102,12 +106,12 @@ def check_rule(rule: Rule, sources: int, targets: int, same_side: bool, where: s
     if isinstance(rule, OneToOne) and sources != targets:
         raise wrong(f"{where}.rule.one_to_one", [sources, targets], "as many sources as targets")
     if isinstance(rule, FixedIndegree):
-        if rule.indegree < 0:
-            raise wrong(f"{where}.rule.fixed_indegree.indegree", rule.indegree, "a whole number >= 0")
+        if not _is_whole(rule.indegree) or not 0 <= rule.indegree < 2**40:
+            raise wrong(f"{where}.rule.fixed_indegree.indegree", rule.indegree, "a whole number from 0 to 2^40")
         if rule.indegree and sources - (0 if rule.autapses else spare) < 1:
             raise wrong(f"{where}.rule.fixed_indegree", sources, "at least one allowed source")
     if isinstance(rule, FixedTotalNumber):
-        if not 0 <= rule.N < 2**48:
+        if not _is_whole(rule.N) or not 0 <= rule.N < 2**48:
             raise wrong(f"{where}.rule.fixed_total_number.N", rule.N, "a whole number from 0 to 2^48")
         if rule.N and sources - (0 if rule.autapses else spare) < 1:
             raise wrong(f"{where}.rule.fixed_total_number", sources, "at least one allowed pair")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import time
@@ -30,6 +31,7 @@ from distsim.io import (
     prepare_output,
     write_json,
 )
+from distsim.logs import LOGGER, log_path, log_to_file
 from distsim.version import __version__
 
 
@@ -72,6 +74,7 @@ class Outcome:
 def run_experiment(
     experiment: Experiment, comm: Communicator, backend: Backend, *, document: Mapping[str, Any] | None = None,
     out: Path | None = None, overwrite: bool = False, reporter: Reporter | None = None, sinks: Sinks | None = None,
+    log_files: bool = False,
 ) -> Outcome:  # fmt: skip
     """Build and run `experiment` on the ranks of `comm`; with `out`, write its results there.
 
@@ -81,26 +84,39 @@ def run_experiment(
         The resolved experiment, written as experiment.yaml.
     sinks
         Receivers of the recorded data where no results are written.
+    log_files
+        Each rank writes a log beside its results (at the level DEBUG).
     """
     reporter = reporter if reporter is not None and comm.rank == 0 else Silent()
-    _network, run = experiment.network, experiment.run
     before = _resident_bytes()
     if out is not None:
         if comm.rank == 0:
             prepare_output(out, overwrite)
         comm.barrier()
-        sinks = _files(out, comm.rank, run.dt)
-    reporter.phase("build", _describe(experiment, comm, backend))
+        sinks = _files(out, comm.rank, experiment.run.dt)
+    with log_to_file(log_path(out, comm.rank) if out is not None and log_files else None):
+        LOGGER.info("distsim %s, process %d is rank %d of %d", __version__, os.getpid(), comm.rank, comm.size)
+        return _build_and_run(experiment, comm, backend, document, out, reporter, sinks, before)
+
+
+def _build_and_run(
+    experiment: Experiment, comm: Communicator, backend: Backend, document: Mapping[str, Any] | None,
+    out: Path | None, reporter: Reporter, sinks: Sinks | None, before: int,
+) -> Outcome:  # fmt: skip
+    run = experiment.run
+    _take_device(comm, backend, reporter)
+    _tell(reporter, "build", _describe(experiment, comm, backend))
     simulation = Simulation(
         experiment, comm, backend, sinks, progress=lambda share: reporter.progress("build", share, 1.0, None)
     )
     synapses = comm.total(simulation.rows.n_synapses)
     stored = comm.total(simulation.rows.bytes(run.precision) + simulation.routing.bytes())
-    reporter.phase(
-        "built",
+    _log_built(simulation)
+    _tell(
+        reporter, "built",
         f"built {synapses:,} synapses in {simulation.seconds['build']:.2f} s, "
         f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms",
-    )
+    )  # fmt: skip
     _warn_of_rounding(simulation, reporter)
     started_after = _process_age()
     warmup = run.steps(run.warmup)
@@ -112,14 +128,16 @@ def run_experiment(
     comm.barrier()
     simulated = time.perf_counter() - started
     seconds = {**simulation.seconds, **measured.seconds(), "simulate": simulated, "start": started_after}
+    _log_simulated(simulation, seconds)
     began = time.perf_counter()
     simulation.flush()
     comm.barrier()
     if out is not None and comm.rank == 0:
-        reporter.phase("write", f"writing results to {out}")
+        _tell(reporter, "write", f"writing results to {out}")
         _merge(experiment, out)
     seconds["record"] = time.perf_counter() - began
-    summary = _summary(simulation, seconds, measured.events(), synapses, stored, _peak_bytes() - before)
+    taken = _peak_bytes() - before + backend.memory_bytes()
+    summary = _summary(simulation, seconds, measured.events(), synapses, stored, taken)
     if out is not None:
         if comm.rank == 0:
             write_json(out / "summary.json", summary)
@@ -127,13 +145,38 @@ def run_experiment(
                 write_document(dict(document), out / "experiment.yaml")
             _draw(experiment, out, summary)
         comm.barrier()
+    LOGGER.info("done: digest %s, peak memory of this rank %.1f MB", summary["spike_digest"], _peak_bytes() / 1e6)
     return Outcome(summary, out)
+
+
+def _tell(reporter: Reporter, name: str, text: str) -> None:
+    """To whoever watches rank 0, and to the log of every rank."""
+    LOGGER.log(logging.WARNING if name == "warning" else logging.INFO, text, extra={"told": True})
+    reporter.phase(name, text)
+
+
+def _log_built(simulation: Simulation) -> None:
+    rows, seconds = simulation.rows, simulation.seconds
+    LOGGER.info(
+        "built: kernels in %.2f s, network in %.2f s; here %d neurons, %d synapses in %d runs of %d rows, %.1f MB",
+        seconds["compile"], seconds["build"], simulation.layout.n_local, rows.n_synapses, rows.n_runs, rows.gids.size,
+        (rows.bytes(simulation.experiment.run.precision) + simulation.routing.bytes()) / 1e6,
+    )  # fmt: skip
+    LOGGER.debug(
+        "interval %d steps, longest delay %d steps, %d routes to other ranks",
+        simulation.interval, rows.max_delay, simulation.routing.rank.size,
+    )  # fmt: skip
+
+
+def _log_simulated(simulation: Simulation, seconds: Mapping[str, float]) -> None:
+    parts = ", ".join(f"{name} {seconds[name]:.3f}" for name in _Measurement.FIELDS)
+    LOGGER.info("simulated %g ms in %.3f s (%s)", simulation.experiment.run.duration, seconds["simulate"], parts)
 
 
 class _Measurement:
     """Times and events of the measured part: differences to the state at its start."""
 
-    _FIELDS = ("deliver", "update", "spread", "exchange")
+    FIELDS = ("deliver", "update", "spread", "exchange")
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
@@ -142,16 +185,16 @@ class _Measurement:
 
     def _now(self) -> dict[str, float]:
         loop = self._simulation.loop
-        times = {name: float(getattr(loop, f"seconds_{name}")) for name in self._FIELDS}
+        times = {name: float(getattr(loop, f"seconds_{name}")) for name in self.FIELDS}
         times["exchange"] += self._simulation.seconds.get("waited", 0.0)
         return times
 
     def seconds(self) -> dict[str, float]:
         """Mean over ranks of the seconds of each phase."""
         now = self._now()
-        mine = np.array([now[name] - self._start[name] for name in self._FIELDS])
+        mine = np.array([now[name] - self._start[name] for name in self.FIELDS])
         mean = self._simulation.comm.reduce(mine, "sum") / self._simulation.comm.size
-        return dict(zip(self._FIELDS, mean.tolist(), strict=True))
+        return dict(zip(self.FIELDS, mean.tolist(), strict=True))
 
     def events(self) -> int:
         """Synaptic events of all ranks."""
@@ -162,6 +205,7 @@ def _advance(simulation: Simulation, last: int, name: str, reporter: Reporter) -
     dt, first = simulation.experiment.run.dt, simulation.step
     if last <= first:
         return
+    LOGGER.info("%s: steps %d to %d", name, first + 1, last)
     started = time.perf_counter()
 
     def tell(step: int) -> None:
@@ -201,22 +245,35 @@ def _report(experiment: Experiment, index: int) -> StateReport:
     return StateReport(recording.population.name, recording.variables, units, start, recording.interval)
 
 
+def _take_device(comm: Communicator, backend: Backend, reporter: Reporter) -> None:
+    """Each rank takes a device, in turn; a warning where some have to share one."""
+    mine = backend.assign(comm.local_rank())
+    devices = [name.tobytes() for name in comm.share(np.frombuffer(mine.encode(), np.uint8))]
+    different = len(set(devices))
+    if all(devices) and different < comm.size:
+        _tell(
+            reporter, "warning",
+            f"warning: {comm.size} ranks share {different} GPU{'s' if different > 1 else ''} and wait for one another; "
+            f"{different} rank{'s' if different > 1 else ''} would be faster",
+        )  # fmt: skip
+
+
 def _describe(experiment: Experiment, comm: Communicator, backend: Backend) -> str:
     network, run = experiment.network, experiment.run
     neurons = sum(p.size for p in network.populations if p.model.is_neuron)
     ranks = f"{comm.size} rank{'s' if comm.size > 1 else ''}"
-    return f"{network.name}: {neurons:,} neurons on {ranks}, {backend.name}, {run.precision} precision, seed {run.seed}"
+    return f"{network.name}: {neurons:,} neurons on {ranks}, {backend.describe()}, {run.precision} precision, seed {run.seed}"
 
 
 def _warn_of_rounding(simulation: Simulation, reporter: Reporter) -> None:
     worst = max(simulation.planes.rounding, default=0.0)
     if worst > 0.01:
         number = simulation.planes.rounding.index(worst)
-        reporter.phase(
-            "warning",
+        _tell(
+            reporter, "warning",
             f"warning: projections[{number}]: weights are rounded by up to {worst:.1%}; "
             "run.precision: double keeps 47 bits",
-        )
+        )  # fmt: skip
 
 
 def _summary(
@@ -257,6 +314,7 @@ def _summary(
         "weight_rounding": max(simulation.planes.rounding, default=0.0),
         "spike_digest": str(digest),
         "spike_count": digest.count,
+        "populations": {p.name: p.size for p in network.populations},
         "digests": by_population(sums, names),
     }
 
@@ -295,5 +353,10 @@ def _resident_bytes() -> int:
 
 
 def _peak_bytes() -> int:
-    """The most memory that this process has had."""
+    """The most memory that this process has had (ru_maxrss would count what the process it was forked from had)."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

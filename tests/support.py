@@ -32,7 +32,7 @@ from distsim import (
     RunSettings,
     Uniform,
 )
-from distsim.backend import host, open_backend
+from distsim.backend import Backend, host, open_backend
 from distsim.comm import Communicator, Serial, Threads
 from distsim.engine.simulation import Simulation, Sinks, Tuning
 from distsim.streams import Stream
@@ -92,15 +92,18 @@ class Outcome:
         return [(round(step * dt, 9), gid) for step, gid in self.spikes.tolist()]
 
 
-def run_share(comm: Any, experiment: Experiment, tuning: Tuning | None = None, stops: Sequence[int] = ()) -> Share:
-    """Run `experiment` on the ranks of `comm`, with a pause after each step in `stops`."""
+def run_share(
+    comm: Any, experiment: Experiment, tuning: Tuning | None = None, stops: Sequence[int] = (),
+    backend: Backend | None = None,
+) -> Share:  # fmt: skip
+    """Run `experiment` on the ranks of `comm`, with a pause after each step in `stops`; on the host by default."""
     spikes: list[npt.NDArray[np.int64]] = []
     samples: list[tuple[str, int, npt.NDArray[Any], npt.NDArray[Any]]] = []
     sinks = Sinks(
         spikes=lambda steps, gids: spikes.append(np.stack([steps, gids], axis=1).astype(np.int64)),
         states=lambda s: samples.append((s.recording.population.name, s.first_sample, s.neurons, s.data)),
     )
-    simulation = Simulation(experiment, comm, open_backend("cpu"), sinks, tuning)
+    simulation = Simulation(experiment, comm, backend or open_backend("cpu"), sinks, tuning)
     for stop in (*stops, simulation.end):
         simulation.run_to(stop)
     simulation.flush()
@@ -125,7 +128,9 @@ def put_together(shares: Sequence[Share]) -> Outcome:
         assert (share.digest, share.count, share.counts) == (first.digest, first.count, first.counts), (
             f"rank {rank} reports another digest or other counts than rank 0"
         )
-        assert share.prepared == first.prepared, f"rank {rank} prepares collectives when rank 0 does not: MPI would hang"
+        assert share.prepared == first.prepared, (
+            f"rank {rank} prepares collectives when rank 0 does not: MPI would hang"
+        )
     spikes = np.concatenate([s.spikes for s in shares])
     spikes = spikes[np.lexsort((spikes[:, 1], spikes[:, 0]))]
     states: dict[str, npt.NDArray[Any]] = {}
@@ -228,7 +233,9 @@ def check_digest(found: Outcome) -> None:
 
     For runs without warm-up that record every neuron.
     """
-    assert found.count == len(found.spikes), f"the digest counts {found.count} spikes, {len(found.spikes)} were recorded"
+    assert found.count == len(found.spikes), (
+        f"the digest counts {found.count} spikes, {len(found.spikes)} were recorded"
+    )
     assert found.digest == digest_of(found.spikes), "the digest is not that of the recorded spikes"
 
 
@@ -237,60 +244,58 @@ def check_digest(found: Outcome) -> None:
 
 @dataclass(frozen=True)
 class Relays:
-    """Generators → parrots A → parrots B over listed connections, and what each parrot has to emit.
+    """Generators → parrots A → B → C over listed connections, and what each parrot has to emit.
 
-    `expected` is int64[step, gid]: spikes of each parrot in each step (step 0 is empty).
+    `expected` is int64[step, gid]: spikes of each parrot in each step (step 0 is empty). `scheduled` counts the
+    spikes of neurons that have targets, `deliveries` their arrivals.
     """
 
     experiment: Experiment
     expected: npt.NDArray[np.int64]
+    scheduled: int
     deliveries: int
 
 
 def relays(
-    sources: int = 40, first: int = 150, second: int = 500, steps: int = 1000, max_delay: int = 37, seed: int = 7,
-    rate: float = 0.2, precision: Any = "single",
-) -> Relays:  # fmt: skip
-    """Random trains (with double spikes), random delays from one step to `max_delay`: about 2.5 million deliveries."""
+    sizes: tuple[int, int, int, int] = (40, 150, 300, 300),
+    steps: int = 1000,
+    min_delay: int = 1,
+    max_delay: int = 37,
+    seed: int = 7,
+) -> Relays:
+    """Random trains (with double spikes), random delays in steps; as called by default about 3 million deliveries."""
     random = np.random.default_rng(seed)
-    trains = random.binomial(2, rate / 2, (steps + 1, sources))
+    trains = random.binomial(2, 0.1, (steps + 1, sizes[0]))
     trains[0] = 0
     network = Network("relays")
-    times = [[float(t) / 10 for t in np.repeat(np.arange(steps + 1), trains[:, i])] for i in range(sources)]
-    g = network.population("G", sources, "spike_generator", spike_times=times)
-    a = network.population("A", first, "parrot_neuron")
-    b = network.population("B", second, "parrot_neuron")
-    deliveries = 0
-
-    def connect(source: Any, target: Any, in_degree: int, arriving: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        nonlocal deliveries
-        sender = random.integers(0, source.size, in_degree * target.size)
-        receiver = np.repeat(np.arange(target.size), in_degree)
-        delay = random.integers(1, max_delay + 1, sender.size)
-        delay[0], delay[1] = 1, max_delay
-        network.project(
-            source, target,
-            Explicit(
-                tuple(sender.tolist()), tuple(receiver.tolist()), (1.0,) * sender.size,
-                tuple((delay / 10).tolist()),
-            ),
-        )  # fmt: skip
-        emitted = np.zeros((steps + 1, target.size), np.int64)
-        for s, r, d in zip(sender.tolist(), receiver.tolist(), delay.tolist(), strict=True):
+    times = [[float(t) / 10 for t in np.repeat(np.arange(steps + 1), trains[:, i])] for i in range(sizes[0])]
+    source = network.population("G", sizes[0], "spike_generator", spike_times=times)
+    expected = [np.zeros_like(trains)]
+    arriving, scheduled, deliveries = trains, 0, 0
+    for name, size, in_degree in zip("ABC", sizes[1:], (4, 6, 1), strict=True):
+        target = network.population(name, size, "parrot_neuron")
+        sender = random.integers(0, source.size, in_degree * size)
+        if in_degree == 1:
+            sender = random.permutation(source.size)[:size]
+        receiver = np.repeat(np.arange(size), in_degree)
+        delay = random.integers(min_delay, max_delay + 1, sender.size)
+        delay[:2] = min_delay, max_delay
+        columns = (sender.tolist(), receiver.tolist(), [1.0] * sender.size, (delay / 10).tolist())
+        network.project(source, target, Explicit(*(tuple(column) for column in columns)))
+        emitted = np.zeros((steps + 1, size), np.int64)
+        for s, r, d in zip(sender, receiver, delay, strict=True):
             emitted[d:, r] += arriving[: steps + 1 - d, s]
+        assert emitted.max() <= 255
+        scheduled += int(arriving.sum())
         deliveries += int(emitted.sum())
-        return emitted
-
-    of_a = connect(g, a, 4, trains)
-    of_b = connect(a, b, 6, of_a)
-    assert max(of_a.max(), of_b.max()) <= 255
-    expected = np.concatenate([np.zeros((steps + 1, sources), np.int64), of_a, of_b], axis=1)
-    settings = RunSettings(duration=steps / 10, precision=precision)
-    return Relays(Experiment(network, settings), expected, deliveries)
+        expected.append(emitted)
+        source, arriving = target, emitted
+    settings = RunSettings(duration=steps / 10)
+    return Relays(Experiment(network, settings), np.concatenate(expected, axis=1), scheduled, deliveries)
 
 
 def check_relays(network: Relays, found: Outcome) -> None:
-    """Every spike of every parrot in the step foretold: none lost, none twice, none early or late, all in the digest."""
+    """Every spike of every parrot in the step foretold: none lost, twice, early or late, and all in the digest."""
     steps, size = network.expected.shape
     counts = np.bincount(found.spikes[:, 0] * size + found.spikes[:, 1], minlength=steps * size).reshape(steps, size)
     wrong = np.argwhere(counts != network.expected)
@@ -331,7 +336,7 @@ def check_spikes(found: Outcome, expected: list[tuple[float, int]]) -> None:
     if ours != expected:
         differing = sorted(set(ours) ^ set(expected))
         raise AssertionError(
-            f"{len(ours)} spikes, NEST has {len(expected)}; {len(differing)} differ, the first (time, gid): {differing[:3]}"
+            f"{len(ours)} spikes, NEST has {len(expected)}; {len(differing)} differ, first (time, gid): {differing[:3]}"
         )
 
 
@@ -440,12 +445,24 @@ def varied(precision: Any = "single", duration: float = 60.0, seed: int = 11, sc
     network.project(p, e, FixedIndegree(3), Lognormal(3.0, 0.3), 0.1)
     network.project([g, p], e, FixedTotalNumber(150 * scale, autapses=False), Uniform(0.1, 0.4), 0.7)
     network.project(g, p, AllToAll(), 1.0, Uniform(0.1, 6.0))
-    network.project(e, e, OneToOne(), [float(k % 7) for k in range(e.size)], [0.1 * (1 + k % 40) for k in range(e.size)])
+    network.project(
+        e, e, OneToOne(), [float(k % 7) for k in range(e.size)], [0.1 * (1 + k % 40) for k in range(e.size)]
+    )
     network.project(i, i, AllToAll(autapses=False), Normal(-30.0, 10.0), 5.3)
     network.project(i, p, Explicit((0, 1, 1), (6, 0, 0), (1.0, 1.0, 1.0), (0.1, 0.2, 9.9)))
     network.record_states(e, ["V_m", "I_syn_in"], interval=0.7, neurons=[0, 3, 64, 82])
     network.record_states(i, ["I_syn_ex"], interval=0.1)
     return Experiment(network, RunSettings(duration=duration, seed=seed, precision=precision))
+
+
+def slow_delays() -> Experiment:
+    """No delay below 2 ms: an interval of 20 steps."""
+    network = Network("slow")
+    n = network.population("N", 101, "iaf_psc_exp", I_e=Uniform(500.0, 2500.0), t_ref=0.5)
+    network.project(n, n, FixedIndegree(30), Normal(0.0, 150.0), Uniform(2.0, 5.0))
+    network.project(n, n, OneToOne(), 10.0, 2.0)
+    network.project(n, n, Explicit((0,), (1,), (1.0,), (2.0,)))
+    return Experiment(network, RunSettings(duration=200.0))
 
 
 def avalanche(neurons: int = 150, parrots: int = 30, delay: float = 0.1) -> tuple[Experiment, Outcome]:
@@ -457,20 +474,20 @@ def avalanche(neurons: int = 150, parrots: int = 30, delay: float = 0.1) -> tupl
     network = Network("avalanche")
     n = network.population("N", neurons, "iaf_psc_exp", t_ref=0.0, tau_syn_ex=0.05, tau_syn_in=0.05)
     p = network.population("P", parrots, "parrot_neuron")
-    begin = 101  # step of the first trigger; its current moves V_m one step after it arrives
+    begin = 101  # step of the first trigger; its current moves V_m in the step after it arrives
     g = network.population("G", 1, "spike_generator", spike_times=[(begin + k) / 10 for k in range(10)])
     # One trigger lifts V_m by 34 mV in the step after it, its remainder by less than 5 mV in the next.
-    network.project(g, n, AllToAll(), 200000.0, 0.1)
+    network.project(g, n, AllToAll(), 200000.0, delay)
     network.project(n, n, AllToAll(), 0.001, delay)
     network.project(n, p, AllToAll(), 1.0, delay)
     late = round(delay * 10)
-    fired = np.array([(begin + 2 + k, gid) for k in range(10) for gid in range(neurons)])
+    fired = np.array([(begin + late + 1 + k, gid) for k in range(10) for gid in range(neurons)])
     relayed = np.array(
-        [(begin + 2 + k + late, neurons + j) for k in range(10) for j in range(parrots) for _ in range(neurons)]
+        [(begin + 2 * late + 1 + k, neurons + j) for k in range(10) for j in range(parrots) for _ in range(neurons)]
     )
     spikes = np.concatenate([fired, relayed])
     spikes = spikes[np.lexsort((spikes[:, 1], spikes[:, 0]))]
-    experiment = Experiment(network, RunSettings(duration=12.5 + delay))
+    experiment = Experiment(network, RunSettings(duration=12.5 + 2 * delay))
     counts = (10 * neurons, 10 * neurons * parrots, 10)
     return experiment, Outcome(
         digest_of(spikes), len(spikes), counts, spikes, synapses=neurons * (1 + neurons + parrots)

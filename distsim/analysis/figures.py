@@ -22,10 +22,10 @@ Floats = npt.NDArray[np.float64]
 Spikes = Mapping[str, tuple[Floats, npt.NDArray[np.integer[Any]]]]  # name: (times in ms, population-local ids)
 
 EXCITATORY, INHIBITORY = "#1b4f8a", "#c8402f"
-_INK, _FAINT = "#22262b", "#8a9099"
+_INK, FAINT = "#22262b", "#8a9099"
 _GAP = 0.006  # between populations, of the height; less where there are very many
 _LEAST = 0.028  # height of the smallest population, so that its label has room
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif", "font.size": 8.5, "axes.linewidth": 0.7, "axes.edgecolor": _INK, "text.color": _INK,
     "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK, "xtick.major.width": 0.7, "xtick.major.size": 3,
 }  # fmt: skip
@@ -99,7 +99,7 @@ def raster(
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)
         figure = Figure(figsize=(8.2, 5.4), dpi=150, layout=layout, facecolor="white")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3.4, 1.0))
@@ -109,10 +109,23 @@ def raster(
             left.set_title(title, loc="left", fontsize=9.5, fontweight="bold", pad=8)
         if any(p.name in (reference_rates or {}) for p in populations):
             note = f"black lines: mean rates of {reference_source or 'the publication'}"
-            figure.supxlabel(note, x=0.992, ha="right", fontsize=6.5, color=_FAINT)
+            figure.supxlabel(note, x=0.992, ha="right", fontsize=6.5, color=FAINT)
         with writing(Path(out)) as temporary:
             figure.savefig(temporary, format="png")
     return Path(out)
+
+
+def draw_raster(
+    left: Axes, right: Axes, spikes: Spikes, populations: Sequence[RasterPopulation],
+    window: tuple[float, float, float], reference_rates: Mapping[str, float], max_neurons: int = 8000,
+) -> None:  # fmt: skip
+    """Draw a raster into `left` and mean rates into `right`; `window` is (start of recording, first, stop) in ms."""
+    start, first, stop = window
+    shown, counts = _select(spikes, populations, first, stop)
+    mean_rates = {p.name: counts[p.name] * 1000.0 / (p.size * (stop - start)) for p in populations}
+    bands = _bands(populations, max_neurons)
+    _draw_spikes(left, bands, shown, first, stop)
+    _draw_rates(right, bands, mean_rates, reference_rates)
 
 
 def is_inhibitory(name: str, position: int) -> bool:

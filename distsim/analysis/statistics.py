@@ -144,11 +144,16 @@ def correlations(
 
 def fano_factor(times: Floats, start: float, stop: float, bin_width: float = FANO_BIN) -> float:
     """Variance over mean of the population's spike count per bin (synchrony); NaN without spikes."""
+    counts = binned(times, start, stop, bin_width)
+    mean = float(counts.mean()) if len(counts) else 0.0
+    return float(counts.var()) / mean if mean > 0.0 else np.nan
+
+
+def binned(times: Floats, start: float, stop: float, bin_width: float) -> npt.NDArray[np.int64]:
+    """Spikes in each whole bin of the window."""
     n_bins = _n_bins(start, stop, bin_width)
     bins = _bin_of(times, start, bin_width)
-    counts = np.bincount(bins[(bins >= 0) & (bins < n_bins)], minlength=n_bins)
-    mean = float(counts.mean()) if n_bins else 0.0
-    return float(counts.var()) / mean if mean > 0.0 else np.nan
+    return np.bincount(bins[(bins >= 0) & (bins < n_bins)], minlength=n_bins)
 
 
 def _n_bins(start: float, stop: float, bin_width: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -19,9 +20,42 @@ class Module(ABC):
     def launch(self, kernel: str, arguments: ctypes.Structure, n: int) -> None:
         """Run `kernel` on one structure of arguments, for `n` items (or groups)."""
 
+
+class Mirror(ABC):
+    """Something that host and kernels both read and write: one place on the host, where it is one, or two.
+
+    Attributes
+    ----------
+    host
+        The host's side: a structure (or array of structures) or a NumPy array. Valid after `fetch`; what is
+        changed here is seen by kernels launched after `store`.
+    address
+        The kernels' side.
+    """
+
+    host: Any
+    address: int
+
     @abstractmethod
-    def function(self, name: str, result: Any, *arguments: Any) -> Any:
-        """A host entry point with more than one argument (the loop); only where the backend has one."""
+    def store(self) -> None:
+        """Host to kernels. The host's side must not change until the next `fetch` of any mirror."""
+
+    @abstractmethod
+    def fetch(self, columns: int | None = None) -> None:
+        """Kernels to host, complete on return; of a two-dimensional array only the first `columns`, where given."""
+
+
+class Stepper(ABC):
+    """The loop over steps, compiled: see kernels/host_loop.cpp for its invariants."""
+
+    @abstractmethod
+    def advance(self, last: int) -> int:
+        """Go on to the end of step `last`; returns the loop's status (see kernels/loop.py).
+
+        On a status other than RUNNING a buffer has to grow or be emptied; the next call goes on where this
+        one stopped. Between two calls the mirror of the loop is current on the host, and what the host changes
+        there is seen by the next.
+        """
 
 
 class Backend(ABC):
@@ -33,6 +67,21 @@ class Backend(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise BackendError, in one line, where what this backend needs is not there."""
+
+    @abstractmethod
+    def assign(self, local_rank: int) -> str:
+        """Take the device for the `local_rank`-th rank of this machine, before anything is allocated.
+
+        Returns what tells the device from all others, or "" where ranks do not share one.
+        """
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The backend and its device in words."""
+
+    @abstractmethod
+    def memory_bytes(self) -> int:
+        """The most memory taken so far, besides the process's own."""
 
     @abstractmethod
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array: ...
@@ -51,8 +100,8 @@ class Backend(ABC):
         """Address of the array's first element, for a structure of arguments."""
 
     @abstractmethod
-    def place(self, structure: ctypes.Structure) -> int:
-        """Address of a copy of (or of) `structure` that kernels can read; it must be kept alive."""
+    def mirror(self, content: Any) -> Mirror:
+        """A mirror of a structure, an array of structures or a NumPy array; its contents are stored already."""
 
     @abstractmethod
     def exclusive_sum(self, array: Array) -> int:
@@ -60,3 +109,13 @@ class Backend(ABC):
 
     @abstractmethod
     def compile(self, source: str, label: str) -> Module: ...
+
+    @abstractmethod
+    def stepper(self, module: Module, loop: Mirror, groups: Sequence[tuple[str, Mirror]]) -> Stepper:
+        """The loop over steps of a mirrored Loop, all of whose arrays are set.
+
+        Parameters
+        ----------
+        groups
+            Name of each group's model, in the order of the source, and its mirrored arguments.
+        """

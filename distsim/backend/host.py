@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distsim.backend.base import Array, Backend, Module
+from distsim.backend.base import Array, Backend, Mirror, Module, Stepper
 from distsim.errors import BackendError
 
 # No contraction to FMA and no fast-math: every operation rounds as written (design: the same arithmetic
@@ -43,10 +44,44 @@ class HostModule(Module):
             getattr(self._library, kernel)(ctypes.byref(arguments))
 
     def function(self, name: str, result: Any, *arguments: Any) -> Any:
+        """An entry point that is no kernel; only the host has such."""
         function = getattr(self._library, name)
         function.restype = result
         function.argtypes = list(arguments)
         return function
+
+
+class HostMirror(Mirror):
+    """Host and kernels share one place."""
+
+    def __init__(self, content: Any) -> None:
+        self.host = content
+        if isinstance(content, np.ndarray):
+            assert content.flags.c_contiguous
+            self.address = int(content.ctypes.data)
+        else:
+            self.address = ctypes.addressof(content)
+
+    def store(self) -> None:
+        return None
+
+    def fetch(self, columns: int | None = None) -> None:
+        return None
+
+
+class HostStepper(Stepper):
+    """An interval is one call into compiled code."""
+
+    def __init__(self, module: HostModule, loop: Mirror, groups: Sequence[tuple[str, Mirror]]) -> None:
+        self._groups = (ctypes.c_void_p * max(1, len(groups)))(*(mirror.address for _, mirror in groups))
+        self._keep = (loop, groups)
+        loop.host.groups = ctypes.addressof(self._groups)
+        self._advance = module.function("advance", ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
+        self._address = loop.address
+
+    def advance(self, last: int) -> int:
+        status: int = self._advance(self._address, last)
+        return status
 
 
 class HostBackend(Backend):
@@ -57,6 +92,15 @@ class HostBackend(Backend):
 
     def check(self) -> None:
         find_compiler()
+
+    def assign(self, local_rank: int) -> str:
+        return ""
+
+    def describe(self) -> str:
+        return "cpu"
+
+    def memory_bytes(self) -> int:
+        return 0
 
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         return np.empty(shape, dtype)
@@ -74,8 +118,8 @@ class HostBackend(Backend):
         assert array.flags.c_contiguous
         return int(array.ctypes.data)
 
-    def place(self, structure: ctypes.Structure) -> int:
-        return ctypes.addressof(structure)
+    def mirror(self, content: Any) -> Mirror:
+        return HostMirror(content)
 
     def exclusive_sum(self, array: Array) -> int:
         if not array.size:
@@ -98,6 +142,10 @@ class HostBackend(Backend):
             library.unlink(missing_ok=True)
             _build(compiler, source, library)
             return HostModule(ctypes.CDLL(str(library)))
+
+    def stepper(self, module: Module, loop: Mirror, groups: Sequence[tuple[str, Mirror]]) -> Stepper:
+        assert isinstance(module, HostModule)
+        return HostStepper(module, loop, groups)
 
 
 def cache_folder() -> Path:

@@ -1,21 +1,121 @@
 """Which rank owns which neuron, and where a rank keeps its own: arithmetic, not tables.
 
-On every rank the neurons of one population are an arithmetic sequence of global ids, and neurons of one
-model stand together (a *group*), because one kernel updates them.
+Under every partition the neurons of one population on one rank are an arithmetic sequence of global ids, and
+neurons of one model stand together (a *group*), because one kernel updates them.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from distsim.build.costs import population_costs
+from distsim.checks import check_ranks
+from distsim.experiment import Experiment
 from distsim.models import Model
 from distsim.network import Population
 
 Gids = npt.NDArray[np.int64]
+
+
+class Partition(ABC):
+    """Cuts populations over ranks: for each (population, rank) one arithmetic sequence of global ids."""
+
+    @abstractmethod
+    def sequence(self, population_id: int, rank: int) -> tuple[int, int, int]:
+        """First global id, stride and count of the neurons of a population on a rank."""
+
+    @abstractmethod
+    def owner(self, gids: Gids) -> Gids:
+        """The rank that owns each global id."""
+
+
+class RoundRobin(Partition):
+    """Global id g belongs to rank g mod R: every rank has its share of every population."""
+
+    def __init__(self, populations: Sequence[Population], n_ranks: int) -> None:
+        self._populations, self._n_ranks = populations, n_ranks
+
+    def sequence(self, population_id: int, rank: int) -> tuple[int, int, int]:
+        p, n_ranks = self._populations[population_id], self._n_ranks
+        first = p.first_gid + (rank - p.first_gid) % n_ranks
+        return first, n_ranks, max(0, -((first - p.first_gid - p.size) // n_ranks))
+
+    def owner(self, gids: Gids) -> Gids:
+        return gids % self._n_ranks
+
+
+class Block(Partition):
+    """Each population in R contiguous blocks: rank r has its neurons floor(n r / R) <= i < floor(n (r + 1) / R)."""
+
+    def __init__(self, populations: Sequence[Population], n_ranks: int) -> None:
+        self._populations, self._n_ranks = populations, n_ranks
+        self._first_gids = np.array([p.first_gid for p in populations], np.int64)
+        self._sizes = np.array([p.size for p in populations], np.int64)
+
+    def sequence(self, population_id: int, rank: int) -> tuple[int, int, int]:
+        p, n_ranks = self._populations[population_id], self._n_ranks
+        begin, end = p.size * rank // n_ranks, p.size * (rank + 1) // n_ranks
+        return p.first_gid + begin, 1, end - begin
+
+    def owner(self, gids: Gids) -> Gids:
+        # The last r with floor(n r / R) <= i, that is with n r / R < i + 1.
+        population = np.searchsorted(self._first_gids, gids, side="right") - 1
+        local = gids - self._first_gids[population]
+        return np.asarray(((local + 1) * self._n_ranks - 1) // self._sizes[population])
+
+
+class WholePopulations(Partition):
+    """Each population on one rank."""
+
+    def __init__(self, populations: Sequence[Population], ranks: Sequence[int]) -> None:
+        self._populations = populations
+        self._first_gids = np.array([p.first_gid for p in populations], np.int64)
+        self.ranks = np.array(ranks, np.int64)  # by population
+
+    def sequence(self, population_id: int, rank: int) -> tuple[int, int, int]:
+        p = self._populations[population_id]
+        return p.first_gid, 1, p.size if self.ranks[population_id] == rank else 0
+
+    def owner(self, gids: Gids) -> Gids:
+        return np.asarray(self.ranks[np.searchsorted(self._first_gids, gids, side="right") - 1])
+
+
+def partition_of(experiment: Experiment, n_ranks: int) -> Partition:
+    """The partition that `run.partition` asks for.
+
+    Raises
+    ------
+    ConfigError
+        A population is mapped to a rank beyond `n_ranks`.
+    """
+    populations, asked = experiment.network.populations, experiment.run.partition
+    check_ranks(experiment.run, n_ranks)
+    if asked == "round_robin":
+        return RoundRobin(populations, n_ranks)
+    if asked == "block":
+        return Block(populations, n_ranks)
+    if isinstance(asked, str):
+        return WholePopulations(populations, pack(population_costs(experiment), n_ranks))
+    return WholePopulations(populations, [asked[p.name] for p in populations])
+
+
+def pack(costs: Sequence[int], n_ranks: int) -> list[int]:
+    """A rank for each cost: from the largest to the smallest, each to the rank that has least so far.
+
+    Equal costs go in their order, equal ranks from 0 on; no rank has more than 4/3 - 1/(3R) times the load
+    that the best packing gives to its fullest (Graham 1969, doi:10.1137/0117039).
+    """
+    loads = [0] * n_ranks
+    ranks = [0] * len(costs)
+    for i in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
+        ranks[i] = min(range(n_ranks), key=lambda rank: (loads[rank], rank))
+        loads[ranks[i]] += costs[i]
+    return ranks
 
 
 @dataclass(frozen=True)
@@ -50,10 +150,13 @@ class Group:
 
 
 class Layout:
-    """The neurons of one rank under round robin: gid belongs to rank gid mod R."""
+    """The neurons of one rank under a partition (round robin, where none is given)."""
 
-    def __init__(self, populations: Sequence[Population], rank: int, n_ranks: int) -> None:
+    def __init__(
+        self, populations: Sequence[Population], rank: int, n_ranks: int, partition: Partition | None = None
+    ) -> None:
         self.rank, self.n_ranks = rank, n_ranks
+        self.partition = partition or RoundRobin(populations, n_ranks)
         self._first_gids = np.array([p.first_gid for p in populations], np.int64)
         models: dict[str, list[int]] = {}
         for i, population in enumerate(populations):
@@ -64,11 +167,8 @@ class Layout:
             parts: list[Part] = []
             begin = 0
             for i in members:
-                p = populations[i]
-                first = p.first_gid + (rank - p.first_gid) % n_ranks
-                last = p.first_gid + p.size
-                count = max(0, -((first - last) // n_ranks))
-                parts.append(Part(p, i, first, n_ranks, count, begin))
+                first, stride, count = self.partition.sequence(i, rank)
+                parts.append(Part(populations[i], i, first, stride, count, begin))
                 begin += count
             groups.append(Group(populations[members[0]].model, index, local, tuple(parts)))
             local += begin
@@ -78,6 +178,12 @@ class Layout:
         self._parts = tuple(by_population[i] for i in range(len(populations)))
         self._local_begin = np.array([g.begin + part.begin for g, part in self._parts], np.int64)
         self._first_local_gid = np.array([part.first_gid for _, part in self._parts], np.int64)
+        self._strides = np.array([part.stride for _, part in self._parts], np.int64)
+
+    @classmethod
+    def of(cls, experiment: Experiment, rank: int, n_ranks: int) -> Layout:
+        """The neurons of `rank` under the partition that the experiment asks for."""
+        return cls(experiment.network.populations, rank, n_ranks, partition_of(experiment, n_ranks))
 
     def part(self, population_id: int) -> Part:
         return self._parts[population_id][1]
@@ -87,12 +193,13 @@ class Layout:
 
     def owner(self, gids: Gids) -> Gids:
         """The rank that owns each global id."""
-        return gids % self.n_ranks
+        return self.partition.owner(gids)
 
     def local_index(self, gids: Gids) -> Gids:
         """Local index of each global id; all must be owned by this rank."""
         population = np.searchsorted(self._first_gids, gids, side="right") - 1
-        return self._local_begin[population] + (gids - self._first_local_gid[population]) // self.n_ranks
+        within = (gids - self._first_local_gid[population]) // self._strides[population]
+        return np.asarray(self._local_begin[population] + within)
 
     def owned(self, gids: Gids) -> npt.NDArray[np.bool_]:
         return np.asarray(self.owner(gids) == self.rank)

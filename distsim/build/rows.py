@@ -229,17 +229,18 @@ class _Build:
             return
         runs = backend.empty(n_runs * 3, np.uint32)
         synapses = backend.empty(n_synapses, np.int32 if self.precision == "single" else np.int64)
-        rows.runs = backend.pointer(runs)
+        shortest = backend.empty(n_rows, np.uint16)
+        rows.runs, rows.shortest = backend.pointer(runs), backend.pointer(shortest)
         self.kernels.launch("write_runs", rows, n_rows)
         for p, arguments, _ in launches:
             arguments.synapses = backend.pointer(synapses)
             self.kernels.launch(f"fill_{p.rule_name}", arguments, p.n_items)
-        self._keep(chunk, n_runs, n_synapses, runs, synapses, runs_before, synapses_before)
+        self._keep(chunk, n_runs, n_synapses, runs, synapses, runs_before, synapses_before, shortest)
         self.runs_per_slot = max(self.runs_per_slot, len(columns))
 
     def _keep(
         self, chunk: _Chunk, n_runs: int, n_synapses: int, runs: Array, synapses: Array,
-        runs_before: Array, synapses_before: Array,
+        runs_before: Array, synapses_before: Array, shortest: Array,
     ) -> None:  # fmt: skip
         first_run = self.backend.to_host(runs_before)
         count = np.diff(first_run, append=np.uint64(n_runs))
@@ -251,10 +252,9 @@ class _Build:
         table[:, 0] = np.uint64(self.backend.pointer(synapses)) + first_synapse * size
         table[:, 1] = np.uint64(self.backend.pointer(runs)) + first_run * np.uint64(RUN_BYTES)
         table[:, 2] = count[there]
-        delays = self.backend.to_host(runs).view(np.uint16).reshape(-1, 6)[:, 4]
         self.tables.append(table)
         self.gids.append(chunk.low + there.astype(np.int64))
-        self.first_delays.append(delays[first_run.astype(np.int64)].astype(np.int64))
+        self.first_delays.append(self.backend.to_host(shortest)[there].astype(np.int64))
         self.segments += [runs, synapses]
         self.n_synapses += n_synapses
         self.n_runs += n_runs

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from distsim.cli.parser import build_parser
 from distsim.comm import launched_as
-from distsim.errors import BackendError, CommunicationError, ConfigError, DistsimError
+from distsim.errors import BackendError, CapacityError, CommunicationError, ConfigError, DistsimError
 
 EXIT_WRONG_INPUT = 2
 
@@ -15,14 +15,14 @@ EXIT_WRONG_INPUT = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    Wrong input (a description, a file, a missing compiler, a launcher that disagrees) is one line on
-    standard error and exit code 2. Everything else that goes wrong is an exception: under MPI it ends all
-    ranks and names the one that failed.
+    Wrong input (a description, a file, a network too large, a missing compiler, a launcher that disagrees)
+    is one line on standard error and exit code 2. Everything else that goes wrong is an exception: under
+    MPI it ends all ranks and names the one that failed.
     """
     options = build_parser().parse_args(arguments)
     try:
         return int(options.command(options))
-    except (ConfigError, BackendError, CommunicationError) as error:
+    except (ConfigError, BackendError, CapacityError, CommunicationError) as error:
         _say(error)
         return EXIT_WRONG_INPUT
     except DistsimError as error:

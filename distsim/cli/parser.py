@@ -39,8 +39,17 @@ def build_parser() -> argparse.ArgumentParser:
                      help="change one entry, e.g. --set run.seed=7 (may be repeated)")  # fmt: skip
     run.add_argument("--out", type=Path, metavar="DIR", help="where results go (default: results/NAME, numbered on)")
     run.add_argument("--overwrite", action="store_true", help="replace the results in DIR")
-    run.add_argument("--device", choices=("auto", "cpu"), default="auto", help="what computes (default: auto)")
+    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                     help="what computes (default: auto, an NVIDIA GPU where one can be used, else cpu)")  # fmt: skip
+    run.add_argument("-q", "--quiet", action="store_true", help="only warnings, errors and the spike digest")
+    run.add_argument("-v", "--verbose", action="count", default=0, help="what each phase did; -vv: in more detail")
+    run.add_argument("--progress", choices=("auto", "bar", "lines", "json"), default="auto",
+                     help="json: one object a line, the summary last (default: auto)")  # fmt: skip
+    run.add_argument("--log-file", action="store_true", help="a log of each rank in DIR: log.rank0000.txt …")
+    run.add_argument("--ignore-memory", action="store_true", help="build even what is expected not to fit")
     run.set_defaults(command=_command("distsim.cli.run"))
+    _inspecting(commands)
+    _looking(commands)
 
     bench = commands.add_parser(
         "bench", help="measure speed and memory", description="Measure; print and save a table."
@@ -52,6 +61,64 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("--out", type=Path, metavar="FILE", help="append the table to FILE")
     bench.set_defaults(command=_command("distsim.cli.bench"))
     return parser
+
+
+def _config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file")
+    command.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+                         help="change one entry, e.g. --set run.seed=7 (may be repeated)")  # fmt: skip
+
+
+def _inspecting(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """Commands that run nothing."""
+    check = commands.add_parser(
+        "check", help="validate an experiment", description="Validate CONFIG and all files it refers to; show it."
+    )
+    _config(check)
+    check.add_argument("--all", action="store_true", help="all populations and projections, however many")
+    check.set_defaults(command=_command("distsim.cli.check"))
+
+    estimate = commands.add_parser(
+        "estimate", help="memory of a run, before it", description="Estimate the memory that CONFIG needs."
+    )
+    _config(estimate)
+    estimate.add_argument(
+        "-n", dest="ranks", type=int, default=1, metavar="RANKS", help="on so many ranks (default: 1)"
+    )
+    estimate.add_argument("--json", action="store_true", help="as JSON, in bytes")
+    estimate.set_defaults(command=_command("distsim.cli.estimate"))
+
+    schema = commands.add_parser(
+        "schema", help="JSON schema of CONFIG for editors", description="Print the JSON schema of experiment files."
+    )
+    schema.add_argument("--out", type=Path, metavar="FILE", help="write it to FILE")
+    schema.set_defaults(command=_command("distsim.cli.schema"))
+
+    info = commands.add_parser("info", help="what distsim finds here", description="Versions, MPI, compiler, devices.")
+    info.set_defaults(command=_command("distsim.cli.info"))
+
+
+def _looking(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """Commands for results."""
+    plot = commands.add_parser("plot", help="draw results", description="Draw the results in DIR as one figure.")
+    plot.add_argument("directory", type=Path, metavar="DIR", help="results of distsim run")
+    plot.add_argument("--what", default="raster,rates,isi,cv,power", metavar="PANELS",
+                      help="some of raster,rates,isi,cv,power (default: all)")  # fmt: skip
+    plot.add_argument(
+        "--out", type=Path, metavar="FILE", help="PNG, PDF or SVG by its ending (default: DIR/figure.png)"
+    )
+    plot.add_argument("--window", type=float, default=300.0, metavar="MS", help="length of the raster (default: 300)")
+    plot.set_defaults(command=_command("distsim.cli.plot"))
+
+    compare = commands.add_parser(
+        "compare", help="compare two runs",
+        description="Compare the results in DIR1 and DIR2; exit code 0 where their digests are equal, else 1.",
+    )  # fmt: skip
+    compare.add_argument("first", type=Path, metavar="DIR1")
+    compare.add_argument("second", type=Path, metavar="DIR2")
+    compare.add_argument("--seeds", type=Path, nargs="+", default=[], metavar="DIR",
+                         help="runs of the same network with other seeds: the distances to expect")  # fmt: skip
+    compare.set_defaults(command=_command("distsim.cli.compare"))
 
 
 def _command(module: str) -> Callable[[argparse.Namespace], int]:

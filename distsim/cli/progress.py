@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from distsim.runner import Reporter
 
@@ -75,12 +79,60 @@ class Bar:
         self._bar.stop()
 
 
-class Reporting(Reporter):
+class Quiet:
+    """Warnings alone, on standard error."""
+
+    def phase(self, name: str, text: str) -> None:
+        if name == "warning":
+            sys.stderr.write(f"distsim: {text}\n")
+            sys.stderr.flush()
+
+    def progress(self, name: str, done: float, total: float, realtime_factor: float | None) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+
+class JsonLines:
+    """One JSON object a line on standard output, for programs."""
+
+    def phase(self, name: str, text: str) -> None:
+        self.write({"phase": name, "message": text})
+
+    def progress(self, name: str, done: float, total: float, realtime_factor: float | None) -> None:
+        self.write({"phase": name, "done": done, "total": total, "realtime_factor": realtime_factor})
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        return None
+
+
+class Reporting(Reporter, Protocol):
     """A reporter to be closed at the end, also after an error."""
 
     def close(self) -> None: ...
 
 
-def open_reporter() -> Lines | Bar:
-    """A bar where standard output is a terminal, else plain lines."""
-    return Bar() if sys.stdout.isatty() else Lines()
+class ToReporter(logging.Handler):
+    """Shows on rank 0 what is logged there."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not getattr(record, "told", False):  # phases reach the reporter by themselves
+            self._reporter.phase("log", f"[{record.levelname.lower()}] {record.getMessage()}")
+
+
+def open_reporter(kind: str = "auto", quiet: bool = False) -> Reporting:
+    """Who shows progress: `kind` is auto (a bar on a terminal, else lines), bar, lines or json."""
+    if quiet:
+        return Quiet()
+    if kind == "json":
+        return JsonLines()
+    return Bar() if kind == "bar" or (kind == "auto" and sys.stdout.isatty()) else Lines()

@@ -3,41 +3,81 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
+from logging import DEBUG, INFO
 from pathlib import Path
 from typing import Any
 
-from distsim.backend import open_backend
-from distsim.cli.progress import open_reporter
-from distsim.comm import Communicator, connect
+from distsim.backend import Backend, open_backend
+from distsim.build.capacity import available_bytes, check_fits, ranks_on_this_machine, resident_bytes, total_bytes
+from distsim.checks import check_ranks
+from distsim.cli.progress import JsonLines, ToReporter, open_reporter
+from distsim.comm import Communicator, connect, launched_as
 from distsim.config import load_experiment
+from distsim.experiment import Experiment
 from distsim.io.outdir import check_output
+from distsim.logs import attached
 from distsim.runner import run_experiment
 
 
 def main(options: argparse.Namespace) -> int:
     """Validate everything, then start MPI, then build and run."""
     loaded = load_experiment(options.config, options.overrides)
+    check_ranks(loaded.experiment.run, launched_as()[1])
     if options.out is not None:
         check_output(options.out, options.overwrite)
     backend = open_backend(options.device)
     backend.check()
+    if not ignores_memory(options):
+        check_memory(loaded.experiment, backend)
     comm = connect()
+    if not ignores_memory(options):
+        check_memory(loaded.experiment, backend, comm)
     out = options.out if options.out is not None else free_directory(loaded.experiment.network.name, comm)
-    reporter = open_reporter() if comm.rank == 0 else None
-    try:
+    reporter = open_reporter(options.progress, options.quiet) if comm.rank == 0 else None
+    with ExitStack() as stack:
+        if reporter is not None:
+            stack.callback(reporter.close)
+            if options.verbose:
+                stack.enter_context(attached(ToReporter(reporter), (INFO, DEBUG)[min(options.verbose, 2) - 1]))
         outcome = run_experiment(
             loaded.experiment, comm, backend, document=loaded.document, out=out, overwrite=options.overwrite,
-            reporter=reporter,
+            reporter=reporter, log_files=options.log_file,
         )  # fmt: skip
-    finally:
-        if reporter is not None:
-            reporter.close()
     if comm.rank == 0:
-        sys.stdout.write(report(outcome.summary, out))
+        if options.progress == "json":
+            JsonLines().write({"phase": "done", "directory": str(out.absolute()), "summary": outcome.summary})
+        else:
+            sys.stdout.write(digest_line(outcome.summary) if options.quiet else report(outcome.summary, out))
         sys.stdout.flush()
     return 0
+
+
+def ignores_memory(options: argparse.Namespace) -> bool:
+    """Whether the user insists, by --ignore-memory or DISTSIM_IGNORE_MEMORY=1."""
+    return bool(options.ignore_memory) or os.environ.get("DISTSIM_IGNORE_MEMORY", "0") not in ("", "0")
+
+
+def check_memory(experiment: Experiment, backend: Backend, comm: Communicator | None = None) -> None:
+    """Raise CapacityError where the network cannot fit into this machine's memory.
+
+    Before MPI starts (`comm` None) several ranks ask only for what cannot change between them, the memory of
+    the whole machine: all must come to the same answer. With MPI they agree on the least that is available.
+    """
+    if backend.name != "cpu":
+        return  # the network lies on the device
+    n_ranks = launched_as()[1] if comm is None else comm.size
+    if comm is not None and comm.size == 1:
+        return
+    here = ranks_on_this_machine(n_ranks)
+    room = available_bytes() if n_ranks == 1 or comm is not None else total_bytes()
+    if comm is not None:
+        room = comm.minimum(room if room is not None else 2**62)
+    if room is not None:
+        check_fits(experiment, n_ranks, here, room, resident_bytes())
 
 
 def free_directory(name: str, comm: Communicator) -> Path:
@@ -69,6 +109,11 @@ def report(summary: Mapping[str, Any], out: Path) -> str:
             f"real-time factor {factor:.3g} ({seconds['simulate']:.2f} s for {summary['duration']:g} ms), "
             f"{summary['spikes']:,} spikes, {summary['synaptic_events']:,} synaptic events"
         )
-    lines.append(f"spike digest {summary['spike_digest']} ({summary['spike_count']:,} spikes, warm-up included)")
+    lines.append(digest_line(summary).rstrip())
     lines.append(f"results in {out}")
     return "\n".join(lines) + "\n"
+
+
+def digest_line(summary: Mapping[str, Any]) -> str:
+    """Sameness in one line."""
+    return f"spike digest {summary['spike_digest']} ({summary['spike_count']:,} spikes, warm-up included)\n"

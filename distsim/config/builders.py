@@ -49,11 +49,16 @@ def build_network(name: str, arguments: Mapping[str, Any], files: FileStore) -> 
     return network, complete
 
 
-def _published(name: str) -> Callable[..., Any]:
+def published_builders() -> dict[str, Callable[..., Any]]:
+    """The functions of distsim.published by name."""
     from distsim import published
 
     names = getattr(published, "__all__", None) or [n for n in vars(published) if not n.startswith("_")]
-    builders = {n: f for n in names if inspect.isfunction(f := getattr(published, n, None))}
+    return {n: f for n in names if inspect.isfunction(f := getattr(published, n, None))}
+
+
+def _published(name: str) -> Callable[..., Any]:
+    builders = published_builders()
     if name not in builders:
         way = "; a function of your own is written my_file.py:my_network" if name.endswith(".py") else ""
         raise ConfigError(f"network.builder: unknown builder {name!r}; {nearest(name, builders)}{way}")

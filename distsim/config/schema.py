@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from distsim.config.schema_values import NotNull, ParameterValue, RuleSpec, Spec, Value
+from distsim.experiment import PartitionName
 
 
 def _one_or_more(value: Any) -> Any:
@@ -20,13 +21,23 @@ def _one_or_more(value: Any) -> Any:
 Names = Annotated[list[str], BeforeValidator(_one_or_more)]
 
 
+def _partition_form(value: Any) -> str | None:
+    return "<mapping>" if isinstance(value, dict) else "<name>" if isinstance(value, str) else None
+
+
+Partition = Annotated[
+    Annotated[PartitionName, Tag("<name>")] | Annotated[dict[str, int], Tag("<mapping>")],
+    Discriminator(_partition_form, custom_error_type="form", custom_error_message="partition"),
+]
+
+
 class RunSpec(Spec):
     duration: float
     warmup: float = 0.0
     dt: float = 0.1
     seed: int = 1
     precision: Literal["single", "double"] = "single"
-    partition: Literal["round_robin"] = "round_robin"
+    partition: Partition = "round_robin"
     exchange_interval: Annotated[float | None, NotNull] = None
 
 

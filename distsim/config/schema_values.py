@@ -111,6 +111,7 @@ FORMS = {
         DISTRIBUTIONS,
     ),
     "number_or_list": ("a number or a list of numbers", ()),
+    "partition": ("round_robin, block, populations, or a rank for each population such as {E: 0, I: 1}", ()),
     "rule": ("a rule such as all_to_all or {fixed_indegree: 100}", RULE_KEYS),
 }
 

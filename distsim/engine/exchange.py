@@ -11,9 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from distsim.backend import Backend
 from distsim.comm import Communicator
+from distsim.kernels.loop import RECEIVE
 
 FIRST_ROOM = 62  # messages a pair; 64 words with the header of a one-step interval
 
@@ -21,8 +23,11 @@ FIRST_ROOM = 62  # messages a pair; 64 words with the header of a one-step inter
 class SpikeExchange:
     """Buffers and prepared collectives of one rank.
 
-    The send buffer has one region a destination, `header + capacity` words; the receive buffer likewise a
-    region a source.
+    Kernels pack into one region a destination, `header + capacity` words, which a rank may grow by itself.
+    What the first collective carries is copied from there to a send buffer of its own: a prepared
+    collective is bound to its buffers, and all ranks prepare it anew together or not at all. The receive
+    buffer has a region a source. Packed and received words are mirrored: kernels use them on the device,
+    MPI on the host.
     """
 
     def __init__(self, comm: Communicator, backend: Backend, loop: Any, interval: int, room: int = FIRST_ROOM) -> None:
@@ -36,89 +41,99 @@ class SpikeExchange:
         loop.n_ranks, loop.rank, loop.header = size, comm.rank, self._header
         self._out_count = backend.zeros(size, np.uint32)
         loop.out_count = backend.pointer(self._out_count)
-        self._out = backend.zeros(0, np.uint32)
-        self._in = backend.zeros(0, np.uint32)
-        self._in_begin = np.zeros(size, np.uint64)
-        loop.out_capacity = 0
-        self.grow_out(max(4 * room, 256), prepare=False)
-        self._grow_in()
+        loop.out_capacity = max(4 * room, 256)
+        self._in_begin = np.zeros(size, np.int64)
+        self._mirror_out(np.zeros((size, self._header + loop.out_capacity), np.uint32))
+        self._grow_in(None)
         self._prepare()
 
     @property
     def bytes(self) -> int:
-        return int(self._out.nbytes + self._in.nbytes)
+        return int(self._out.host.nbytes + self._in.host.nbytes)
 
-    def grow_out(self, capacity: int, prepare: bool = True) -> None:
+    def grow_out(self, capacity: int) -> None:
         """Room for `capacity` messages to each destination; what is packed already is kept."""
-        size, header, old = self._comm.size, self._header, int(self._loop.out_capacity)
-        grown = self._backend.zeros(size * (header + capacity), np.uint32)
-        if old:
-            grown.reshape(size, -1)[:, : header + old] = self._out.reshape(size, -1)
-        self._out = grown
-        self._loop.out, self._loop.out_capacity = self._backend.pointer(grown), capacity
-        if prepare:
-            self._stale = True
+        self._out.fetch()
+        packed = self._out.host
+        grown = np.zeros((self._comm.size, self._header + capacity), np.uint32)
+        grown[:, : packed.shape[1]] = packed
+        self._loop.out_capacity = capacity
+        self._mirror_out(grown)
 
     def run(self) -> None:
         """Send and receive headers and the first messages of the interval that was just computed."""
         if self._stale:
             self._prepare()
+        columns = self._send.shape[1]
+        self._out.fetch(columns)
+        np.copyto(self._send, self._out.host[:, :columns])
         self._collective.run()
+        self._in.store()
         loop = self._loop
         loop.received_start = loop.interval_start
-        loop.phase = 0
+        loop.phase = RECEIVE
 
     def fetch_rest(self) -> None:
         """Bring what the first collective had no room for, and make room for as much next time."""
         comm, header = self._comm, self._header
-        begin = self._in_begin.astype(np.int64)
-        incoming = (self._in[begin] & np.uint32(0x7FFFFFFF)).astype(np.int64)
+        received, begin = self._in.host, self._in_begin
+        incoming = (received[begin] & np.uint32(0x7FFFFFFF)).astype(np.int64)
         incoming[comm.rank] = 0
-        outgoing = self._out_count.astype(np.int64)
+        outgoing = self._backend.to_host(self._out_count).astype(np.int64)
         outgoing[comm.rank] = 0
         arrived, sent = self.in_pair.astype(np.int64), self.out_pair.astype(np.int64)
         self.in_pair = np.maximum(self.in_pair, _room(incoming, arrived)).astype(np.uint32)
-        self._grow_in()
-        begin = self._in_begin.astype(np.int64)
+        self._grow_in(received)
+        begin = self._in_begin
+        self._out.fetch()
         stride = header + int(self._loop.out_capacity)
         rest_out, rest_in = np.maximum(outgoing - sent, 0), np.maximum(incoming - arrived, 0)
         comm.prepare(
-            self._out, rest_out, np.arange(comm.size) * stride + header + np.minimum(sent, outgoing),
-            self._in, rest_in, begin + header + np.minimum(arrived, incoming),
+            self._out.host.ravel(), rest_out, np.arange(comm.size) * stride + header + np.minimum(sent, outgoing),
+            self._in.host, rest_in, begin + header + np.minimum(arrived, incoming),
         ).run()  # fmt: skip
+        self._in.store()
         self.out_pair = np.maximum(self.out_pair, _room(outgoing, sent)).astype(np.uint32)
         if int(self.out_pair.max()) > self._loop.out_capacity:
             self.grow_out(int(self.out_pair.max()))
         self._loop.rest_received = 1
-        self._loop.out_pair = self._backend.pointer(self.out_pair)
+        self._set_out_pair()
         self.growths += 1
         self._stale = True
 
-    def _grow_in(self) -> None:
-        """A receive buffer with the pairs' room; received words are kept."""
+    def _mirror_out(self, packed: npt.NDArray[np.uint32]) -> None:
+        self._out = self._backend.mirror(packed)
+        self._loop.out = self._out.address
+
+    def _set_out_pair(self) -> None:
+        self._out_pair = self._backend.to_device(self.out_pair)
+        self._loop.out_pair = self._backend.pointer(self._out_pair)
+
+    def _grow_in(self, received: npt.NDArray[np.uint32] | None) -> None:
+        """A receive buffer with the pairs' room; words received so far are kept."""
         sizes = self._header + self.in_pair.astype(np.int64)
         begin = np.concatenate(([0], np.cumsum(sizes)[:-1]))
-        grown = self._backend.zeros(int(sizes.sum()), np.uint32)
-        if self._in.size:
-            old = self._in_begin.astype(np.int64)
-            ends = np.append(old[1:], self._in.size)
-            for a, b, at in zip(old, ends, begin, strict=True):
-                grown[at : at + b - a] = self._in[a:b]
-        self._in, self._in_begin = grown, begin.astype(np.uint64)
-        loop = self._loop
+        grown = np.zeros(int(sizes.sum()), np.uint32)
+        if received is not None:
+            ends = np.append(self._in_begin[1:], received.size)
+            for a, b, at in zip(self._in_begin, ends, begin, strict=True):
+                grown[at : at + b - a] = received[a:b]
+        self._in, self._in_begin = self._backend.mirror(grown), begin
+        self._device_in_begin = self._backend.to_device(begin.astype(np.uint64))
         # `in` is a word of Python: hence setattr.
-        setattr(loop, "in", self._backend.pointer(grown))
-        loop.in_begin = self._backend.pointer(self._in_begin)
+        setattr(self._loop, "in", self._in.address)
+        self._loop.in_begin = self._backend.pointer(self._device_in_begin)
 
     def _prepare(self) -> None:
-        header, size = self._header, self._comm.size
-        stride = header + int(self._loop.out_capacity)
-        out_words = header + self.out_pair.astype(np.int64)
-        in_words = header + self.in_pair.astype(np.int64)
-        self._loop.out_pair = self._backend.pointer(self.out_pair)
+        """Prepare the first collective; every rank does so at the same interval."""
+        out_words = self._header + self.out_pair.astype(np.int64)
+        in_words = self._header + self.in_pair.astype(np.int64)
+        columns = int(out_words.max())
+        self._set_out_pair()
+        self._send = np.zeros((self._comm.size, columns), np.uint32)
         self._collective = self._comm.prepare(
-            self._out, out_words, np.arange(size, dtype=np.int64) * stride,
-            self._in, in_words, self._in_begin.astype(np.int64),
+            self._send.ravel(), out_words, np.arange(self._comm.size, dtype=np.int64) * columns,
+            self._in.host, in_words, self._in_begin,
         )  # fmt: skip
         self._stale = False
 

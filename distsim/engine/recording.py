@@ -41,7 +41,7 @@ class SpikeBuffer:
     def take(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
         """(steps, gids) since the last call; the buffer is empty after, and large enough for one step."""
         n = int(self.loop.n_recorded)
-        taken = self.backend.to_host(self._step)[:n].copy(), self.backend.to_host(self._gid)[:n].copy()
+        taken = self.backend.to_host(self._step[:n]).copy(), self.backend.to_host(self._gid[:n]).copy()
         self.loop.n_recorded = 0
         if self.loop.status and self.loop.needed > self.room:
             self._allocate(2 * int(self.loop.needed))
@@ -96,22 +96,25 @@ class StateBuffers:
                 offset = group.offsets.get(variable)
                 offsets.append(None if offset is None else offset[index].astype(group.real))
             self._entries.append((recording, local, offsets, len(records) - len(offsets)))
-        self.records = (Recorder * max(1, len(records)))(*records)
+        self.records = backend.mirror((Recorder * max(1, len(records)))(*records))
         self.count = len(records)
 
     def take(self) -> list[StateSamples]:
         """All samples since the last call."""
         taken = []
+        self.records.fetch()
+        records = self.records.host
         for recording, neurons, offsets, first in self._entries:
-            samples = int(self.records[first].n_samples)
+            samples = int(records[first].n_samples)
             start = self._taken.get(recording.population.name, 0)
             self._taken[recording.population.name] = start + samples
             columns = []
             for k, offset in enumerate(offsets):
-                flat = self._backend.to_host(self._out[first + k])[: samples * neurons.size]
+                flat = self._backend.to_host(self._out[first + k][: samples * neurons.size])
                 column = flat.reshape(samples, neurons.size).copy()
                 columns.append(column if offset is None else column + offset)
-                self.records[first + k].n_samples = 0
+                records[first + k].n_samples = 0
             if samples:
                 taken.append(StateSamples(recording, start, neurons, np.stack(columns, axis=2)))
+        self.records.store()
         return taken

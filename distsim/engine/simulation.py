@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from distsim.backend import Backend
+from distsim.backend import Backend, Module
 from distsim.build.partition import Layout
 from distsim.build.projections import local_projections
 from distsim.build.quanta import plan_planes
@@ -23,10 +22,18 @@ from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples
 from distsim.errors import SimulationError
 from distsim.experiment import Experiment
-from distsim.kernels.loop import Loop
+from distsim.kernels.loop import (
+    DELIVER,
+    FETCH_REST,
+    FLUSH_SPIKES,
+    FLUSH_STATES,
+    GROW_DUE,
+    GROW_OUT,
+    TOO_MANY_SPIKES,
+    Loop,
+)
 from distsim.kernels.sources import construction_source, loop_source
 
-RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST = range(7)
 MAX_INTERVAL = 64  # steps between two returns to Python, where no delay asks for fewer
 
 
@@ -74,12 +81,12 @@ class Simulation:
         network, run = experiment.network, experiment.run
         self.seconds: dict[str, float] = {}
         started = time.perf_counter()
-        layout = self.layout = Layout(network.populations, comm.rank, comm.size)
+        layout = self.layout = Layout.of(experiment, comm.rank, comm.size)
         planes = self.planes = plan_planes(network, run.precision)
         shapes = [group_shape(network, g, planes, run.dt) for g in layout.groups]
         double = run.precision == "double"
         construction = backend.compile(construction_source(double), f"construct-{run.precision}")
-        loop_module = backend.compile(loop_source(double, shapes, host=True), f"loop-{run.precision}")
+        loop_module = backend.compile(loop_source(double, shapes), f"loop-{run.precision}")
         self.seconds["compile"] = time.perf_counter() - started
         comm.barrier()
         started = time.perf_counter()
@@ -99,19 +106,18 @@ class Simulation:
             )
             for group, shape in zip(layout.groups, shapes, strict=True)
         ]  # fmt: skip
-        self._set_up_loop()
+        self._set_up_loop(loop_module)
         comm.barrier()
         self.seconds["build"] = time.perf_counter() - started
-        self._advance = loop_module.function("advance", ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
-        self._advance_on = ctypes.addressof(self.loop)
 
-    def _set_up_loop(self) -> None:
+    def _set_up_loop(self, module: Module) -> None:
         network, run, tuning, backend = self.experiment.network, self.experiment.run, self.tuning, self.backend
         max_delay = self.comm.reduce(np.array([self.rows.max_delay], np.int64), "max")[0]
         asked = run.steps(run.exchange_interval) if run.exchange_interval else tuning.max_interval
         self.interval = max(1, min(self.routing.interval, asked, tuning.max_interval))
         slots = 1 << int(max_delay).bit_length()
-        loop = self.loop = Loop(step=1, interval_start=1, phase=1, draw_poisson=1)
+        mirror = backend.mirror(Loop(step=1, interval_start=1, phase=DELIVER, draw_poisson=1))
+        loop = self.loop = mirror.host  # current between two calls of the stepper
         self._keep: dict[str, object] = {}
 
         def hold(name: str, array: np.ndarray) -> None:
@@ -143,17 +149,16 @@ class Simulation:
         hold("spike_counts", np.zeros(len(network.populations), np.uint64))
         self.spikes = SpikeBuffer(backend, loop, tuning.spike_room)
         self.states = StateBuffers(network, self.layout, self.groups, backend, run.dt, tuning.state_room_bytes)
-        loop.recorders, loop.n_recorders = ctypes.addressof(self.states.records), self.states.count
-        addresses = (ctypes.c_void_p * max(1, len(self.groups)))()
-        for i, group in enumerate(self.groups):
-            group.arguments.loop = ctypes.addressof(loop)
-            addresses[i] = backend.place(group.arguments)
-        self._group_addresses = addresses
-        loop.groups = ctypes.addressof(addresses)
+        loop.recorders, loop.n_recorders = self.states.records.address, self.states.count
         loop.n_ranks = 1
         self.exchange: SpikeExchange | None = None
         if self.comm.size > 1:
             self.exchange = SpikeExchange(self.comm, backend, loop, self.interval, tuning.message_room)
+        groups = []
+        for group in self.groups:
+            group.arguments.loop = mirror.address
+            groups.append((group.shape.model.name, backend.mirror(group.arguments)))
+        self._stepper = backend.stepper(module, mirror, groups)
 
     @property
     def step(self) -> int:
@@ -167,17 +172,17 @@ class Simulation:
         t + d; when an interval starts, the spikes of all earlier intervals of all ranks are on the wheel;
         nothing is dropped: a full buffer interrupts the loop, grows, and the loop goes on.
         """
-        loop, exchange, advance, address = self.loop, self.exchange, self._advance, self._advance_on
+        exchange, advance = self.exchange, self._stepper.advance
         interval, clock = self.interval, time.perf_counter
         waited = self.seconds.get("waited", 0.0)
         next_report = clock() + every
-        step = int(loop.step)
+        step = int(self.loop.step)
         while step <= last:
             stop = min(step + interval - 1, last)
-            status = advance(address, stop)
+            status = advance(stop)
             while status:
                 self._mend(status)
-                status = advance(address, stop)
+                status = advance(stop)
             if exchange is not None:
                 before = clock()
                 exchange.run()
@@ -217,10 +222,10 @@ class Simulation:
 
     def _grow_due(self, room: int) -> None:
         old, slots = int(self.loop.due_capacity), int(self.loop.slot_mask) + 1
-        grown = self.backend.empty((slots * room, 2), np.uint64)
-        grown.reshape(slots, room, 2)[:, :old] = self._due.reshape(slots, old, 2)
-        self._due = grown
-        self.loop.due, self.loop.due_capacity = self.backend.pointer(grown), room
+        grown = np.zeros((slots, room, 2), np.uint64)
+        grown[:, :old] = self.backend.to_host(self._due).reshape(slots, old, 2)
+        self._due = self.backend.to_device(grown)
+        self.loop.due, self.loop.due_capacity = self.backend.pointer(self._due), room
 
     def _excess(self) -> str:
         emitted = self.backend.to_host(self._keep["emitted"])[: int(self.loop.n_emitted)]

@@ -10,6 +10,7 @@ from distsim.io.files import SEGMENTS, TEMPORARY, is_segment
 from distsim.io.spikes import SPIKES_FILE
 from distsim.io.states import STATES_FILE
 from distsim.io.summary import SUMMARY_FILE
+from distsim.logs import LOG_FILES
 
 # Everything that distsim writes into the directory itself; the segments' folder comes besides.
 RESULT_FILES = (SPIKES_FILE, STATES_FILE, SUMMARY_FILE, "experiment.yaml", "raster.png")
@@ -74,10 +75,12 @@ def _refuse_content(path: Path | str, directory: Path, overwrite: bool) -> None:
 
 
 def _remove_results(directory: Path) -> None:
-    """Remove what an earlier run of distsim left."""
+    """Remove what an earlier run of distsim left, its figures and logs too."""
     for name in RESULT_FILES:
         (directory / name).unlink(missing_ok=True)
         (directory / (name + TEMPORARY)).unlink(missing_ok=True)
+    for log in directory.glob(LOG_FILES):
+        log.unlink()
     folder = directory / SEGMENTS
     if folder.is_dir():
         for entry in folder.iterdir():

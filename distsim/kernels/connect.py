@@ -73,6 +73,7 @@ Rows = declare(
         ("synapses_before", "uint64*"),
         ("column", "const uint16*"),
         ("runs", "Run*"),
+        ("shortest", "uint16*"),  # [row]: its smallest delay, in steps; 0 without a run
     ],
 )
 

@@ -3,6 +3,7 @@
 
 KERNEL deliver(Loop* loop) {
     Loop& l = *loop;
+    if (l.status) return;
     const uint32 slot = (uint32)l.step & l.slot_mask;
     const uint32 n = l.due_count[slot];
     const Due* due = l.due + (uint64)slot * l.due_capacity;

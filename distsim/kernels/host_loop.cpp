@@ -1,5 +1,5 @@
 // The loop over steps on the host: one call advances to a step, or returns early where Python has to grow
-// or empty a buffer. On a GPU the same kernels are launched in the same order.
+// or empty a buffer. On a GPU the same kernels are launched in the same order (backend/cuda_loop.py).
 //
 // Invariants:
 // - a spike emitted in step t over a delay of d steps is in its target's input before the update of t + d;
@@ -7,8 +7,6 @@
 // - nothing is dropped: a phase that lacks room changes nothing and is entered again.
 
 #include <time.h>
-
-enum { RECEIVE = 0, DELIVER = 1, ADMIT = 2, STATES = 3 };
 
 static inline double seconds_now() {
     struct timespec t;
@@ -20,17 +18,14 @@ extern "C" int32 advance(Loop* loop, int64 last_step) {
     Loop& l = *loop;
     double now = seconds_now(), then;
 #define TIMED(field) then = now; now = seconds_now(); l.field += now - then
+    l.status = RUNNING;
     if (l.phase == RECEIVE) {
         if (l.n_ranks > 1) {
             admit_received(loop);
             if (l.status) return l.status;
             receive(loop);
-            l.rest_received = 0;
-            for (uint32 rank = 0; rank < l.n_ranks; ++rank) l.out_count[rank] = 0;
-            l.out_peak = 0;
         }
-        l.interval_start = l.step;
-        l.phase = DELIVER;
+        open_interval(loop);
         TIMED(seconds_exchange);
     }
     while (l.step <= last_step || l.phase != DELIVER) {
@@ -38,24 +33,19 @@ extern "C" int32 advance(Loop* loop, int64 last_step) {
             deliver(loop);
             TIMED(seconds_deliver);
             update_all(loop);
-            l.phase = STATES;
             TIMED(seconds_update);
         }
-        if (l.phase == STATES) {
-            if (l.n_recorders) {
-                admit_states(loop);
-                if (l.status) return l.status;
-                sample_states(loop);
-                count_samples(loop);
-            }
-            l.phase = ADMIT;
+        if (l.n_recorders && l.phase != ADMIT) {
+            admit_states(loop);
+            if (l.status) return l.status;
+            sample_states(loop);
+            count_samples(loop);
         }
         admit(loop);
         if (l.status) return l.status;
         spread(loop);
         close_step(loop);
         next_step(loop);
-        l.phase = DELIVER;
         TIMED(seconds_spread);
     }
     if (l.n_ranks > 1) close_interval(loop);

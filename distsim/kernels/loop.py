@@ -6,6 +6,10 @@ from distsim.kernels.structs import declare
 
 NO_ROW = 0xFFFFFFFF
 
+# The enums in spread.cpp: why the loop stopped, and where it goes on.
+RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST = range(7)
+RECEIVE, DELIVER, ADMIT, STATES = range(4)
+
 Recorder = declare(
     "Recorder",
     [
@@ -77,7 +81,7 @@ Loop = declare(
         ("steps_per_second", "uint64"),
         ("recorders", "Recorder*"),
         ("n_recorders", "uint32"),
-        ("draw_poisson", "uint32"),  # draw a block of four steps now, whatever the step
+        ("draw_poisson", "uint32"),  # draw a block of eight steps now, whatever the step
         ("groups", "const void*"),
         # measurement
         ("synaptic_events", "uint64"),

@@ -19,7 +19,8 @@ KERNEL row_totals(const Rows* rows) {
 KERNEL write_runs(const Rows* rows) {
     const Rows& r = *rows;
     ITEM_FOR(i, r.n_rows) {
-        Run* run = r.runs + r.runs_before[i];
+        Run* const first = r.runs + r.runs_before[i];
+        Run* run = first;
         const uint64 begin = r.synapses_before[i];
         uint32 offset = 0;
         for (uint32 k = 0; k < r.cells_per_row; ++k) {
@@ -35,5 +36,6 @@ KERNEL write_runs(const Rows* rows) {
             *cell = (uint32)begin + offset;
             offset += n;
         }
+        r.shortest[i] = run == first ? (uint16)0 : first->delay;
     }
 }

@@ -20,7 +20,7 @@ CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count
 TEST_KERNELS = ("evaluate", "philox_words")
 LOOP_KERNELS = (
     "deliver", "admit", "spread", "close_step", "next_step", "close_interval", "admit_received", "receive",
-    "admit_states", "sample_states", "count_samples",
+    "open_interval", "admit_states", "sample_states", "count_samples",
 )  # fmt: skip
 
 
@@ -54,8 +54,11 @@ def construction_source(double: bool) -> str:
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
 
 
-def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool) -> str:
-    """Everything that runs a network whose groups have these shapes; with the host's loop or without."""
+def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -> str:
+    """Everything that runs a network whose groups have these shapes.
+
+    `host` adds the host's own loop over the kernels, which a GPU's compiler passes over.
+    """
     parts = [_head(double), cpp_of(loop.Recorder), cpp_of(loop.Loop), _text("update.h")]
     parts += [shape.source() for shape in shapes]
     parts += [_text("deliver.cpp"), _text("spread.cpp")]
@@ -63,11 +66,11 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool) -> str:
         names = [s.model.name for s in shapes]
         members = " ".join(f"const Group_{n}* {n};" for n in names) or "int unused;"
         calls = " ".join(f"update_{n}(groups->{n});" for n in names)
-        parts.append(f"struct Groups {{ {members} }};\n")
+        parts.append(f"#ifndef __CUDACC__\nstruct Groups {{ {members} }};\n")
         parts.append(
             "static inline void update_all(Loop* loop) {\n"
             "    const Groups* groups = (const Groups*)loop->groups;\n"
-            f"    {calls}\n    (void)groups;\n    loop->draw_poisson = 0;\n}}\n"
+            f"    {calls}\n    (void)groups;\n}}\n"
         )
-        parts.append(_text("host_loop.cpp"))
+        parts.append(_text("host_loop.cpp") + "#endif\n")
     return "".join(parts)

@@ -2,12 +2,21 @@
 // are put on the time wheel, and a message is packed for every rank that needs it.
 //
 // `admit` comes first: where a buffer could overflow it sets a status and nothing of the step's spreading
-// is done; the buffer grows, and the loop goes on from here.
+// is done; the buffer grows, and the loop goes on from here. While a status is set every kernel of the loop
+// returns at once, so that steps may be launched ahead of it; only `admit` and its kin set one, and only the
+// host clears it.
 
+enum { RECEIVE = 0, DELIVER = 1, ADMIT = 2, STATES = 3 };  // phases: where an interrupted loop goes on
 enum { RUNNING = 0, GROW_DUE = 1, GROW_OUT = 2, FLUSH_SPIKES = 3, FLUSH_STATES = 4, TOO_MANY_SPIKES = 5, FETCH_REST = 6 };
 
 // Bit of a header's first word: some rank had more messages than the first collective carries.
 #define REST 0x80000000u
+
+FN void interrupt(Loop& l, int32 phase, int32 status, uint64 needed) {
+    l.phase = phase;
+    l.needed = needed;
+    l.status = status;
+}
 
 // Puts the runs of a row on the wheel, `multiplicity` times, for a spike emitted in step `emitted`.
 FN void schedule(Loop& l, uint32 row_index, int64 emitted, uint32 multiplicity) {
@@ -36,7 +45,7 @@ FN void fetch_runs(const Loop& l, uint32 row_index) {
 }
 
 // Is there room on the wheel for `spikes` more rows? `due_peak` bounds the fill of every slot.
-FN bool room_on_wheel(Loop& l, uint64 spikes) {
+FN bool room_on_wheel(Loop& l, uint64 spikes, int32 phase) {
     const uint64 more = spikes * l.runs_per_slot;
     if (l.due_peak + more > l.due_capacity) {
         uint32 peak = 0;
@@ -44,8 +53,7 @@ FN bool room_on_wheel(Loop& l, uint64 spikes) {
         l.due_peak = peak;
     }
     if (l.due_peak + more > l.due_capacity) {
-        l.needed = l.due_peak + more;
-        l.status = GROW_DUE;
+        interrupt(l, phase, GROW_DUE, l.due_peak + more);
         return false;
     }
     l.due_peak += more;
@@ -54,27 +62,23 @@ FN bool room_on_wheel(Loop& l, uint64 spikes) {
 
 KERNEL admit(Loop* loop) {
     Loop& l = *loop;
-    if (!ONLY_ONE) return;
-    l.status = RUNNING;
+    if (!ONLY_ONE || l.status) return;
     l.due_count[(uint32)l.step & l.slot_mask] = 0;  // delivered
     if (l.n_emitted == 0) return;
-    if (l.excess_multiplicity) { l.status = TOO_MANY_SPIKES; return; }
+    if (l.excess_multiplicity) return interrupt(l, ADMIT, TOO_MANY_SPIKES, 0);
     if (l.n_ranks > 1 && l.out_peak + l.n_messages > l.out_capacity) {
-        l.needed = l.out_peak + l.n_messages;
-        l.status = GROW_OUT;
-        return;
+        return interrupt(l, ADMIT, GROW_OUT, l.out_peak + l.n_messages);
     }
     if (l.step > l.record_after && l.n_recorded + l.n_messages > l.record_capacity) {
-        l.needed = l.n_messages;
-        l.status = FLUSH_SPIKES;
-        return;
+        return interrupt(l, ADMIT, FLUSH_SPIKES, l.n_messages);
     }
-    if (!room_on_wheel(l, l.n_messages)) return;
+    if (!room_on_wheel(l, l.n_messages, ADMIT)) return;
     l.out_peak += l.n_messages;
 }
 
 KERNEL spread(Loop* loop) {
     Loop& l = *loop;
+    if (l.status) return;
     const int64 step = l.step;
     GROUP_FOR(i, l.n_emitted) {
         const Emitted e = l.emitted[i];
@@ -114,6 +118,7 @@ KERNEL spread(Loop* loop) {
 // After a step's spreading: where its messages end, for each destination; and the next step begins.
 KERNEL close_step(Loop* loop) {
     Loop& l = *loop;
+    if (l.status) return;
     const uint32 nth = (uint32)(l.step - l.interval_start);
     ITEM_FOR(rank, l.n_ranks > 1 ? l.n_ranks : 0) {
         uint32* header = l.out + (uint64)rank * (l.out_capacity + l.header);
@@ -122,9 +127,11 @@ KERNEL close_step(Loop* loop) {
 }
 
 KERNEL next_step(Loop* loop) {
-    if (!ONLY_ONE) return;
+    if (!ONLY_ONE || loop->status) return;
     loop->n_emitted = 0;
     loop->n_messages = 0;
+    loop->draw_poisson = 0;
+    loop->phase = DELIVER;
     loop->step += 1;
 }
 
@@ -132,7 +139,7 @@ KERNEL next_step(Loop* loop) {
 // every destination is told, so that all ranks join in fetching the rest.
 KERNEL close_interval(Loop* loop) {
     Loop& l = *loop;
-    if (!ONLY_ONE) return;
+    if (!ONLY_ONE || l.status) return;
     uint32 rest = 0;
     for (uint32 rank = 0; rank < l.n_ranks; ++rank) rest |= l.out_count[rank] > l.out_pair[rank] ? REST : 0u;
     for (uint32 rank = 0; rank < l.n_ranks; ++rank) {
@@ -143,8 +150,7 @@ KERNEL close_interval(Loop* loop) {
 // Messages from other ranks: word 0 counts them, words 1 … say where each step of the interval ends.
 KERNEL admit_received(Loop* loop) {
     Loop& l = *loop;
-    if (!ONLY_ONE) return;
-    l.status = RUNNING;
+    if (!ONLY_ONE || l.status) return;
     uint64 messages = 0;
     uint32 rest = 0;
     for (uint32 rank = 0; rank < l.n_ranks; ++rank) {
@@ -152,14 +158,14 @@ KERNEL admit_received(Loop* loop) {
         rest |= word & REST;
         messages += rank == l.rank ? 0 : word & ~REST;
     }
-    if (rest && !l.rest_received) { l.status = FETCH_REST; return; }
-    if (messages && !room_on_wheel(l, messages)) return;
+    if (rest && !l.rest_received) return interrupt(l, RECEIVE, FETCH_REST, 0);
+    if (messages && !room_on_wheel(l, messages, RECEIVE)) return;
     l.received = messages;
 }
 
 KERNEL receive(Loop* loop) {
     Loop& l = *loop;
-    if (l.received == 0) return;
+    if (l.status || l.received == 0) return;
     for (uint32 rank = 0; rank < l.n_ranks; ++rank) {
         if (rank == l.rank) continue;
         const uint32* header = l.in + l.in_begin[rank];
@@ -174,20 +180,32 @@ KERNEL receive(Loop* loop) {
     }
 }
 
+// What arrived is on the wheel: an interval begins with empty messages.
+KERNEL open_interval(Loop* loop) {
+    Loop& l = *loop;
+    if (!ONLY_ONE || l.status) return;
+    for (uint32 rank = 0; rank < l.n_ranks; ++rank) l.out_count[rank] = 0;
+    l.out_peak = 0;
+    l.rest_received = 0;
+    l.interval_start = l.step;
+    l.phase = DELIVER;
+}
+
 // State variables of recorded neurons, at the end of a step that is a multiple of the interval.
 KERNEL admit_states(Loop* loop) {
     Loop& l = *loop;
-    if (!ONLY_ONE) return;
-    l.status = RUNNING;
+    if (!ONLY_ONE || l.status) return;
     for (uint32 i = 0; i < l.n_recorders; ++i) {
         const Recorder& r = l.recorders[i];
-        if (l.step > l.record_after && l.step % r.interval == 0 && r.n_samples == r.capacity) l.status = FLUSH_STATES;
+        if (l.step > l.record_after && l.step % r.interval == 0 && r.n_samples == r.capacity) {
+            return interrupt(l, STATES, FLUSH_STATES, 0);
+        }
     }
 }
 
 KERNEL sample_states(Loop* loop) {
     Loop& l = *loop;
-    if (l.step <= l.record_after) return;
+    if (l.status || l.step <= l.record_after) return;
     for (uint32 i = 0; i < l.n_recorders; ++i) {
         Recorder& r = l.recorders[i];
         if (l.step % r.interval) continue;
@@ -199,7 +217,7 @@ KERNEL sample_states(Loop* loop) {
 
 KERNEL count_samples(Loop* loop) {
     Loop& l = *loop;
-    if (!ONLY_ONE || l.step <= l.record_after) return;
+    if (!ONLY_ONE || l.status || l.step <= l.record_after) return;
     for (uint32 i = 0; i < l.n_recorders; ++i) {
         if (l.step % l.recorders[i].interval == 0) l.recorders[i].n_samples += 1;
     }

@@ -196,6 +196,7 @@ def _kernel(shape: GroupShape) -> str:
 {macros}KERNEL update_{model.name}(const Group_{model.name}* group) {{
     const Group_{model.name}& g = *group;
     Loop& l = *g.loop;
+    if (l.status) return;
     const int64 step = l.step;
     GROUP_FOR(chunk, g.n_chunks) {{
         const Chunk c = g.chunks[chunk];

@@ -20,11 +20,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, Literal
+from decimal import Decimal, localcontext
+from typing import Any, Literal, overload
 
-from distsim.distributions import Listed, Value, as_value, support
+from distsim.distributions import Listed, Value, as_value, check_magnitude, support
 from distsim.errors import ConfigError, nearest, wrong
+from distsim.exact import exact_context
 from distsim.grid import on_grid
 
 
@@ -41,11 +42,8 @@ class Parameter:
     vector: bool = False
 
     def check(self, value: Value, where: str) -> None:
-        low, high = support(value)
-        if not isinstance(value, float):
-            value.check(where)
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise wrong(where, low if not math.isfinite(low) else high, f"a finite number ({self.unit})")
+        check_magnitude(value, where)
+        low = support(value)[0]
         if self.above is not None and not low > self.above:
             raise wrong(where, low, f"numbers > {self.above:g} ({self.unit})")
         if self.at_least is not None and not low >= self.at_least:
@@ -73,12 +71,16 @@ class State:
 
 @dataclass(frozen=True)
 class Constant:
-    """A number that follows from parameters and dt, computed with 50 digits and rounded once."""
+    """A number that follows from parameters and dt, computed with 50 digits and rounded once.
+
+    One with a bound `at_most` follows from a single parameter, and grows with it.
+    """
 
     name: str
     depends: tuple[str, ...]
     compute: Callable[[Mapping[str, Decimal], Decimal], Decimal]
     integer: bool = False
+    at_most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -151,9 +153,13 @@ class Model:
         return checked
 
     def check_grid(self, params: Mapping[str, Any], dt: float, where: str) -> None:
-        """Vector parameters are times: positive, sorted, whole numbers of steps."""
+        """Vector parameters are times: positive, sorted, whole numbers of steps; bounded constants keep their bound."""
+        for constant in self.constants:
+            if constant.at_most is not None:
+                _check_bound(constant, params[constant.depends[0]], dt, f"{where}.{constant.depends[0]}")
         for parameter in self.vector_parameters:
-            for i, times in enumerate(params[parameter.name]):
+            lists = params[parameter.name]
+            for i, times in enumerate(lists[:1] if isinstance(lists, Repeated) else lists):
                 at = f"{where}.{parameter.name}[{i}]"
                 last = 0.0
                 for time in times:
@@ -175,15 +181,55 @@ def _scalar_or_list(value: Any, size: int, where: str) -> Value:
     return checked
 
 
-def _vector(value: Any, size: int, where: str) -> tuple[tuple[float, ...], ...]:
+@dataclass(frozen=True, eq=False)
+class Repeated(Sequence[tuple[float, ...]]):
+    """The same row for each of `size` neurons, which may be 2^40: kept once. Equals any sequence of such rows."""
+
+    row: tuple[float, ...]
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Repeated):
+            return (self.row, self.size) == (other.row, other.size)
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(other) == self.size and all(row == self.row for row in other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[float, ...]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Repeated: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[float, ...] | Repeated:
+        if isinstance(index, slice):
+            return Repeated(self.row, len(range(*index.indices(self.size))))
+        if not -self.size <= index < self.size:
+            raise IndexError(index)
+        return self.row
+
+
+def _check_bound(constant: Constant, value: Value, dt: float, where: str) -> None:
+    high = support(value)[1]
+    with localcontext(exact_context()):
+        found = constant.compute({constant.depends[0]: Decimal(repr(high))}, Decimal(repr(dt)))
+    if constant.at_most is not None and found > constant.at_most:
+        raise wrong(where, high, f"at most {constant.at_most} steps of dt = {dt} ms")
+
+
+def _vector(value: Any, size: int, where: str) -> Sequence[tuple[float, ...]]:
     if not isinstance(value, Iterable) or isinstance(value, str):
         raise wrong(where, value, "a list of times in ms, or one such list per generator")
     rows: Sequence[Any] = list(value)
-    if not rows:
-        rows = [()] * size
-    elif not hasattr(rows[0], "__len__"):
-        rows = [rows] * size  # one list for all
-    if len(rows) != size:
+    for_all = not rows or not hasattr(rows[0], "__len__")
+    if for_all:
+        rows = [rows]
+    elif len(rows) != size:
         raise wrong(where, f"{len(rows)} lists", f"one list for each of {size} neurons")
     try:
         checked = tuple(tuple(float(x) for x in row) for row in rows)
@@ -192,8 +238,8 @@ def _vector(value: Any, size: int, where: str) -> tuple[tuple[float, ...], ...]:
     for i, row in enumerate(checked):
         bad = next((x for x in row if not math.isfinite(x)), None)
         if bad is not None:
-            raise wrong(f"{where}[{i}]", bad, "finite times in ms")
-    return checked
+            raise wrong(where if for_all else f"{where}[{i}]", bad, "finite times in ms")
+    return Repeated(checked[0], size) if for_all else checked
 
 
 def _check_order(low: Value, high: Value, low_name: str, high_name: str, where: str, why: str) -> None:

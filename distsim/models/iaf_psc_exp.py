@@ -65,6 +65,7 @@ iaf_psc_exp = Model(
             ("t_ref",),
             lambda p, dt: (p["t_ref"] / dt).quantize(Decimal(1), rounding=ROUND_HALF_UP),
             integer=True,
+            at_most=2**16 - 1,  # refractory_steps has 16 bits
         ),
     ),
     # V_m is relative to E_L here. Input of this step reaches the currents at the step's end.

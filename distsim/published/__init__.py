@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from distsim.published.balanced import balanced
+from distsim.published.brunel import brunel
 from distsim.published.microcircuit import microcircuit
 
-__all__ = ["microcircuit"]
+__all__ = ["balanced", "brunel", "microcircuit"]

@@ -8,6 +8,7 @@ from distsim.distributions import Normal, NormalClipped
 from distsim.errors import wrong
 from distsim.network import Network, Population
 from distsim.published import microcircuit_tables as tables
+from distsim.published.arguments import check_positive
 from distsim.rules import FixedTotalNumber
 
 
@@ -40,9 +41,7 @@ def microcircuit(
         A scale that is no positive number or leaves a population empty, or an unknown option.
     """
     in_degree_scale = scale if in_degree_scale is None else in_degree_scale
-    for key, value in (("scale", scale), ("in_degree_scale", in_degree_scale)):
-        if not tables.valid_scale(value):
-            raise wrong(f"network.{key}", value, "a number > 0")
+    check_positive(scale=scale, in_degree_scale=in_degree_scale)
     if background not in ("poisson", "dc"):
         raise wrong("network.background", background, "poisson or dc")
     if initial not in ("optimized", "original"):

@@ -6,7 +6,6 @@ the weights are the same on every machine. Rows of matrices are targets, columns
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
@@ -117,8 +116,3 @@ def _current_of_psp() -> Decimal:
     peak = (tau_m / tau_syn).ln() * tau_m * tau_syn / (tau_m - tau_syn)
     height = tau_m * tau_syn / (Decimal(C_M) * (tau_m - tau_syn)) * ((-peak / tau_m).exp() - (-peak / tau_syn).exp())
     return Decimal(PSP) / height
-
-
-def valid_scale(value: object) -> bool:
-    """Whether `value` is a positive finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0.0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import support
 
-from distsim import Experiment, FixedIndegree, Network, Normal, OneToOne, RunSettings, Uniform
+from distsim import Experiment, RunSettings
 from distsim.comm import Communicator
 from distsim.engine.simulation import Tuning
 from distsim.published import microcircuit
@@ -34,19 +34,10 @@ def alone(comm: Communicator, experiment: Experiment) -> support.Outcome:
     return comm.broadcast(support.run(experiment) if comm.rank == 0 else None)
 
 
-def slow_delays() -> Experiment:
-    """No delay below 2 ms: an interval of 20 steps."""
-    network = Network("slow")
-    n = network.population("N", 101, "iaf_psc_exp", I_e=Uniform(500.0, 2500.0), t_ref=0.5)
-    network.project(n, n, FixedIndegree(30), Normal(0.0, 150.0), Uniform(2.0, 5.0))
-    network.project(n, n, OneToOne(), 10.0, 2.0)
-    return Experiment(network, RunSettings(duration=200.0))
-
-
 NETWORKS: dict[str, Callable[[], Experiment]] = {
     "varied-single": lambda: support.varied("single"),
     "varied-double": lambda: support.varied("double"),
-    "slow": slow_delays,
+    "slow": support.slow_delays,
     "microcircuit": lambda: Experiment(microcircuit(0.03), RunSettings(duration=150.0, warmup=50.0, seed=5)),
 }
 
@@ -74,9 +65,10 @@ def test_every_neuron_fires_ten_steps_in_a_row(comm: Communicator, delay: float)
         support.check_same(over(comm, experiment, tuning), expected, f"{comm.size} ranks, {name}")
 
 
-def test_relays_emit_what_numpy_foretells(comm: Communicator) -> None:
-    """An oracle that is not distsim: each multiple spike in its step."""
-    network = support.relays(second=200, steps=300)
+@pytest.mark.parametrize("min_delay", [1, 30])
+def test_relays_emit_what_numpy_foretells(comm: Communicator, min_delay: int) -> None:
+    """An oracle that is not distsim: each multiple spike in its step; ranks whose buffers grow at different times."""
+    network = support.relays((40, 100, 150, 150), steps=300, min_delay=min_delay)
     for tuning in (Tuning(), support.TINY):
         support.check_relays(network, over(comm, network.experiment, tuning))
 
@@ -89,14 +81,14 @@ def test_small_network_has_every_spike_of_nest(comm: Communicator) -> None:
 
 def test_stop_and_continue(comm: Communicator) -> None:
     """Ranks that pause within an interval exchange a shorter one."""
-    experiment = slow_delays()
+    experiment = support.slow_delays()
     reference = alone(comm, experiment)
     support.check_same(over(comm, experiment, Tuning(), (1, 15, 20, 21, 1000)), reference)
 
 
 def test_asked_interval(comm: Communicator) -> None:
     """run.exchange_interval shortens the interval and changes nothing else."""
-    experiment = slow_delays()
+    experiment = support.slow_delays()
     reference = alone(comm, experiment)
     shorter = dataclasses.replace(experiment, run=dataclasses.replace(experiment.run, exchange_interval=0.7))
     found = over(comm, shorter, Tuning())

@@ -203,7 +203,7 @@ def test_no_result_depends_on_the_partition(asked: str, n_ranks: int, reference:
 
 @pytest.mark.parametrize("asked", ["block", "populations"])
 def test_spikes_that_numpy_foretells(asked: str) -> None:
-    network = support.relays(first=40, second=90, steps=300)
+    network = support.relays((40, 60, 90, 90), steps=300)
     support.check_relays(network, support.run(partitioned(network.experiment, asked), 3))
 
 

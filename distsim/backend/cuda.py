@@ -1,0 +1,272 @@
+"""An NVIDIA GPU as a device: CuPy arrays, kernels compiled by NVRTC, everything in order on one stream.
+
+The stream is a non-blocking one: nothing of it waits for the legacy default stream, and a graph can be
+captured on it. CuPy's memory pool frees in stream order, so an array may be dropped while a kernel that
+reads it is still under way. CuPy itself is taken from outside, so that tests can put a stand-in there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim.backend.base import Array, Backend, Mirror, Module, Stepper
+from distsim.errors import BackendError
+
+# The same arithmetic as on the host: no contraction to FMA, correctly rounded division and root, subnormals
+# kept; never --use_fast_math.
+OPTIONS = ("-std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false")
+THREADS = 256  # of a block
+BLOCKS_PER_PROCESSOR = 8  # fill a multiprocessor's 2048 threads; loops in kernels stride over the rest
+WAY_OUT = "install distsim[cuda13] (pip install 'distsim[cuda13]'; cuda12 for drivers before 580), or use --device cpu"
+
+
+def load_cupy() -> ModuleType:
+    """The module cupy, or BackendError."""
+    try:
+        import cupy
+    except ImportError as error:
+        reason = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded ({error})"
+        raise BackendError(f"device cuda: CuPy {reason}; {WAY_OUT}") from error
+    module: ModuleType = cupy
+    return module
+
+
+def has_driver() -> bool:
+    """Is there an NVIDIA driver? Much quicker to ask than to import CuPy."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def count_devices(cupy: Any) -> int:
+    """NVIDIA devices that this process sees; BackendError, where there is none, says why."""
+    try:
+        found = int(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise BackendError(f"device cuda: no usable NVIDIA driver ({_first_line(error)}); {WAY_OUT}") from error
+    if not found:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hidden = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible!r})"
+        raise BackendError(f"device cuda: found 0 NVIDIA devices{hidden}; needed: 1; {WAY_OUT}")
+    return found
+
+
+class CudaModule(Module):
+    """A loaded module of kernels."""
+
+    def __init__(self, backend: CudaBackend, raw: Any) -> None:
+        self._backend, self._raw = backend, raw
+
+    def launch(self, kernel: str, arguments: ctypes.Structure, n: int) -> None:
+        if n > 0:
+            on_device = self._backend.to_device(np.frombuffer(bytes(arguments), np.uint8))
+            self.start(kernel, on_device, self._backend.blocks_for(n))
+
+    def start(self, kernel: str, arguments: Array, blocks: int, threads: int = THREADS) -> None:
+        """Launch on arguments that lie on the device."""
+        with self._backend.at_work():
+            self._raw.get_function(kernel)((blocks,), (threads,), (arguments,))
+
+    def prepared(self, kernel: str) -> Any:
+        """The kernel as CuPy's object, loaded, for launches without a detour."""
+        with self._backend.at_work():
+            return self._raw.get_function(kernel)
+
+
+class CudaMirror(Mirror):
+    """The host's side in pinned memory, the kernels' in device memory; copies in the stream's order."""
+
+    def __init__(self, backend: CudaBackend, content: Any) -> None:
+        cupy = backend.cupy
+        self._backend, self._runtime = backend, cupy.cuda.runtime
+        array = content if isinstance(content, np.ndarray) else np.frombuffer(content, np.uint8)
+        self._bytes = int(array.nbytes)
+        with backend.at_work():
+            pinned = np.ndarray((max(1, self._bytes),), np.uint8, cupy.cuda.alloc_pinned_memory(max(1, self._bytes)))
+            self.device = cupy.empty(max(1, self._bytes), np.uint8)
+        pinned[: self._bytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        if isinstance(content, np.ndarray):
+            self.host: Any = pinned[: self._bytes].view(array.dtype).reshape(array.shape)
+            self._width = self._bytes // array.shape[0] if array.ndim == 2 and array.shape[0] else self._bytes
+        else:
+            self.host = type(content).from_buffer(pinned)
+            self._width = self._bytes
+        self._pinned, self._item = int(pinned.ctypes.data), int(array.itemsize)
+        self.address = backend.pointer(self.device)
+        with backend.at_work():
+            self.enqueue_store()
+            backend.stream.synchronize()
+
+    def store(self) -> None:
+        with self._backend.at_work():
+            self.enqueue_store()
+
+    def fetch(self, columns: int | None = None) -> None:
+        with self._backend.at_work():
+            self.enqueue_fetch(columns)
+            self._backend.stream.synchronize()
+
+    def enqueue_store(self) -> None:
+        """Host to device, in the stream's order; the caller is at work already."""
+        if self._bytes:
+            self._runtime.memcpyAsync(
+                self.address, self._pinned, self._bytes, self._runtime.memcpyHostToDevice, self._backend.stream.ptr
+            )
+
+    def enqueue_fetch(self, columns: int | None = None) -> None:
+        """Device to host, in the stream's order; valid after the stream is synchronised."""
+        runtime, stream = self._runtime, self._backend.stream.ptr
+        width = self._width if columns is None else columns * self._item
+        if not self._bytes or not width:
+            return
+        if width == self._width:
+            runtime.memcpyAsync(self._pinned, self.address, self._bytes, runtime.memcpyDeviceToHost, stream)
+        else:
+            runtime.memcpy2DAsync(
+                self._pinned, self._width, self.address, self._width, width, self._bytes // self._width,
+                runtime.memcpyDeviceToHost, stream,
+            )  # fmt: skip
+
+
+class CudaBackend(Backend):
+    """One GPU.
+
+    Parameters
+    ----------
+    cupy
+        The module, or a stand-in for it.
+    graphs
+        Capture the steps of an interval in a CUDA graph.
+    """
+
+    name = "cuda"
+    lanes = 32
+
+    def __init__(self, cupy: Any = None, graphs: bool | None = None) -> None:
+        self.cupy: Any = load_cupy() if cupy is None else cupy
+        self.graphs = os.environ.get("DISTSIM_CUDA_GRAPHS", "1") != "0" if graphs is None else graphs
+        self._number = 0
+        self._opened = False
+        self.processors = 0  # multiprocessors
+        self.stream: Any = None
+        self._device: Any = None
+
+    def check(self) -> None:
+        count_devices(self.cupy)
+
+    def assign(self, local_rank: int) -> str:
+        assert not self._opened, "assigned after something was allocated"
+        self._number = local_rank % count_devices(self.cupy)
+        self._open()
+        return f"{os.uname().nodename}:{self._device.pci_bus_id}"
+
+    def describe(self) -> str:
+        properties = self.cupy.cuda.runtime.getDeviceProperties(self._number)
+        name = properties["name"]
+        return f"cuda ({name.decode() if isinstance(name, bytes) else name})"
+
+    def memory_bytes(self) -> int:
+        return int(self.cupy.get_default_memory_pool().total_bytes()) if self._opened else 0
+
+    def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        with self.at_work():
+            return self.cupy.empty(shape, dtype)
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        with self.at_work():
+            return self.cupy.zeros(shape, dtype)
+
+    def to_device(self, array: npt.NDArray[Any]) -> Array:
+        if array.dtype.fields:  # CuPy knows no records
+            array = np.ascontiguousarray(array).view(np.uint8)
+        with self.at_work():
+            on_device = self.cupy.empty(array.shape, array.dtype)
+            if array.size:
+                # From pageable memory the driver has taken the bytes when this returns.
+                on_device.set(np.ascontiguousarray(array))
+            return on_device
+
+    def to_host(self, array: Array) -> npt.NDArray[Any]:
+        with self.at_work():
+            return np.asarray(array.get())
+
+    def pointer(self, array: Array) -> int:
+        assert array.flags.c_contiguous
+        return int(array.data.ptr)
+
+    def mirror(self, content: Any) -> Mirror:
+        return CudaMirror(self, content)
+
+    def exclusive_sum(self, array: Array) -> int:
+        if not array.size:
+            return 0
+        with self.at_work():
+            sums = self.cupy.cumsum(array)
+            array[1:] = sums[:-1]
+            array[:1] = 0
+            return int(sums[-1:].get()[0])
+
+    def compile(self, source: str, label: str) -> Module:
+        with self.at_work():
+            raw = self.cupy.RawModule(code=source, options=OPTIONS, backend="nvrtc")
+            try:
+                raw.compile()
+            except self.cupy.cuda.compiler.CompileException as error:
+                raise BackendError(f"device cuda: kernels {label} do not compile: {_first_line(error)}") from error
+            except (ImportError, OSError, RuntimeError) as error:
+                if "nvrtc" not in str(error).lower():
+                    raise
+                raise BackendError(f"device cuda: no NVRTC ({_first_line(error)}); {WAY_OUT}") from error
+        return CudaModule(self, raw)
+
+    def stepper(self, module: Module, loop: Mirror, groups: Sequence[tuple[str, Mirror]]) -> Stepper:
+        from distsim.backend.cuda_loop import CudaStepper
+
+        assert isinstance(module, CudaModule) and isinstance(loop, CudaMirror)
+        return CudaStepper(self, module, loop, groups)
+
+    def blocks_for(self, n: int) -> int:
+        """Blocks of THREADS for `n` items or groups: a warp each, no more than the device holds at once."""
+        self._open()
+        return max(1, min(-(-n * self.lanes // THREADS), self.processors * BLOCKS_PER_PROCESSOR))
+
+    def _open(self) -> None:
+        if self._opened:
+            return
+        with _errors(self.cupy):
+            self._device = self.cupy.cuda.Device(self._number)
+            self.processors = int(self._device.attributes["MultiProcessorCount"])
+            with self._device:
+                self.stream = self.cupy.cuda.Stream(non_blocking=True)
+        self._opened = True
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """On this rank's device and stream; CUDA's errors become BackendError."""
+        self._open()
+        with _errors(self.cupy), self._device, self.stream:
+            yield
+
+
+@contextmanager
+def _errors(cupy: Any) -> Iterator[None]:
+    try:
+        yield
+    except cupy.cuda.memory.OutOfMemoryError as error:
+        raise BackendError(f"device cuda: {_first_line(error)}; use more ranks or GPUs") from error
+    except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError) as error:
+        raise BackendError(f"device cuda: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

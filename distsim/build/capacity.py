@@ -1,0 +1,142 @@
+"""Whether a run fits into the memory that is there: asked before anything is built."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from distsim.build.costs import expected_synapses
+from distsim.build.estimate import RankMemory, estimate
+from distsim.build.rows import RUN_BYTES, SYNAPSE_BYTES
+from distsim.errors import CapacityError
+from distsim.experiment import Experiment
+
+_ROUGH_NEURON, _ROUGH_RANK = 2_000, 10**9  # bytes: safely more than a neuron or a rank takes besides synapses
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
+
+
+def check_fits(experiment: Experiment, n_ranks: int, here: int, available: int, baseline: int) -> None:
+    """Raise CapacityError where `here` of the `n_ranks` ranks need more memory than is `available` to them.
+
+    Parameters
+    ----------
+    available
+        Bytes for all ranks on this machine, beyond what they hold already.
+    baseline
+        Bytes that each of them holds already.
+    """
+    run, network = experiment.run, experiment.network
+    synapses = sum(expected_synapses(p) for p in network.projections)
+    each = SYNAPSE_BYTES[run.precision] + RUN_BYTES  # no synapse has more than a run of its own
+    if synapses * each + network.size * _ROUGH_NEURON + here * _ROUGH_RANK < available:
+        return
+    found = estimate(experiment, n_ranks, baseline)
+    needed = here * (found.largest.peak - found.largest.baseline)
+    if needed <= available:
+        return
+    largest = found.largest
+    ranks = f"{here} rank{'s' if here > 1 else ''} here"
+    if here < n_ranks:
+        ranks += f" of {n_ranks}"
+    raise CapacityError(
+        f"memory: {network.name} needs {size(needed)} for {ranks} ({synapses:,.0f} synapses; a rank: "
+        f"synapses {size(largest.synapses)}, runs {size(largest.runs)}, {_other(largest)}), found {size(available)} "
+        "available; allowed: a network that fits; use more machines or a smaller network, see `distsim estimate`, "
+        "or insist with --ignore-memory"
+    )
+
+
+def _other(memory: RankMemory) -> str:
+    rest = memory.peak - memory.baseline - memory.synapses - memory.runs
+    return f"all else {size(rest)}"
+
+
+def size(n: float) -> str:
+    """Bytes as people read them (decimal units)."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n >= factor:
+            return f"{n / factor:.3g} {unit}" if n < 999.5 * factor else f"{n / factor:,.0f} {unit}"
+    return f"{n:.0f} B"
+
+
+def available_bytes() -> int | None:
+    """Memory that new allocations can have on this machine, and within this process's control group."""
+    return _least([_meminfo("MemAvailable"), *_control_group_rooms(used=True)])
+
+
+def total_bytes() -> int | None:
+    """All memory of this machine, or of this process's control group."""
+    return _least([_meminfo("MemTotal"), *_control_group_rooms(used=False)])
+
+
+def resident_bytes() -> int:
+    """Memory of this process now."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def ranks_on_this_machine(n_ranks: int) -> int:
+    """How many of the ranks the launcher started here; all where it does not say."""
+    for name in ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE"):
+        if os.environ.get(name, "").isdigit():
+            return max(1, min(n_ranks, int(os.environ[name])))
+    tasks = re.match(r"\d+", os.environ.get("SLURM_STEP_TASKS_PER_NODE", ""))  # "8(x3),4"
+    return max(1, min(n_ranks, int(tasks[0]))) if tasks else n_ranks
+
+
+def _least(found: Iterable[int | None]) -> int | None:
+    return min((n for n in found if n is not None), default=None)
+
+
+def _meminfo(name: str) -> int | None:
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return None
+    line = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
+    return int(line[1]) * 1024 if line else None
+
+
+def _control_group_rooms(used: bool) -> list[int]:
+    """What the control groups of this process allow (less what they use), where there are limits."""
+    rooms = []
+    for folder in _control_groups():
+        for limit, usage in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+            try:
+                most = int((folder / limit).read_text())
+                taken = int((folder / usage).read_text()) if used else 0
+                cached = _reclaimable(folder) if used else 0
+            except (OSError, ValueError):  # no such file, or "max"
+                continue
+            rooms.append(max(0, most - max(0, taken - cached)))
+    return rooms
+
+
+def _control_groups() -> list[Path]:
+    """The folders of this process's memory control group and of those around it."""
+    folders = [_CONTROL_GROUP, _CONTROL_GROUP / "memory"]
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return folders
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        root = _CONTROL_GROUP if not controllers else _CONTROL_GROUP / "memory"
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        place = root / path.lstrip("/")
+        while place != root:
+            folders.append(place)
+            place = place.parent
+    return folders
+
+
+def _reclaimable(folder: Path) -> int:
+    """File pages in the group's usage that the kernel gives up when asked."""
+    text = (folder / "memory.stat").read_text()
+    line = re.search(r"^(?:total_)?inactive_file (\d+)", text, re.MULTILINE)
+    return int(line[1]) if line else 0

@@ -1,0 +1,311 @@
+"""Memory of a run before anything of it is allocated: by kind, on every rank.
+
+Follows the order in which a rank allocates: projections, chunk after chunk of rows, routing, state and buffers,
+results. Its peak is the largest of these moments. Numbers of synapses, runs and rows come from `expected`.
+It looks at the engine's sizes, and nothing of the engine looks at it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from distsim.build.costs import NOMINAL_RATE
+from distsim.build.expected import Expectation, RankConnectivity
+from distsim.build.partition import Layout, WholePopulations, partition_of
+from distsim.build.quanta import PlaneTable, plan_planes
+from distsim.build.rows import CELL_BUDGET, ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES, plan_chunks
+from distsim.distributions import Listed
+from distsim.engine.exchange import FIRST_ROOM
+from distsim.engine.groups import CHUNK, group_shape
+from distsim.engine.recording import SPIKE_ROOM, STATE_ROOM_BYTES
+from distsim.engine.simulation import Tuning
+from distsim.experiment import Experiment
+from distsim.io.spikes import WINDOW_SPIKES
+from distsim.kernels.update import GroupShape
+from distsim.rules import FixedTotalNumber
+
+# Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
+MAX_RANKS_LOOKED_AT, MAX_WORK = 64, 200_000
+HOST_ROW_BYTES = 16  # source and first delay of each row, kept on the host
+BURST = 4.0  # the busiest step has so many times the spikes of a mean one (microcircuit: 2.3)
+
+# Measured, per item: lists of requests and answers while routing is built; spikes while they are merged and
+# sorted; connections while an edge file is parsed.
+ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES = 64, 72, 150
+MPI_BYTES, FIGURE_BYTES = 16 * 10**6, 36 * 10**6  # MPICH after MPI_Init; Matplotlib and one raster
+
+
+@dataclass(frozen=True)
+class RankMemory:
+    """Bytes of one rank (or the sum of ranks), by kind.
+
+    Attributes
+    ----------
+    neurons
+        State, parameters, input, Poisson counts.
+    synapses, runs, rows, routing
+        Connectivity; `rows` with what the host keeps of them.
+    buffers
+        The time wheel and the messages of an interval.
+    recording
+        Recorded spikes and states until they are written, digests.
+    construction
+        What construction takes at its peak beyond the synapses, runs and rows that it leaves; freed after.
+    writing
+        What putting the results together takes at the end.
+    baseline
+        Python, its libraries, MPI, the description.
+    peak
+        The most at any time.
+    """
+
+    neurons: float
+    synapses: float
+    runs: float
+    rows: float
+    routing: float
+    buffers: float
+    recording: float
+    construction: float
+    writing: float
+    baseline: float
+    peak: float
+
+    @property
+    def running(self) -> float:
+        """All that stands while the loop runs, but the baseline."""
+        kinds = ("neurons", "synapses", "runs", "rows", "routing", "buffers", "recording")
+        return float(sum(getattr(self, kind) for kind in kinds))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Expected size of a run.
+
+    Attributes
+    ----------
+    synapses, runs, rows
+        Of all ranks.
+    bytes_per_synapse
+        Synapses, runs, rows and routing, as in summary.json; None without synapses.
+    largest, total
+        The rank with the highest peak; all ranks together.
+    looked_at
+        How many ranks were looked at; fewer than `ranks` where these stand for the others.
+    """
+
+    ranks: int
+    neurons: int
+    synapses: float
+    runs: float
+    rows: float
+    bytes_per_synapse: float | None
+    largest: RankMemory
+    total: RankMemory
+    looked_at: int
+
+
+def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: bool = True) -> Estimate:
+    """Estimate the memory of `experiment` on `n_ranks` ranks.
+
+    Parameters
+    ----------
+    baseline
+        Bytes of a process that has imported distsim and read the description.
+    files
+        Whether results are written (else recorded data stay in memory).
+    """
+    network, run = experiment.network, experiment.run
+    planes = plan_planes(network, run.precision)
+    partition = partition_of(experiment, n_ranks)
+    most = max(2, min(MAX_RANKS_LOOKED_AT, MAX_WORK // max(1, len(network.projections))))
+    owners = partition.ranks.tolist() if isinstance(partition, WholePopulations) else None
+    chosen = _chosen_ranks(n_ranks, owners, most)
+    layouts = [Layout(network.populations, rank, n_ranks, partition) for rank, _ in chosen]
+    weights = np.array([weight for _, weight in chosen])
+    shapes = [group_shape(network, g, planes, run.dt) for g in layouts[0].groups]
+    expectation = Expectation(experiment, planes, [s.n_planes for s in shapes], Tuning().block_bits)
+    found: dict[tuple[int, ...], RankConnectivity] = {}
+    connectivity = [_connectivity(expectation, layout, found) for layout in layouts]
+    has_row = np.array([[s.row for s in c.by_source] for c in connectivity])
+    rows_anywhere = weights @ has_row  # ranks with a row, by population
+    ranks: list[RankMemory] = []
+    for i, c in enumerate(connectivity):
+        elsewhere = np.maximum(rows_anywhere - has_row[i], 0.0) * (n_ranks > 1)
+        ranks.append(_Rank(c, expectation, shapes, planes, elsewhere, n_ranks, files).memory(baseline))
+    total = RankMemory(
+        **{
+            f.name: float(weights @ np.array([getattr(m, f.name) for m in ranks]))
+            for f in dataclasses.fields(RankMemory)
+        }
+    )
+    synapses = float(weights @ np.array([c.synapses for c in connectivity]))
+    rows = float(weights @ np.array([c.rows for c in connectivity]))
+    stored = total.synapses + total.runs + rows * ROW_BYTES + total.routing
+    return Estimate(
+        n_ranks, sum(p.size for p in network.populations if p.model.is_neuron), synapses,
+        float(weights @ np.array([c.runs for c in connectivity])), rows,
+        stored / synapses if synapses else None, max(ranks, key=lambda m: m.peak), total, len(chosen),
+    )  # fmt: skip
+
+
+def _chosen_ranks(n_ranks: int, owners: list[int] | None, most: int) -> list[tuple[int, float]]:
+    """(rank, how many ranks it stands for): all, or some of very many."""
+    if n_ranks <= most:
+        return [(rank, 1.0) for rank in range(n_ranks)]
+    if owners is not None:  # whole populations: those that own some, and one that owns none for the others
+        busy = sorted({0, *owners})
+        idle = next((rank for rank in range(n_ranks) if rank not in busy), None)
+        return [(r, 1.0) for r in busy] + ([(idle, float(n_ranks - len(busy)))] if idle is not None else [])
+    others = np.unique(np.linspace(1, n_ranks - 1, most - 1).astype(int)).tolist()
+    return [(0, 1.0)] + [(rank, (n_ranks - 1) / len(others)) for rank in others]
+
+
+def _connectivity(
+    expectation: Expectation, layout: Layout, found: dict[tuple[int, ...], RankConnectivity]
+) -> RankConnectivity:
+    """Ranks with as many neurons of each population expect the same; listed connections tell them apart."""
+    network = expectation.experiment.network
+    key = tuple(layout.part(i).count for i in range(len(network.populations)))
+    if any(p.rule.name == "explicit" for p in network.projections):
+        return expectation.rank(layout)
+    if key not in found:
+        found[key] = expectation.rank(layout)
+    return dataclasses.replace(found[key], layout=layout)
+
+
+@dataclass(frozen=True)
+class _Rank:
+    """One rank's memory, moment by moment."""
+
+    connectivity: RankConnectivity
+    expectation: Expectation
+    shapes: Sequence[GroupShape]
+    planes: PlaneTable
+    elsewhere: np.ndarray  # by population: on how many other ranks a neuron has a row
+    n_ranks: int
+    files: bool
+
+    def memory(self, baseline: int) -> RankMemory:
+        c, run = self.connectivity, self.expectation.experiment.run
+        synapses, runs = c.synapses * SYNAPSE_BYTES[run.precision], c.runs * RUN_BYTES
+        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES)
+        entries = float(sum(n * e for n, e in zip(self._local, self.elsewhere, strict=True)))
+        routing = 8.0 * c.layout.n_local + 4.0 + 8.0 * entries
+        neurons, starting = self._neurons()
+        buffers, recording, writing = self._buffers(), *self._recording()
+        building = self._building()
+        connected = synapses + runs + rows + routing
+        running = connected + neurons + buffers + recording
+        base = float(baseline + (MPI_BYTES if self.n_ranks > 1 else 0))
+        scratch = ROUTING_SCRATCH * (c.rows + entries)
+        peak = max(building, connected + scratch, connected + neurons + starting, running + writing)
+        construction = max(0.0, building - synapses - runs - rows)
+        return RankMemory(
+            neurons, synapses, runs, rows, routing, buffers, recording, construction, writing, base, base + peak
+        )
+
+    @property
+    def _local(self) -> list[int]:
+        """Local neurons by population."""
+        populations = self.expectation.experiment.network.populations
+        return [self.connectivity.layout.part(i).count for i in range(len(populations))]
+
+    def _rate(self, name: str) -> float:
+        return self.expectation.experiment.network.reference_rates.get(name, NOMINAL_RATE)
+
+    def _neurons(self) -> tuple[float, float]:
+        """Bytes of all groups, and what their start takes besides."""
+        experiment, layout = self.expectation.experiment, self.connectivity.layout
+        real = 4 if experiment.run.precision == "single" else 8
+        size, starting = 24.0 * layout.n_local, 0.0  # neurons that emit in a step
+        for group, shape in zip(layout.groups, self.shapes, strict=True):
+            stride = -(-group.size // 64) * 64
+            each = sum(real if s.kind == "real" else np.dtype(s.kind).itemsize for s in group.model.states)
+            each += real * len(shape.per_neuron) + 8 * sum(1 for s in group.model.states if s.relative_to)
+            listed = sum(
+                len(times)
+                for part in group.parts for vector in group.model.vector_parameters
+                for times in part.population.params[vector.name]
+            )  # fmt: skip
+            size += group.size * (each + 8 * len(group.model.vector_parameters)) + 8 * listed
+            size += stride * (real * shape.n_planes + shape.n_poisson * 8 * (4 if shape.wide_counts else 1))
+            size += CHUNK.itemsize * (group.size / 256 + len(group.parts))
+            varies = any(constant.name in shape.per_neuron for constant in group.model.constants)
+            starting += group.size * (8.0 * len(shape.per_neuron) + 32.0 + (400.0 if varies else 0.0))
+        return size, starting
+
+    def _building(self) -> float:
+        """The most that is there at once while rows are built."""
+        c, network = self.connectivity, self.expectation.experiment.network
+        synapse = SYNAPSE_BYTES[self.expectation.experiment.run.precision]
+        shares = sum(8.0 * p.part.count for p in c.local if isinstance(p.described.rule, FixedTotalNumber))
+        held = shares + 25.0 * c.listed
+        held += sum(8.0 * len(p.weight.values) for p in network.projections if isinstance(p.weight, Listed))
+        peak = held + PARSE_BYTES * max((_listed(p.rule) for p in network.projections), default=0)
+        for chunk in plan_chunks(network.populations, c.local, c.columns_of, CELL_BUDGET):
+            columns = len(set().union(*(c.columns_of(p) for p in chunk.projections)))
+            delays = max(p.delays.last for p in chunk.projections) - min(p.delays.first for p in chunk.projections) + 1
+            stays = rows = 0.0
+            for population, s in zip(network.populations, c.by_source, strict=True):
+                begin, end = population.first_gid, population.first_gid + population.size
+                n = max(0, min(chunk.high, end) - max(chunk.low, begin))
+                stays += n * (s.synapses * synapse + s.runs * RUN_BYTES)
+                rows += n * s.row
+            n_sources = chunk.high - chunk.low
+            peak = max(peak, held + stays + n_sources * (4.0 * delays * columns + 24.0))
+            held += stays + rows * (ROW_BYTES + HOST_ROW_BYTES)
+        return max(peak, held + c.rows * ROW_BYTES)
+
+    def _buffers(self) -> float:
+        """The wheel (room for a burst in every slot), and the messages to and from every rank."""
+        c, run, tuning = self.connectivity, self.expectation.experiment.run, Tuning()
+        network = self.expectation.experiment.network
+        each_step = [self._rate(p.name) * run.dt / 1000.0 for p in network.populations]
+        due = sum(
+            r * p.size * s.runs for r, p, s in zip(each_step, network.populations, c.by_source, strict=True)
+        )  # fmt: skip
+        last = max((self.expectation.delays_of(i).last for i in range(len(network.projections))), default=1)
+        wheel = (1 << last.bit_length()) * max(float(tuning.due_room), BURST * due) * 16.0
+        if self.n_ranks == 1:
+            return wheel
+        firsts = [self.expectation.delays_of(i).first for i in range(len(network.projections))]
+        interval = max(1, min([*firsts, tuning.max_interval]))
+        sent: float = sum(r * n * e for r, n, e in zip(each_step, self._local, self.elsewhere, strict=True))
+        sent *= BURST * interval / max(1, self.n_ranks - 1)
+        words = 2.0 * (1 + interval) + max(4.0 * FIRST_ROOM, 256.0, sent) + max(float(FIRST_ROOM), sent)
+        return float(wheel + 4.0 * self.n_ranks * words)
+
+    def _recording(self) -> tuple[float, float]:
+        """Bytes of what is recorded until it is written, and of putting it together on the first rank."""
+        experiment, layout = self.expectation.experiment, self.connectivity.layout
+        network, run = experiment.network, experiment.run
+        real = 4 if run.precision == "single" else 8
+        recorded = {p.name for p in network.recorded()}
+        seconds = run.duration / 1000.0
+        mine: float = sum(
+            self._rate(p.name) * seconds * n
+            for p, n in zip(network.populations, self._local, strict=True) if p.name in recorded
+        )  # fmt: skip
+        everyone = sum(self._rate(p.name) * seconds * p.size for p in network.populations if p.name in recorded)
+        held = min(mine, SPIKE_ROOM) * 32.0 if self.files else mine * 64.0
+        for recording in network.state_recordings:
+            population = network.populations.index(recording.population)
+            share = self._local[population] / recording.population.size
+            chosen = recording.population.size if recording.neurons is None else len(recording.neurons)
+            data = run.duration / recording.interval * share * chosen * real * len(recording.variables)
+            # The buffers, and at a flush a copy of each variable and of all together.
+            held += 3.0 * (min(data, STATE_ROOM_BYTES) if self.files else data)
+        n_seconds = max(1.0, (run.duration + run.warmup) / 1000.0)
+        held += 2.0 * 40.0 * n_seconds * len(network.populations)
+        merged = layout.rank == 0 and self.files and run.duration > 0.0 and recorded
+        return held, min(everyone, WINDOW_SPIKES) * MERGE_BYTES + FIGURE_BYTES if merged else 0.0
+
+
+def _listed(rule: object) -> int:
+    summary = getattr(rule, "summary", None)
+    return int(summary.count) if summary is not None else 0

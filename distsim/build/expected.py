@@ -1,0 +1,332 @@
+"""What construction will find on a rank, from the description alone: synapses, runs and rows, as expectations.
+
+A source's synapses of one projection onto one local population are `trials` independent draws that each come
+true with probability `chance`; a cell (delay, plane, block) takes its share of the chance. So a cell stays empty
+with probability (1 - chance * share)^trials, and the expected number of runs is the sum over cells of what is left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim.build.partition import Layout, Part
+from distsim.build.projections import LocalProjection
+from distsim.build.quanta import PlaneTable
+from distsim.build.sampling import Delays
+from distsim.checks import delay_distribution
+from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, support
+from distsim.edges import EdgeList
+from distsim.experiment import Experiment
+from distsim.grid import round_to_steps
+from distsim.network import Projection
+from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne
+
+Floats = npt.NDArray[np.float64]
+_EXTREME = 2.0**-33  # of a uniform 32-bit word: (k + 1/2) / 2^32
+
+
+@dataclass(frozen=True)
+class DelaySteps:
+    """The distribution of a delay on the grid: probability of `first`, `first` + 1, … steps."""
+
+    first: int
+    share: Floats
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.share) - 1
+
+
+def delay_steps(value: Value, dt: float) -> DelaySteps:
+    """The distribution of a delay in steps, rounded half up as construction does."""
+    if isinstance(value, Listed):
+        steps = np.array([round_to_steps(x, dt) for x in value.values] or [1], np.int64)
+        return _histogram(steps)
+    if isinstance(value, float) or support(value)[0] == support(value)[1]:
+        return DelaySteps(max(1, round_to_steps(support(value)[0], dt)), np.ones(1))
+    low, high = support(value)
+    first = max(1, round_to_steps(max(low, _quantile(value, _EXTREME)), dt))
+    last = max(first, round_to_steps(min(high, _quantile(value, 1.0 - _EXTREME)), dt))
+    below = [_probability_below(value, (k - 0.5) * dt) for k in range(first + 1, last + 1)]
+    return DelaySteps(first, np.maximum(np.diff([0.0, *below, 1.0]), 0.0))
+
+
+def _histogram(steps: npt.NDArray[np.int64]) -> DelaySteps:
+    first = int(steps.min())
+    return DelaySteps(first, np.bincount(steps - first) / steps.size)
+
+
+def _probability_below(value: Value, x: float) -> float:
+    """P(a draw of `value` < x)."""
+    if isinstance(value, Listed):
+        return sum(v < x for v in value.values) / max(1, len(value.values))
+    low, high = support(value)
+    if x <= low or x > high:
+        return 0.0 if x <= low else 1.0
+    if isinstance(value, Normal) and value.std > 0.0:
+        return NormalDist(value.mean, value.std).cdf(x)
+    if isinstance(value, NormalClipped) and value.std > 0.0:
+        begin, width = _clipped(value)
+        return (NormalDist(value.mean, value.std).cdf(x) - begin) / width
+    if isinstance(value, Lognormal) and value.std > 0.0:
+        return NormalDist(value.mean, value.std).cdf(math.log(x)) if x > 0.0 else 0.0
+    return (x - low) / (high - low)
+
+
+def _quantile(value: Value, u: float) -> float:
+    if isinstance(value, (Normal, NormalClipped, Lognormal)) and value.std > 0.0:
+        begin, width = _clipped(value) if isinstance(value, NormalClipped) else (0.0, 1.0)
+        p = min(max(begin + width * u, 1e-300), 1.0 - 2.0**-53)
+        x = NormalDist(value.mean, value.std).inv_cdf(p)
+        return math.exp(x) if isinstance(value, Lognormal) else x
+    low, high = support(value)
+    return low + (high - low) * u if isinstance(value, Uniform) else low
+
+
+def _clipped(value: NormalClipped) -> tuple[float, float]:
+    """Where a truncated normal begins in the whole one's probability, and how much of it there is."""
+    whole = NormalDist(value.mean, value.std)
+    low, high = value.bounds()
+    begin = whole.cdf(low) if math.isfinite(low) else 0.0
+    end = whole.cdf(high) if math.isfinite(high) else 1.0
+    return begin, max(end - begin, 1e-300)
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """How many synapses a single source gets: Binomial(trials, chance)."""
+
+    trials: float
+    chance: float
+
+
+def _draws(projection: Projection, part: Part) -> _Draws:
+    """Of one source of `projection`, onto the local neurons of one target population."""
+    rule, n_sources = projection.rule, max(1, projection.n_sources)
+    share = part.count / projection.n_targets
+    if isinstance(rule, FixedIndegree):
+        return _Draws(float(rule.indegree) * part.count, 1.0 / n_sources)
+    if isinstance(rule, FixedTotalNumber):
+        return _Draws(float(rule.N), share / n_sources)
+    if isinstance(rule, Explicit):
+        return _Draws(float(rule.summary.count), share / n_sources)
+    if isinstance(rule, OneToOne):
+        return _Draws(1.0, share)
+    return _Draws(float(part.count), 1.0 if isinstance(rule, AllToAll) else rule.p)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What one source of a population is expected to have on a rank."""
+
+    synapses: float = 0.0
+    runs: float = 0.0
+    row: float = 0.0  # the probability that it has a row
+
+
+@dataclass(frozen=True)
+class RankConnectivity:
+    """Expected connectivity of one rank.
+
+    Attributes
+    ----------
+    by_source
+        For each population what one of its neurons has here.
+    local
+        The rank's projections, for planning chunks.
+    columns
+        Their columns (plane and block).
+    listed
+        Listed connections onto this rank.
+    """
+
+    experiment: Experiment
+    layout: Layout
+    by_source: tuple[Sources, ...]
+    local: tuple[LocalProjection, ...]
+    columns: Mapping[int, frozenset[int]]
+    listed: int
+
+    def _total(self, pick: str) -> float:
+        populations = self.experiment.network.populations
+        return float(sum(p.size * getattr(s, pick) for p, s in zip(populations, self.by_source, strict=True)))
+
+    @cached_property
+    def synapses(self) -> float:
+        return self._total("synapses")
+
+    @cached_property
+    def runs(self) -> float:
+        return self._total("runs")
+
+    @cached_property
+    def rows(self) -> float:
+        return self._total("row")
+
+    def columns_of(self, projection: LocalProjection) -> set[int]:
+        return set(self.columns[id(projection)])
+
+
+@dataclass
+class Expectation:
+    """Expects what each rank of an experiment will hold; what ranks share is computed once."""
+
+    experiment: Experiment
+    planes: PlaneTable
+    planes_per_group: Sequence[int]
+    block_bits: int = 16
+    _delays: dict[int, DelaySteps] = field(default_factory=dict)
+    _edges: dict[int, EdgeList] = field(default_factory=dict)
+
+    def delays_of(self, number: int) -> DelaySteps:
+        """Delays of projection `number`."""
+        if number not in self._delays:
+            projection, dt = self.experiment.network.projections[number], self.experiment.run.dt
+            if isinstance(projection.rule, Explicit):
+                steps = np.floor(self._edges_of(number).delay / dt + 0.5 + 1e-9).astype(np.int64)
+                self._delays[number] = _histogram(steps if steps.size else np.ones(1, np.int64))
+            else:
+                self._delays[number] = delay_steps(delay_distribution(projection.delay, dt), dt)
+        return self._delays[number]
+
+    def _edges_of(self, number: int) -> EdgeList:
+        if number not in self._edges:
+            rule = self.experiment.network.projections[number].rule
+            assert isinstance(rule, Explicit)
+            self._edges[number] = rule.read()
+        return self._edges[number]
+
+    def rank(self, layout: Layout) -> RankConnectivity:
+        """What the rank of `layout` will hold."""
+        network, run = self.experiment.network, self.experiment.run
+        ids = {p.name: i for i, p in enumerate(network.populations)}
+        blocks = [max(1, -(-g.size // 2**self.block_bits)) for g in layout.groups]
+        first_column = np.concatenate(
+            ([0], np.cumsum([n * b for n, b in zip(self.planes_per_group, blocks, strict=True)]))
+        ).astype(int)
+        local: list[LocalProjection] = []
+        columns: dict[int, frozenset[int]] = {}
+        cells = [_Cells() for _ in network.populations]
+        listed = 0
+        for number, projection in enumerate(network.projections):
+            steps = self.delays_of(number)
+            for target in projection.targets:
+                part, group = layout.part(ids[target.name]), layout.group_of(ids[target.name]).index
+                draws = _draws(projection, part)
+                for port in _ports(projection):
+                    endpoint = self.planes.endpoints.get((number, ids[target.name], port))
+                    if endpoint is None or not part.count or not draws.trials * draws.chance:
+                        continue
+                    made = LocalProjection(
+                        projection, number, part, 0, endpoint, Delays(steps.first, steps.last), run.seed
+                    )
+                    here = [
+                        int(first_column[group]) + plane * blocks[group] + block
+                        for plane in made.planes for block in range(blocks[group])
+                    ]  # fmt: skip
+                    columns[id(made)] = frozenset(here)
+                    local.append(made)
+                    if isinstance(projection.rule, Explicit):
+                        continue
+                    share = np.outer(_plane_shares(made), _block_shares(part, blocks[group], self.block_bits)).ravel()
+                    for source in projection.sources:
+                        cells[ids[source.name]].add(draws, steps, here, share)
+            if isinstance(projection.rule, Explicit):
+                listed += self._count_listed(number, projection, layout, cells, ids)
+        return RankConnectivity(
+            self.experiment, layout, tuple(c.sources() for c in cells), tuple(local), columns, listed
+        )
+
+    def _count_listed(
+        self, number: int, projection: Projection, layout: Layout, cells: Sequence[_Cells], ids: Mapping[str, int]
+    ) -> int:
+        """Listed connections are not expected but counted (as if no other projection had its runs beside theirs)."""
+        edges, dt, found = self._edges_of(number), self.experiment.run.dt, 0
+        steps = np.floor(edges.delay / dt + 0.5 + 1e-9).astype(np.int64)
+        kind = (edges.weight < 0.0).astype(np.int64)
+        if edges.receptor.size:
+            kind += 2 * np.unique(edges.receptor, return_inverse=True)[1]
+        offset = 0
+        for target in projection.targets:
+            gid = edges.target - offset + target.first_gid
+            mine = (edges.target >= offset) & (edges.target < offset + target.size)
+            mine[mine] = layout.owned(gid[mine])
+            offset += target.size
+            block = np.zeros(gid.size, np.int64)
+            if mine.any():
+                group = layout.group_of(ids[target.name])
+                block[mine] = (layout.local_index(gid[mine]) - group.begin) >> self.block_bits
+            begin = 0
+            for source in projection.sources:
+                own = mine & (edges.source >= begin) & (edges.source < begin + source.size)
+                rows = np.stack([edges.source[own], steps[own], kind[own], block[own]], axis=1)
+                begin += source.size
+                if len(rows):
+                    runs, sources = len(np.unique(rows, axis=0)), len(np.unique(rows[:, 0]))
+                    cells[ids[source.name]].count(len(rows) / source.size, runs / source.size, sources / source.size)
+                    found += len(rows)
+        return found
+
+
+class _Cells:
+    """The cells of one source of a population: log of the probability that each stays empty."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[_Draws, DelaySteps, list[int], Floats]] = []
+        self._synapses = self._runs = 0.0
+        self._no_row = 1.0
+
+    def add(self, draws: _Draws, steps: DelaySteps, columns: list[int], share: Floats) -> None:
+        self._parts.append((draws, steps, columns, share))
+
+    def count(self, synapses: float, runs: float, row: float) -> None:
+        self._synapses, self._runs, self._no_row = (
+            self._synapses + synapses,
+            self._runs + runs,
+            self._no_row * (1 - row),
+        )
+
+    def sources(self) -> Sources:
+        if not self._parts:
+            return Sources(self._synapses, self._runs, 1.0 - self._no_row)
+        first = min(s.first for _, s, _, _ in self._parts)
+        last = max(s.last for _, s, _, _ in self._parts)
+        columns = sorted({c for _, _, here, _ in self._parts for c in here})
+        empty = np.zeros((last - first + 1, len(columns)))
+        synapses, no_row = self._synapses, math.log(self._no_row) if self._no_row else -math.inf
+        with np.errstate(divide="ignore"):
+            for draws, steps, here, share in self._parts:
+                chance = np.minimum(draws.chance * np.outer(steps.share, share), 1.0)
+                places = np.searchsorted(columns, here)
+                empty[steps.first - first : steps.last - first + 1, places] += draws.trials * np.log1p(-chance)
+                synapses += draws.trials * draws.chance
+                no_row += draws.trials * float(np.log1p(-min(draws.chance, 1.0)))
+        return Sources(synapses, self._runs + float(-np.expm1(empty).sum()), -math.expm1(no_row))
+
+
+def _ports(projection: Projection) -> Sequence[str | None]:
+    if isinstance(projection.rule, Explicit) and projection.rule.summary.receptors:
+        return projection.rule.summary.receptors
+    return [projection.receptor]
+
+
+def _plane_shares(made: LocalProjection) -> Floats:
+    """Which share of the weights falls to each of the projection's planes, in their order."""
+    planes = made.planes
+    if len(planes) < 2:
+        return np.ones(len(planes))
+    negative = _probability_below(made.described.weight, 0.0)
+    return np.array([negative if plane == made.negative_plane else 1.0 - negative for plane in planes])
+
+
+def _block_shares(part: Part, blocks: int, block_bits: int) -> Floats:
+    """Which share of a part's neurons lies in each block of its group."""
+    edges = np.clip(np.arange(blocks + 1) << block_bits, part.begin, part.begin + part.count)
+    return np.asarray(np.diff(edges) / max(1, part.count))

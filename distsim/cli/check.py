@@ -1,0 +1,119 @@
+"""`distsim check CONFIG`: is everything right, and what does it describe?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from distsim.build.costs import expected_synapses
+from distsim.cli.table import number, table
+from distsim.config import load_experiment
+from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, Within
+from distsim.experiment import Experiment
+from distsim.network import Population, Projection
+from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne, PairwiseBernoulli, Rule
+
+SHOWN = 20  # lines of a table; of more the first are shown
+
+
+def main(options: argparse.Namespace) -> int:
+    """Validate the file and all it refers to; print what it describes."""
+    loaded = load_experiment(options.config, options.overrides)
+    sys.stdout.write(describe(loaded.experiment, every=options.all))
+    return 0
+
+
+def describe(experiment: Experiment, every: bool = False) -> str:
+    """The experiment as a few tables."""
+    network, run = experiment.network, experiment.run
+    neurons = sum(p.size for p in network.populations if p.model.is_neuron)
+    synapses = sum(expected_synapses(p) for p in network.projections)
+    parts = [
+        f"{network.name}: {neurons:,} neurons, {synapses:,.0f} synapses expected\n"
+        f"run: {number(run.duration)} ms after {number(run.warmup)} ms of warm-up, dt {number(run.dt)} ms, "
+        f"seed {run.seed}, {run.precision} precision\n"
+    ]
+    parts.append(_section("populations", ["name", "size", "model", "differs from the model's default"], [
+        [p.name, f"{p.size:,}", p.model.name, _parameters(p)] for p in network.populations
+    ], (1,), every))  # fmt: skip
+    if network.inputs:
+        parts.append(_section("inputs", ["name", "targets", "rate (Hz)", "weight"], [
+            [i.name, _names(i.targets), number(i.rate), number(i.weight)] for i in network.inputs
+        ], (2, 3), every))  # fmt: skip
+    if network.projections:
+        heading = ["", "source", "target", "rule", "weight", "delay (ms)", "synapses", "a target"]
+        parts.append(_section("projections", heading, [
+            [f"[{i}]", *_projection(p)] for i, p in enumerate(network.projections)
+        ], (6, 7), every))  # fmt: skip
+    recorded = ", ".join(p.name for p in network.recorded()) or "none"
+    parts.append(f"recorded: spikes of {recorded}")
+    for r in network.state_recordings:
+        chosen = f"{len(r.neurons):,} of " if r.neurons is not None else ""
+        parts.append(f"          {', '.join(r.variables)} of {chosen}{r.population.name} every {number(r.interval)} ms")
+    return "\n".join(parts) + "\n"
+
+
+def _section(title: str, heading: list[str], rows: list[list[str]], right: tuple[int, ...], every: bool) -> str:
+    shown = rows if every else rows[:SHOWN]
+    more = f"  … and {len(rows) - len(shown)} more (--all shows them)\n" if len(shown) < len(rows) else ""
+    return f"{title}\n" + table([heading, *shown], right) + more
+
+
+def _projection(p: Projection) -> list[str]:
+    synapses = expected_synapses(p)
+    delay = "listed" if isinstance(p.rule, Explicit) else value(p.delay)
+    weight = "listed" if isinstance(p.rule, Explicit) else value(p.weight)
+    weight += f" → {p.receptor}" if p.receptor else ""
+    return [
+        _names(p.sources), _names(p.targets), rule(p.rule), weight, delay, f"{synapses:,.0f}",
+        f"{synapses / p.n_targets:,.1f}",
+    ]  # fmt: skip
+
+
+def _names(side: tuple[Population, ...]) -> str:
+    names = [p.name for p in side]
+    return ", ".join(names) if len(names) < 5 else f"{names[0]}, … {names[-1]} ({len(names)})"
+
+
+def _parameters(population: Population) -> str:
+    model = population.model
+    changed = [
+        f"{p.name} {value(population.params[p.name])}" for p in model.scalar_parameters
+        if population.params[p.name] != p.default
+    ]  # fmt: skip
+    changed += [
+        f"{p.name}: {sum(len(row) for row in population.params[p.name]):,} in all" for p in model.vector_parameters
+    ]
+    changed += [f"{name}(0) {value(start)}" for name, start in population.initial.items()]
+    text = ", ".join(changed) or "-"
+    return text if len(text) <= 100 else text[:99] + "…"
+
+
+def value(v: Value) -> str:
+    """A number or a distribution in a few characters."""
+    if isinstance(v, float):
+        return number(v)
+    if isinstance(v, Uniform):
+        return f"U[{number(v.low)}, {number(v.high)})"
+    if isinstance(v, Lognormal):
+        return f"exp N({number(v.mean)}, {number(v.std)})"
+    if isinstance(v, Normal):
+        return f"N({number(v.mean)}, {number(v.std)})"
+    if isinstance(v, NormalClipped):
+        return f"N({number(v.mean)}, {number(v.std)}) clipped"
+    if isinstance(v, (Listed, Within)):
+        return f"{len(v.values):,} listed" if isinstance(v, Listed) else "listed"
+    raise TypeError(type(v).__name__)
+
+
+def rule(r: Rule) -> str:
+    """A rule with its number."""
+    if isinstance(r, FixedIndegree):
+        text = f"{r.name} {r.indegree:,}"
+    elif isinstance(r, FixedTotalNumber):
+        text = f"{r.name} {r.N:,}"
+    elif isinstance(r, PairwiseBernoulli):
+        text = f"{r.name} {number(r.p)}"
+    else:
+        text = r.name
+    return text if isinstance(r, (OneToOne, AllToAll, Explicit)) or r.autapses else f"{text}, no autapses"

@@ -1,0 +1,84 @@
+"""`distsim estimate -n RANKS CONFIG`: the memory of a run, before anything is allocated."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+
+import distsim.runner  # noqa: F401  a run's libraries, so that this process's size is their share
+from distsim.build.capacity import available_bytes, resident_bytes, size
+from distsim.build.estimate import Estimate, RankMemory, estimate
+from distsim.checks import check_ranks
+from distsim.cli.table import table
+from distsim.config import load_experiment
+from distsim.errors import ConfigError
+
+KINDS = (
+    ("neurons", "neurons and their state"),
+    ("synapses", "synapses"),
+    ("runs", "runs"),
+    ("rows", "rows"),
+    ("routing", "routing"),
+    ("buffers", "wheel and messages"),
+    ("recording", "recording"),
+    ("running", "together, while running"),
+    ("construction", "counters of construction, freed before"),
+    ("writing", "putting results together, at the end"),
+    ("baseline", "Python, libraries, MPI"),
+    ("peak", "peak"),
+)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Estimate and print."""
+    if options.ranks < 1:
+        raise ConfigError(f"estimate -n: found {options.ranks}; allowed: a number of ranks from 1 on")
+    experiment = load_experiment(options.config, options.overrides).experiment
+    check_ranks(experiment.run, options.ranks)
+    found = estimate(experiment, options.ranks, resident_bytes())
+    if options.json:
+        sys.stdout.write(json.dumps(as_json(found), indent=2) + "\n")
+        return 0
+    sys.stdout.write(report(experiment.network.name, found, available_bytes()))
+    return 0
+
+
+def report(name: str, found: Estimate, available: int | None) -> str:
+    """The estimate as a table."""
+    ranks = f"{found.ranks:,} rank{'s' if found.ranks > 1 else ''}"
+    lines = [f"{name} on {ranks}: {found.neurons:,} neurons, {found.synapses:,.0f} synapses\n"]
+    right: tuple[int, ...]
+    if found.ranks > 1:
+        heading, right = ["", "largest rank", "all ranks"], (1, 2)
+        rows = [[text, size(_of(found.largest, k)), size(_of(found.total, k))] for k, text in KINDS]
+    else:
+        heading, right = ["", ""], (1,)
+        rows = [[text, size(_of(found.largest, k))] for k, text in KINDS]
+    lines.append(table([heading, *rows], right))
+    if found.bytes_per_synapse is not None:
+        lines.append(
+            f"{found.bytes_per_synapse:.2f} bytes a synapse with all indices; "
+            f"{found.runs / found.rows:.1f} runs a row, {found.synapses / found.runs:.1f} synapses a run\n"
+        )
+    if found.looked_at < found.ranks:
+        lines.append(f"({found.looked_at} ranks were looked at; they stand for all)\n")
+    if available is not None:
+        lines.append(f"available on this machine: {size(available)}\n")
+    return "\n".join(lines)
+
+
+def as_json(found: Estimate) -> dict[str, object]:
+    """Every figure, memory in bytes as in summary.json."""
+    content = dataclasses.asdict(found)
+    for which in ("largest", "total"):
+        memory = getattr(found, which)
+        content[which] = {kind: round(_of(memory, kind)) for kind, _ in KINDS}
+    for which in ("synapses", "runs", "rows"):
+        content[which] = round(getattr(found, which))
+    return content
+
+
+def _of(memory: RankMemory, kind: str) -> float:
+    return float(getattr(memory, kind))

@@ -1,0 +1,286 @@
+"""Backends are twins: the same verbs, and CudaBackend on a stand-in for CuPy computes what HostBackend computes."""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import standin_cupy
+import support
+from support import TINY
+
+from distsim import AllToAll, BackendError, Experiment, Network, RunSettings, simulate
+from distsim.backend import base, cuda, cuda_loop, host, open_backend
+from distsim.backend.cuda import CudaBackend
+from distsim.cli import main
+from distsim.comm import Serial, Threads
+from distsim.engine.simulation import Simulation, Tuning
+from distsim.kernels.loop import Recorder
+from distsim.kernels.sources import LOOP_KERNELS
+
+TWINS = [
+    (base.Backend, host.HostBackend, cuda.CudaBackend),
+    (base.Module, host.HostModule, cuda.CudaModule),
+    (base.Mirror, host.HostMirror, cuda.CudaMirror),
+    (base.Stepper, host.HostStepper, cuda_loop.CudaStepper),
+]
+
+
+@pytest.fixture(autouse=True)
+def quick() -> Iterator[None]:
+    with support.optimised("-O1"):
+        yield
+
+
+def stand_in_run(
+    experiment: Experiment, ranks: int = 1, tuning: Tuning | None = None, stops: Sequence[int] = (), **how: Any
+) -> tuple[support.Outcome, list[standin_cupy.Cupy]]:
+    """A run of CudaBackend on stand-in GPUs, one a rank."""
+    cupys = [standin_cupy.Cupy(**how) for _ in range(ranks)]
+
+    def share(comm: Any) -> support.Share:
+        found = support.run_share(comm, experiment, tuning, stops, CudaBackend(cupys[comm.rank]))
+        for stream in cupys[comm.rank].streams:
+            stream.synchronize()
+        return found
+
+    shares = [share(Serial())] if ranks == 1 else Threads.run(ranks, share)
+    assert not [error for cupy in cupys for error in cupy.errors]
+    return support.put_together(shares), cupys
+
+
+def verbs(kind: type) -> dict[str, inspect.Signature]:
+    return {n: inspect.signature(f) for n, f in inspect.getmembers(kind, inspect.isfunction) if not n.startswith("_")}
+
+
+@pytest.mark.parametrize(("declared", "on_host", "on_gpu"), TWINS, ids=lambda kind: kind.__name__)
+def test_twins_have_the_same_verbs(declared: type, on_host: type, on_gpu: type) -> None:
+    """Catches a verb or an argument that one backend has and the other lacks: the engine would need an `if`."""
+    expected = verbs(declared)
+    assert expected
+    for kind in (on_host, on_gpu):
+        assert not inspect.isabstract(kind)
+        found = verbs(kind)
+        assert {name: found[name] for name in expected} == expected
+    assert host.HostBackend.name != CudaBackend.name
+
+
+def test_nobody_asks_which_backend_it_has(repo_root: Any) -> None:
+    """No `if gpu:` outside the backend: the engine, construction and kernels name no backend of their own."""
+    for folder in ("engine", "build", "kernels"):
+        for path in (repo_root / "distsim" / folder).glob("*.py"):
+            text = path.read_text()
+            for word in ("cupy", "CudaBackend", "HostBackend", "backend.name", "isinstance(backend"):
+                assert word not in text, f"{path}: {word}"
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("tuning", [None, TINY], ids=["roomy", "tiny"])
+def test_the_stand_in_computes_the_same(ranks: int, tuning: Tuning | None, precision: Any) -> None:
+    """The central one: every rule, model and recording; with tiny buffers every way of stopping and going on."""
+    experiment = support.varied(precision, duration=30.0)
+    found, cupys = stand_in_run(experiment, ranks, tuning)
+    support.check_same(found, support.run(experiment, ranks, tuning), f"{ranks} ranks")
+    for cupy in cupys:
+        used = set(LOOP_KERNELS) - (set() if ranks > 1 else {
+            "close_step", "close_interval", "admit_received", "receive", "open_interval"})  # fmt: skip
+        assert {name for name in cupy.launches if name in LOOP_KERNELS} == used
+    if tuning and ranks > 1:
+        assert found.growths, "nothing grew: the test lost its point"
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_stop_and_continue(ranks: int) -> None:
+    """Pieces of changing length: graphs of other lengths, intervals cut short, one step at a time."""
+    experiment = support.varied(duration=20.0)
+    stops = [1, 2, 3, 17, 18, 31, 45, 59, 150]
+    support.check_same(stand_in_run(experiment, ranks, None, stops)[0], support.run(experiment))
+
+
+@pytest.mark.parametrize("delay", [0.1, 2.0])
+def test_an_avalanche_is_not_lost(delay: float) -> None:
+    """Many steps are launched ahead of a full buffer: none of them may do anything, and nothing is dropped."""
+    experiment, expected = support.avalanche(40, 10, delay)
+    found, _ = stand_in_run(experiment, 2, TINY)
+    support.check_same(found, expected)
+
+
+def test_steps_are_captured_once() -> None:
+    """Catches launches one by one (27 µs a step), and a graph for every interval."""
+    network = Network()
+    network.population("N", 20, "iaf_psc_exp", I_e=800.0)
+    experiment = Experiment(network, RunSettings(duration=64.0))
+    _, (cupy,) = stand_in_run(experiment)
+    log = cupy.streams[0].log
+    graphs = [entry for entry in log if entry.startswith("graph")]
+    assert graphs == ["graph of 320"] * 9  # 64 steps of 5 kernels; the first interval warms up
+    assert log.count("deliver") == 64 and cupy.launches["deliver"] == 640
+
+
+@pytest.mark.parametrize("how", ["switched off", "cannot capture"])
+def test_without_graphs(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same steps one by one, where graphs are not wanted or not there."""
+    if how == "switched off":
+        monkeypatch.setenv("DISTSIM_CUDA_GRAPHS", "0")
+    experiment = support.varied(duration=12.0)
+    found, (cupy,) = stand_in_run(experiment, fail_capture=how == "cannot capture")
+    support.check_same(found, support.run(experiment))
+    assert not [entry for entry in cupy.streams[0].log if entry.startswith("graph")]
+
+
+def test_every_pointer_lies_on_the_device() -> None:
+    """Host and stand-in share an address space, where a host pointer in a structure would work unseen."""
+
+    def look(comm: Any) -> list[str]:
+        cupy = standin_cupy.Cupy()
+        simulation = Simulation(support.varied(duration=5.0), comm, CudaBackend(cupy))
+        structures = [simulation.loop, *(group.arguments for group in simulation.groups)]
+        structures += list(simulation.states.records.host)
+        assert any(isinstance(s, Recorder) for s in structures)
+        wrong = [f"{type(s).__name__}.{name}" for s in structures for name in cupy.pointers_off_device(s)]
+        table = simulation.backend.to_host(simulation.rows.table)
+        inside = [any(a <= x < a + n for a, n in cupy.live.items()) for x in table[:, :2].ravel().tolist()]
+        return wrong + ["Row"] * (not all(inside))
+
+    assert Threads.run(2, look) == [[], []]
+
+
+ROOMY, TIGHT = Tuning(message_room=4096), Tuning(message_room=4096, due_room=1)
+PLANTED = {
+    "what the host changes is not copied to the device": (ROOMY, cuda.CudaMirror, "enqueue_store", lambda self: None),
+    "the loop is not copied back": (ROOMY, cuda.CudaMirror, "enqueue_fetch", lambda self, columns=None: None),
+    "nobody waits for the copy back": (ROOMY, standin_cupy.Stream, "synchronize", lambda self: None),
+    "what arrived is forgotten": (ROOMY, cuda_loop, "RECEIVE", 99),
+    "an interrupted step is done twice": (TIGHT, cuda_loop, "ADMIT", 99),
+}
+
+
+@pytest.mark.parametrize("fault", [None, *PLANTED])
+def test_planted_faults_are_seen(fault: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Power of the stand-in: with any of these in the loop the run fails or differs; without them it does not."""
+    experiment = support.varied(duration=8.0)
+    tuning, *planted = PLANTED[fault] if fault else (TIGHT,)
+
+    def digest(comm: Any) -> tuple[str, int]:
+        simulation = Simulation(experiment, comm, CudaBackend(standin_cupy.Cupy()), tuning=tuning)
+        simulation.run_to(1)
+        comm.barrier()
+        if fault and comm.rank == 0:
+            monkeypatch.setattr(*planted)
+        comm.barrier()
+        simulation.run_to(simulation.end)
+        found = simulation.digest()
+        return str(found), found.count
+
+    reference = support.run(experiment)
+    try:
+        same = Threads.run(2, digest)[0] == (reference.digest, reference.count)
+    except (AssertionError, BackendError):
+        same = False
+    assert same == (fault is None)
+
+
+def test_too_many_spikes_are_named() -> None:
+    """The error's words come from device memory."""
+    network = Network()
+    g = network.population("G", 2, "spike_generator", spike_times=[[1.0] * 200, [1.0] * 200])
+    p = network.population("P", 3, "parrot_neuron")
+    network.project(g, p, AllToAll(), 1.0, 1.0)
+    simulation = Simulation(Experiment(network, RunSettings(duration=5.0)), Serial(), CudaBackend(standin_cupy.Cupy()))
+    with pytest.raises(Exception, match=r"'P', neuron \d, time 2 ms: emitted 400 spikes"):
+        simulation.run_to(simulation.end)
+
+
+# ---- Which device, and what is said where there is none
+
+
+def test_ranks_take_devices_in_turn() -> None:
+    """Catches all ranks of a machine on its first GPU."""
+    names = []
+    for local_rank in range(5):
+        backend = CudaBackend(standin_cupy.Cupy(devices=2))
+        names.append(backend.assign(local_rank))
+        assert backend.pointer(backend.zeros(4, np.uint8))
+    assert names[0] == names[2] == names[4] != names[1] == names[3]
+
+
+@pytest.mark.parametrize(("error", "devices", "said"), [
+    ("cudaErrorInsufficientDriver: CUDA driver version is insufficient", 1, "driver"), (None, 0, "0 NVIDIA devices"),
+])  # fmt: skip
+def test_no_driver_or_no_device_is_one_line(error: str | None, devices: int, said: str) -> None:
+    with pytest.raises(BackendError) as raised:
+        CudaBackend(standin_cupy.Cupy(devices=devices, error=error)).check()
+    text = str(raised.value)
+    assert said in text and "pip install 'distsim[cuda13]'" in text and "--device cpu" in text and "\n" not in text
+
+
+def test_no_cupy_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: Any, repo_root: Any) -> None:
+    """From the command line: exit code 2, one line, nothing written; and auto takes the host."""
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    config = str(repo_root / "configs" / "quickstart.yaml")
+    assert main(["run", config, "--device", "cuda", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "CuPy" in said and "pip install 'distsim[cuda13]'" in said
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(cuda, "has_driver", lambda: True)
+    assert open_backend("auto").name == "cpu"
+
+
+def test_auto_takes_a_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole road with `device="auto"`, on a stand-in in place of the module cupy."""
+    monkeypatch.setitem(sys.modules, "cupy", standin_cupy.Cupy())  # type: ignore[arg-type]
+    monkeypatch.setattr(cuda, "has_driver", lambda: True)
+    network = Network()
+    n = network.population("N", 30, "iaf_psc_exp", I_e=800.0)
+    network.record_states(n, ["V_m"], 1.0, [3])
+    found = simulate(network, 30.0)
+    assert found.summary["device"] == "cuda"
+    expected = simulate(network, 30.0, device="cpu")
+    assert (found.spike_digest, found.spike_count) == (expected.spike_digest, expected.spike_count)
+    assert expected.spike_count
+    assert np.array_equal(found.states["N"].values["V_m"], expected.states["N"].values["V_m"])
+
+
+def test_an_unknown_device_is_named() -> None:
+    with pytest.raises(BackendError, match="found 'gpu'; allowed: auto, cpu, cuda"):
+        open_backend("gpu")
+
+
+def test_memory_that_is_not_there_is_one_line() -> None:
+    """Catches a traceback of CuPy where the network does not fit."""
+    cupy = standin_cupy.Cupy()
+
+    def full(*_: object) -> None:
+        raise standin_cupy.OutOfMemoryError("Out of memory allocating 4,096 bytes (allocated so far: 0 bytes).")
+
+    cupy.empty = full  # type: ignore[method-assign, assignment]
+    with pytest.raises(BackendError, match=r"Out of memory allocating 4,096 bytes.*use more ranks or GPUs"):
+        CudaBackend(cupy).empty(1024, np.float32)
+
+
+def test_a_mirror_of_each_kind() -> None:
+    """Structures, arrays of structures, arrays of one and two dimensions, nothing at all: there and back."""
+    cupy = standin_cupy.Cupy()
+    backend = CudaBackend(cupy)
+    records = backend.mirror((Recorder * 2)(Recorder(n=3), Recorder(n=4)))
+    records.host[1].n = 9
+    records.fetch()
+    assert [r.n for r in records.host] == [3, 4]
+    records.host[1].n = 9
+    records.store()
+    records.fetch()
+    assert [r.n for r in records.host] == [3, 9]
+    table = backend.mirror(np.arange(12, dtype=np.uint32).reshape(3, 4))
+    table.host[:] = 0
+    table.fetch(2)
+    assert table.host.tolist() == [[0, 1, 0, 0], [4, 5, 0, 0], [8, 9, 0, 0]]
+    table.fetch()
+    assert table.host.ravel().tolist() == list(range(12))
+    assert backend.mirror(np.empty(0, np.uint32)).host.size == 0
+    assert ctypes.sizeof(records.host) == records.device.nbytes
