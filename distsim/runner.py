@@ -262,7 +262,8 @@ def _describe(experiment: Experiment, comm: Communicator, backend: Backend) -> s
     network, run = experiment.network, experiment.run
     neurons = sum(p.size for p in network.populations if p.model.is_neuron)
     ranks = f"{comm.size} rank{'s' if comm.size > 1 else ''}"
-    return f"{network.name}: {neurons:,} neurons on {ranks}, {backend.describe()}, {run.precision} precision, seed {run.seed}"
+    how = f"{backend.describe()}, {run.precision} precision, seed {run.seed}"
+    return f"{network.name}: {neurons:,} neurons on {ranks}, {how}"
 
 
 def _warn_of_rounding(simulation: Simulation, reporter: Reporter) -> None:

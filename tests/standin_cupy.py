@@ -261,6 +261,7 @@ class Cupy:
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             compiler=SimpleNamespace(CompileException=CompileException), Stream=stream,
             Device=lambda number: Device(number, self._devices), alloc_pinned_memory=self._pinned,
+            is_available=lambda: True,
         )  # fmt: skip
 
     def _no_capture(self) -> None:

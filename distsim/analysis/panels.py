@@ -15,7 +15,7 @@ from distsim.analysis.figures import EXCITATORY, INHIBITORY, RasterPopulation, i
 from distsim.analysis.results import Results
 from distsim.analysis.spectra import intervals, population_rate, power_spectrum
 from distsim.analysis.statistics import cv_isi
-from distsim.errors import ConfigError, ResultError, nearest
+from distsim.errors import ConfigError, nearest
 from distsim.io.files import writing
 
 if TYPE_CHECKING:
@@ -50,21 +50,23 @@ def draw(results: Results, what: Sequence[str], out: Path, window: float = 300.0
     Raises
     ------
     ConfigError
-        An unknown panel or ending.
+        An unknown panel or ending, or nothing was recorded.
     ResultError
-        Nothing was recorded, or `out` cannot be written.
+        `out` cannot be written.
     """
     chosen = list(dict.fromkeys(what))
     for panel in chosen:
         if panel not in PANELS:
             raise ConfigError(f"plot --what: unknown panel {panel!r}; {nearest(panel, PANELS)}")
+    if not chosen:
+        raise ConfigError(f"plot --what: found nothing; allowed: some of {', '.join(PANELS)}")
     kind = out.suffix.lower().lstrip(".")
-    if kind not in FORMATS or not chosen:
+    if kind not in FORMATS:
         raise ConfigError(f"plot --out: found {out.name!r}; allowed: a name that ends in .{', .'.join(FORMATS)}")
     if not window > 0.0:
         raise ConfigError(f"plot --window: found {window:g}; allowed: a time in ms > 0")
     if not results.spikes or not results.stop > results.start:
-        raise ResultError(f"{results.directory}: no spikes were recorded; record some populations, for some time")
+        raise ConfigError(f"{results.directory}: no spikes were recorded; record some populations, for some time")
 
     import matplotlib
     from matplotlib.figure import Figure

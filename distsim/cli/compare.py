@@ -17,7 +17,8 @@ from distsim.analysis.comparison import (
     divergence,
     same_digest,
 )
-from distsim.analysis.results import Results, read_results
+from distsim.analysis.results import Results
+from distsim.cli.results import given_results
 from distsim.cli.table import table
 
 ABOUT = ("version", "seed", "ranks", "device", "precision", "dt", "warmup", "duration")
@@ -26,8 +27,8 @@ SHOWN = 20  # differing keys
 
 def main(options: argparse.Namespace) -> int:
     """Compare; exit code 0 where the digests are equal, else 1."""
-    a, b = read_results(options.first), read_results(options.second)
-    seeds = [read_results(directory) for directory in options.seeds]
+    a, b = given_results(options.first), given_results(options.second)
+    seeds = [given_results(directory) for directory in options.seeds]
     same = same_digest(a, b)
     lines = [_digests(a, b, same)]
     if not same:

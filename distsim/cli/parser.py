@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from distsim.comm import launched_as
 from distsim.errors import nearest
@@ -15,7 +15,10 @@ from distsim.version import __version__
 
 
 class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, on rank 0."""
+    """An ArgumentParser whose errors are one line, on rank 0, and that knows options by their whole name."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **{"allow_abbrev": False, **settings})
 
     def error(self, message: str) -> NoReturn:
         if launched_as()[0] == 0:

@@ -6,12 +6,12 @@ import argparse
 import sys
 
 from distsim.analysis.panels import draw
-from distsim.analysis.results import read_results
+from distsim.cli.results import given_results
 
 
 def main(options: argparse.Namespace) -> int:
     """Read, draw, say where the figure is."""
-    results = read_results(options.directory)
+    results = given_results(options.directory)
     out = options.out if options.out is not None else options.directory / "figure.png"
     what = [panel.strip() for panel in options.what.split(",") if panel.strip()]
     draw(results, what, out, options.window)

@@ -34,6 +34,7 @@ from distsim.kernels.loop import (
 )
 from distsim.kernels.sources import construction_source, loop_source
 
+FLUSH_EVERY = 10.0  # seconds after which recorded data are handed over, full or not
 MAX_INTERVAL = 64  # steps between two returns to Python, where no delay asks for fewer
 
 
@@ -43,7 +44,7 @@ class Tuning:
 
     block_bits: int = 16
     cell_budget: int = CELL_BUDGET
-    due_room: int = 2048
+    due_room: int | None = None  # runs a slot of the wheel; None: 2 MiB in all to begin with
     message_room: int = FIRST_ROOM
     spike_room: int = SPIKE_ROOM
     state_room_bytes: int = 16 * 2**20
@@ -128,8 +129,9 @@ class Simulation:
             setattr(loop, name, backend.pointer(on_device))
 
         loop.slot_mask, loop.runs_per_slot = slots - 1, self.rows.runs_per_slot
-        self._due = backend.empty((slots * tuning.due_room, 2), np.uint64)
-        loop.due, loop.due_capacity = backend.pointer(self._due), tuning.due_room
+        room = tuning.due_room or max(16, min(2048, 2**17 // slots))
+        self._due = backend.empty((slots * room, 2), np.uint64)
+        loop.due, loop.due_capacity = backend.pointer(self._due), room
         hold("due_count", np.zeros(slots, np.uint32))
         loop.rows, loop.column_base = backend.pointer(self.rows.table), backend.pointer(self.rows.column_base)
         loop.input = backend.pointer(self._input)
@@ -176,6 +178,7 @@ class Simulation:
         interval, clock = self.interval, time.perf_counter
         waited = self.seconds.get("waited", 0.0)
         next_report = clock() + every
+        next_flush = clock() + FLUSH_EVERY
         step = int(self.loop.step)
         while step <= last:
             stop = min(step + interval - 1, last)
@@ -188,9 +191,13 @@ class Simulation:
                 exchange.run()
                 waited += clock() - before
             step = stop + 1
-            if progress is not None and clock() >= next_report:
+            now = clock()
+            if progress is not None and now >= next_report:
                 progress(stop)
-                next_report = clock() + every
+                next_report = now + every
+            if now >= next_flush:
+                self.flush()
+                next_flush = now + FLUSH_EVERY
         self.seconds["waited"] = waited
         if progress is not None:
             progress(last)

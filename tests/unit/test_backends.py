@@ -44,7 +44,7 @@ def stand_in_run(
     cupys = [standin_cupy.Cupy(**how) for _ in range(ranks)]
 
     def share(comm: Any) -> support.Share:
-        found = support.run_share(comm, experiment, tuning, stops, CudaBackend(cupys[comm.rank]))
+        found = support.run_share(support.Strict(comm), experiment, tuning, stops, CudaBackend(cupys[comm.rank]))
         for stream in cupys[comm.rank].streams:
             stream.synchronize()
         return found

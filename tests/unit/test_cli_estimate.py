@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import varied
 
 from distsim import (
     AllToAll,
@@ -37,7 +38,6 @@ from distsim.config import load_experiment
 from distsim.engine.simulation import Simulation
 from distsim.errors import CapacityError
 from distsim.kernels.sources import construction_source
-from support import varied
 
 
 def built(experiment: Experiment, n_ranks: int) -> list[Simulation]:

@@ -83,7 +83,7 @@ def test_the_loop_does_not_spill(network: str, architecture: str, precision: str
         assert (found[name].frame, found[name].stack) == (0, 0), f"{name}: local memory on {architecture}"
         # 64 Ki registers a multiprocessor: below this a block fits at all, and two of them hide latency.
         assert 0 < found[name].registers <= 65536 // (2 * THREADS), f"{name}: {found[name].registers} registers"
-    assert found["deliver"].registers <= 32, "delivery fills a multiprocessor's 2048 threads with 32 registers each"
+    assert found["deliver"].registers <= 40, "with 40 registers 48 warps of delivery are at work on a multiprocessor"
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
