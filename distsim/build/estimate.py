@@ -270,7 +270,8 @@ class _Rank:
             r * p.size * s.runs for r, p, s in zip(each_step, network.populations, c.by_source, strict=True)
         )  # fmt: skip
         last = max((self.expectation.delays_of(i).last for i in range(len(network.projections))), default=1)
-        wheel = (1 << last.bit_length()) * max(float(tuning.due_room), BURST * due) * 16.0
+        slots = 1 << last.bit_length()
+        wheel = slots * max(float(tuning.wheel_room(slots)), BURST * due) * 16.0
         if self.n_ranks == 1:
             return wheel
         firsts = [self.expectation.delays_of(i).first for i in range(len(network.projections))]

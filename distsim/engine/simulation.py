@@ -50,6 +50,10 @@ class Tuning:
     state_room_bytes: int = 16 * 2**20
     max_interval: int = MAX_INTERVAL
 
+    def wheel_room(self, slots: int) -> int:
+        """Runs that each of `slots` of the wheel holds to begin with."""
+        return self.due_room or max(16, min(2048, 2**17 // slots))
+
 
 @dataclass
 class Sinks:
@@ -129,7 +133,7 @@ class Simulation:
             setattr(loop, name, backend.pointer(on_device))
 
         loop.slot_mask, loop.runs_per_slot = slots - 1, self.rows.runs_per_slot
-        room = tuning.due_room or max(16, min(2048, 2**17 // slots))
+        room = tuning.wheel_room(slots)
         self._due = backend.empty((slots * room, 2), np.uint64)
         loop.due, loop.due_capacity = backend.pointer(self._due), room
         hold("due_count", np.zeros(slots, np.uint32))
