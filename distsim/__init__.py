@@ -13,6 +13,7 @@ from distsim.rules import (
     OneToOne,
     PairwiseBernoulli,
 )
+from distsim.simulator import Connections, Simulator, Stretch
 from distsim.version import __version__
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "BackendError",
     "BuildError",
     "ConfigError",
+    "Connections",
     "DistsimError",
     "Experiment",
     "Explicit",
@@ -36,7 +38,9 @@ __all__ = [
     "Result",
     "RunSettings",
     "SimulationError",
+    "Simulator",
     "States",
+    "Stretch",
     "Uniform",
     "simulate",
 ]

@@ -93,6 +93,10 @@ class Backend(ABC):
     def to_device(self, array: npt.NDArray[Any]) -> Array: ...
 
     @abstractmethod
+    def copy_into(self, array: Array, content: npt.NDArray[Any]) -> None:
+        """Overwrite all of a device array from the host; complete on return."""
+
+    @abstractmethod
     def to_host(self, array: Array) -> npt.NDArray[Any]: ...
 
     @abstractmethod

@@ -196,6 +196,10 @@ class CudaBackend(Backend):
                 on_device.set(np.ascontiguousarray(array))
             return on_device
 
+    def copy_into(self, array: Array, content: npt.NDArray[Any]) -> None:
+        with self.at_work():
+            array.set(np.ascontiguousarray(content))
+
     def to_host(self, array: Array) -> npt.NDArray[Any]:
         with self.at_work():
             return np.asarray(array.get())

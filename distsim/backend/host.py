@@ -111,6 +111,9 @@ class HostBackend(Backend):
     def to_device(self, array: npt.NDArray[Any]) -> Array:
         return np.ascontiguousarray(array)
 
+    def copy_into(self, array: Array, content: npt.NDArray[Any]) -> None:
+        array[...] = content
+
     def to_host(self, array: Array) -> npt.NDArray[Any]:
         return np.asarray(array)
 

@@ -14,6 +14,7 @@ from distsim.errors import CapacityError
 from distsim.experiment import Experiment
 
 _ROUGH_NEURON, _ROUGH_RANK = 2_000, 10**9  # bytes: safely more than a neuron or a rank takes besides synapses
+_MARGIN = 1.05  # the estimate's own uncertainty, and what else the machine does meanwhile
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
@@ -34,7 +35,7 @@ def check_fits(experiment: Experiment, n_ranks: int, here: int, available: int, 
         return
     found = estimate(experiment, n_ranks, baseline)
     needed = here * (found.largest.peak - found.largest.baseline)
-    if needed <= available:
+    if needed * _MARGIN <= available:
         return
     largest = found.largest
     ranks = f"{here} rank{'s' if here > 1 else ''} here"

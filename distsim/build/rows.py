@@ -57,7 +57,8 @@ class Rows:
     runs_per_slot: int
     n_synapses: int
     n_runs: int
-    segments: list[Array]  # keeps synapses and runs alive
+    segments: list[Array]  # runs and synapses of each chunk that has any
+    chunk_rows: list[int]  # rows of each of these chunks
 
     def bytes(self, precision: str) -> int:
         return self.n_synapses * SYNAPSE_BYTES[precision] + self.n_runs * RUN_BYTES + self.gids.size * ROW_BYTES
@@ -120,6 +121,7 @@ def build_rows(
         n_synapses=work.n_synapses,
         n_runs=work.n_runs,
         segments=work.segments,
+        chunk_rows=[g.size for g in work.gids],
     )
 
 

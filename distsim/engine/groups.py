@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distsim.backend import Array, Backend, Module
+from distsim.backend import Array, Backend, Mirror, Module
 from distsim.build.partition import Group, Part
 from distsim.build.poisson import PoissonTable, poisson_table
 from distsim.build.quanta import PlaneTable
 from distsim.build.sampling import draw, population_values
 from distsim.checks import receptor_names
 from distsim.distributions import Value
+from distsim.errors import ConfigError
 from distsim.exact import exact_context
 from distsim.kernels.update import GroupShape
 from distsim.models import Constant, Model
@@ -104,34 +105,83 @@ class GroupState:
         self.group, self.shape, self._backend = group, shape, backend
         self.real = np.dtype(np.float32 if precision == "single" else np.float64)
         self._keep: list[Any] = []
-        size, model = group.size, group.model
-        values = [self._drawn(part, kernels, seed, dt) for part in group.parts]
-        table = np.zeros((len(group.parts), max(1, len(shape.numbers))), np.float64)
-        each = {name: np.empty(size, np.float64) for name in shape.per_neuron}
-        for row, (part, numbers) in enumerate(zip(group.parts, values, strict=True)):
-            here = slice(part.begin, part.begin + part.count)
-            for column, name in enumerate(shape.numbers):
-                value = numbers[name]
-                if name in shape.per_neuron:
-                    each[name][here] = value
-                else:
-                    table[row, column] = value
+        self.mirror: Mirror | None = None  # of `arguments`, once the loop is set up
+        values = self._values = [self._drawn(part, kernels, seed, dt) for part in group.parts]
         structure = shape.structure()
         self.arguments: Any = structure(
             n_chunks=0, group_begin=group.begin, seed=seed, plane_stride=plane_stride,
             input=backend.pointer(inputs) + input_begin * (4 if precision == "single" else 8),
         )  # fmt: skip
-        a = self.arguments
-        a.table = self._device(table.astype(self.real))
-        for name, array in each.items():
-            setattr(a, f"each_{name}", self._device(array.astype(self.real)))
+        self._write_numbers(self.arguments)
         self._chunks()
         self._scales(planes)
         self._poisson(backgrounds(network, group, dt))
         self._vectors(dt)
         self.states: dict[str, Array] = {}
         self.offsets: dict[str, npt.NDArray[np.float64]] = {}
-        self._initialise(model, values, kernels, seed)
+        self._initialise(group.model, values, kernels, seed)
+
+    def read(self, part: Part, name: str) -> npt.NDArray[np.float64]:
+        """A parameter or state of a population's local neurons, float64[part.count]."""
+        here = slice(part.begin, part.begin + part.count)
+        if name in self.states:
+            state = self._backend.to_host(self.states[name])[here].astype(np.float64)
+            return state + self.offsets[name][here] if name in self.offsets else state
+        return np.broadcast_to(np.asarray(self._values[self.group.parts.index(part)][name], np.float64), part.count)
+
+    def write(self, part: Part, changes: Mapping[str, Any], dt: float) -> None:
+        """Set parameters and states of a population: floats, or float64[population.size].
+
+        Raises
+        ------
+        ConfigError
+            Numbers that differ between neurons, for a parameter that the kernel reads once a population.
+        """
+        model, here = self.group.model, slice(part.begin, part.begin + part.count)
+        numbers = dict(self._values[self.group.parts.index(part)])
+        absolute = {name: self.read(part, name) for name in self.states}
+        for name, value in changes.items():
+            own = value if isinstance(value, float) else np.asarray(value, np.float64)[part.positions()]
+            if name in self.states:
+                absolute[name] = np.broadcast_to(own, part.count)
+                continue
+            if not isinstance(own, float) and name not in self.shape.per_neuron:
+                raise ConfigError(
+                    f"{part.population.name}.{name}: found one number per neuron; allowed: one number, "
+                    "as in the description (a list or a distribution there makes room for one per neuron)"
+                )
+            numbers[name] = own
+        for constant in model.constants:
+            if set(constant.depends) & set(changes):
+                numbers[constant.name] = constant_values(constant, numbers, dt)
+        self._values[self.group.parts.index(part)] = numbers
+        for state in model.states:
+            whole = self._backend.to_host(self.states[state.name]).copy()
+            if state.relative_to:
+                self.offsets[state.name][here] = numbers[state.relative_to]
+                whole[here] = absolute[state.name] - self.offsets[state.name][here]
+            elif state.name in changes:
+                whole[here] = absolute[state.name]
+            self._backend.copy_into(self.states[state.name], whole)
+        assert self.mirror is not None
+        self._write_numbers(self.mirror.host)
+        self.mirror.store()
+
+    def _write_numbers(self, arguments: Any) -> None:
+        """Parameters and constants: a table by population, arrays where neurons differ."""
+        shape, group = self.shape, self.group
+        table = np.zeros((len(group.parts), max(1, len(shape.numbers))), np.float64)
+        each = {name: np.empty(group.size, np.float64) for name in shape.per_neuron}
+        for row, (part, numbers) in enumerate(zip(group.parts, self._values, strict=True)):
+            here = slice(part.begin, part.begin + part.count)
+            for column, name in enumerate(shape.numbers):
+                if name in shape.per_neuron:
+                    each[name][here] = numbers[name]
+                else:
+                    table[row, column] = numbers[name]
+        arguments.table = self._device(table.astype(self.real))
+        for name, array in each.items():
+            setattr(arguments, f"each_{name}", self._device(array.astype(self.real)))
 
     def _device(self, array: npt.NDArray[Any]) -> int:
         if not array.size:

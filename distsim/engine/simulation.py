@@ -163,7 +163,8 @@ class Simulation:
         groups = []
         for group in self.groups:
             group.arguments.loop = mirror.address
-            groups.append((group.shape.model.name, backend.mirror(group.arguments)))
+            group.mirror = backend.mirror(group.arguments)
+            groups.append((group.shape.model.name, group.mirror))
         self._stepper = backend.stepper(module, mirror, groups)
 
     @property
@@ -205,6 +206,17 @@ class Simulation:
         self.seconds["waited"] = waited
         if progress is not None:
             progress(last)
+
+    def extend(self, last: int) -> None:
+        """Make room for the digests of steps up to `last`."""
+        self.end = max(self.end, last)
+        seconds = max(1, -(-self.end // int(self.loop.steps_per_second)))
+        old = self.backend.to_host(self._keep["digest"])
+        if seconds > old.shape[1]:
+            grown = np.zeros((old.shape[0], seconds, 5), np.uint64)
+            grown[:, : old.shape[1]] = old
+            self._keep["digest"] = self.backend.to_device(grown)
+            self.loop.digest, self.loop.n_seconds = self.backend.pointer(self._keep["digest"]), seconds
 
     def flush(self) -> None:
         """Hand over everything recorded so far."""

@@ -1,0 +1,65 @@
+"""What a simulation gives back in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from distsim.collect import Spikes, States
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One stretch of simulated time; the same on every rank.
+
+    Attributes
+    ----------
+    spikes
+        Population → (times in ms float64[n], population-local ids int64[n]), by time, then id.
+    states
+        Population → States.
+    rates
+        Population → Hz over the stretch.
+    spike_digest, spike_count
+        Over all spikes emitted by neurons since the beginning.
+    """
+
+    spikes: Mapping[str, Spikes]
+    states: Mapping[str, States]
+    rates: Mapping[str, float]
+    spike_digest: str
+    spike_count: int
+
+    def to_pandas(self) -> Any:
+        """All spikes as a pandas DataFrame with the columns time (ms), population, neuron; needs pandas."""
+        import pandas
+
+        frames = [
+            pandas.DataFrame({"time": times, "population": name, "neuron": ids})
+            for name, (times, ids) in self.spikes.items()
+        ]
+        return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
+
+    def to_neo(self, population: str, stop: float, start: float = 0.0) -> list[Any]:
+        """One neo.SpikeTrain for each neuron of `population` that spiked; needs neo."""
+        import neo
+
+        times, ids = self.spikes[population]
+        return [
+            neo.SpikeTrain(times[ids == i], units="ms", t_start=start, t_stop=stop, neuron=int(i))
+            for i in np.unique(ids)
+        ]
+
+
+@dataclass(frozen=True)
+class Result(Stretch):
+    """A whole run; `rates` are over the time after the warm-up.
+
+    `spikes` and `states` are empty where results were written to a directory instead. `summary` holds the
+    contents of summary.json.
+    """
+
+    summary: Mapping[str, Any]

@@ -1,0 +1,118 @@
+"""A network that stays built: simulated in stretches, read and changed between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim.backend import open_backend
+from distsim.checks import check_experiment, check_ranks
+from distsim.collect import Collected, Spikes, States
+from distsim.comm import Communicator, connect
+from distsim.engine.readback import Connections, read_connections
+from distsim.engine.simulation import Simulation, Sinks
+from distsim.errors import ConfigError, nearest, wrong
+from distsim.experiment import Experiment, RunSettings
+from distsim.grid import on_grid
+from distsim.network import Network, Population
+from distsim.results import Stretch
+
+
+class Simulator:
+    """Builds `network` once; `simulate` may be called many times and goes on where the last call stopped.
+
+    Under mpirun every rank makes the same calls; every result is the same on every rank.
+
+    Parameters
+    ----------
+    network
+        What to build; it must not be changed afterwards.
+    device, comm
+        As for `distsim.simulate`.
+    **settings
+        dt, seed, precision, partition, exchange_interval: see RunSettings.
+    """
+
+    def __init__(
+        self, network: Network, *, device: str = "auto", comm: Communicator | None = None, **settings: Any
+    ) -> None:
+        experiment = Experiment(network, RunSettings(0.0, **settings))
+        check_experiment(experiment)
+        self._comm = comm or connect()
+        check_ranks(experiment.run, self._comm.size)
+        self._collected = Collected()
+        sinks = Sinks(self._collected.add_spikes, self._collected.states.append)
+        self._simulation = Simulation(experiment, self._comm, open_backend(device), sinks)
+        self._network, self._run = network, experiment.run
+        self._ids = {p.name: i for i, p in enumerate(network.populations)}
+
+    @property
+    def time(self) -> float:
+        """Biological time so far, ms."""
+        return round(self._simulation.step * self._run.dt, 10)
+
+    def simulate(self, duration: float) -> Stretch:
+        """Go on for `duration` ms; returns what was recorded in this stretch."""
+        steps = on_grid(duration, self._run.dt)
+        if steps is None or steps < 0:
+            raise wrong("duration", duration, f"a multiple of dt = {self._run.dt} ms")
+        simulation, first = self._simulation, self._simulation.step
+        before = simulation.spike_counts()
+        simulation.extend(first + steps)
+        simulation.run_to(first + steps)
+        simulation.flush()
+        counts = simulation.spike_counts() - before
+        spikes, states = self._collected.take(self._network, self._run, self._comm, first, first + steps)
+        rates = {
+            p.name: int(counts[i]) / p.size / (duration / 1000.0) if duration else 0.0
+            for i, p in enumerate(self._network.populations)
+            if p.model.is_neuron
+        }
+        digest = simulation.digest()
+        return Stretch(spikes, states, rates, str(digest), digest.count)
+
+    def get(self, population: Population | str, name: str) -> npt.NDArray[np.float64]:
+        """A parameter or recordable state of every neuron of `population`, float64[size]."""
+        _, part, group = self._find(population)
+        known = (*(p.name for p in part.population.model.scalar_parameters), *part.population.model.recordables)
+        if name not in known:
+            raise ConfigError(f"{part.population.name}: unknown parameter or state {name!r}; {nearest(name, known)}")
+        own = group.read(part, name)
+        ids = np.concatenate(self._comm.share(part.positions()))
+        return np.concatenate(self._comm.share(own))[np.argsort(ids)]
+
+    def set(self, population: Population | str, **values: Any) -> None:
+        """Change parameters or recordable states of `population`: numbers, or one number per neuron.
+
+        A parameter can differ between neurons only where it did in the description: a list or a
+        distribution there makes room for one number a neuron.
+        """
+        _, part, group = self._find(population)
+        model, size, where = part.population.model, part.population.size, part.population.name
+        parameters = {k: v for k, v in values.items() if k not in model.recordables}
+        old = {p.name: self.get(population, p.name) for p in model.scalar_parameters} if parameters else {}
+        merged = {k: v.tolist() if np.ptp(v) else float(v[0]) for k, v in old.items()}
+        model.check_params({**merged, **parameters}, size, where)
+        states = {k: v for k, v in values.items() if k in model.recordables}
+        model.check_initial(states, size, where)
+        group.write(part, {k: _numbers(v, size) for k, v in {**parameters, **states}.items()}, self._run.dt)
+
+    def connections(self, source: Population | str, target: Population | str) -> Connections:
+        """All connections from `source` to `target` as they were built."""
+        return read_connections(self._simulation, self._find(source)[0], self._find(target)[0])
+
+    def _find(self, population: Population | str) -> tuple[int, Any, Any]:
+        name = population if isinstance(population, str) else population.name
+        number = self._ids[self._network[name].name]
+        layout = self._simulation.layout
+        return number, layout.part(number), self._simulation.groups[layout.group_of(number).index]
+
+
+def _numbers(value: Any, size: int) -> npt.NDArray[np.float64] | float:
+    array = np.asarray(value, np.float64)
+    return float(array) if array.ndim == 0 else array.reshape(size)
+
+
+__all__ = ["Connections", "Simulator", "Spikes", "States", "Stretch"]

@@ -1,0 +1,118 @@
+"""The interactive interface: stretches that continue one another, values read and set, connectivity read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import distsim
+from distsim.comm import Communicator, Serial, Threads
+
+
+def network() -> distsim.Network:
+    net = distsim.Network()
+    e = net.population(
+        "E", 50, "iaf_psc_exp", I_e=distsim.Uniform(350.0, 420.0), initial={"V_m": distsim.Normal(-62.0, 3.0)}
+    )
+    i = net.population("I", 13, "iaf_psc_exp", I_e=380.0)
+    net.project(e, [e, i], distsim.FixedIndegree(5), distsim.Normal(50.0, 5.0), distsim.Uniform(1.0, 2.0))
+    net.project(i, e, distsim.PairwiseBernoulli(0.3), -100.0, 1.0)
+    net.record_states("E", ["V_m"], 1.0, [3, 7])
+    return net
+
+
+def session(comm: Communicator) -> dict[str, Any]:
+    sim = distsim.Simulator(network(), comm=comm, seed=4)
+    first = sim.simulate(100.0)
+    second = sim.simulate(50.0)
+    drawn = sim.get("E", "I_e")
+    sim.set("I", E_L=-71.0, V_m=-65.0)
+    sim.set("E", I_e=np.linspace(300.0, 400.0, 50))
+    changed = sim.get("I", "V_m"), sim.get("I", "E_L"), sim.get("E", "I_e")
+    last = sim.simulate(1200.0)  # beyond the second for which digests had room
+    recurrent = sim.connections("E", "E")
+    return {
+        "spikes": [stretch.spikes for stretch in (first, second, last)],
+        "digests": [(s.spike_digest, s.spike_count) for s in (first, second, last)],
+        "drawn": drawn,
+        "changed": changed,
+        "states": last.states["E"],
+        "recurrent": recurrent,
+        "time": sim.time,
+    }
+
+
+def test_a_session_is_the_same_on_any_number_of_ranks() -> None:
+    """Catches values or connections that a rank reads or sets by its own numbering."""
+    alone = session(Serial())
+    for size in (2, 3):
+        for together in Threads.run(size, session):
+            assert together["digests"] == alone["digests"]
+            assert np.array_equal(together["drawn"], alone["drawn"])
+            for a, b in zip(together["changed"], alone["changed"], strict=True):
+                assert np.array_equal(a, b)
+            for a, b in zip(together["spikes"], alone["spikes"], strict=True):
+                assert all(np.array_equal(a[p][k], b[p][k]) for p in a for k in (0, 1))
+            assert np.array_equal(together["states"].values["V_m"], alone["states"].values["V_m"])
+            for column in ("source", "target", "weight", "delay", "receptor"):
+                assert np.array_equal(getattr(together["recurrent"], column), getattr(alone["recurrent"], column))
+    assert alone["time"] == 1350.0
+    assert alone["states"].times[0] == 151.0 and alone["states"].values["V_m"].shape == (1200, 2)
+    assert (alone["changed"][0] == -65.0).all() and (alone["changed"][1] == -71.0).all()
+    assert np.array_equal(alone["changed"][2], np.linspace(300.0, 400.0, 50).astype(np.float64))
+
+
+def test_stretches_equal_one_run() -> None:
+    whole = distsim.simulate(network(), 150.0, seed=4)
+    sim = distsim.Simulator(network(), seed=4)
+    parts = [sim.simulate(60.0), sim.simulate(90.0)]
+    assert parts[-1].spike_digest == whole.spike_digest
+    times = np.concatenate([p.spikes["E"][0] for p in parts])
+    assert np.array_equal(times, whole.spikes["E"][0])
+    values = np.concatenate([p.states["E"].values["V_m"] for p in parts])
+    assert np.array_equal(values, whole.states["E"].values["V_m"])
+
+
+def test_set_values_take_effect_as_if_described_so() -> None:
+    """Catches constants that are not computed anew."""
+
+    def silent(**params: float) -> distsim.Network:
+        net = distsim.Network()
+        net.population("E", 3, "iaf_psc_exp", I_e=400.0, **params)
+        return net
+
+    described = distsim.simulate(silent(tau_m=20.0, E_L=-68.0, t_ref=5.0), 300.0)
+    sim = distsim.Simulator(silent())
+    sim.set("E", tau_m=20.0, E_L=-68.0, t_ref=5.0, V_m=-68.0)
+    assert sim.simulate(300.0).spike_digest == described.spike_digest
+    assert described.spike_count > 0
+
+
+def test_connections_are_those_described() -> None:
+    net = distsim.Network()
+    a = net.population("a", 4, "parrot_neuron")
+    b = net.population("b", 3, "iaf_psc_exp")
+    net.project(a, b, distsim.Explicit([0, 3, 3], [2, 0, 0], [1.5, -2.0, 4.0], [1.0, 2.0, 0.3]))
+    net.project(a, b, distsim.AllToAll(), 7.0, 1.0)
+    found = distsim.Simulator(net, precision="double").connections("a", "b")
+    listed = set(zip(found.source.tolist(), found.target.tolist(), found.weight.tolist(), found.delay.tolist(),
+                     found.receptor.tolist(), strict=True))  # fmt: skip
+    expected = {(s, t, 7.0, 1.0, 0) for s in range(4) for t in range(3)}
+    expected |= {(0, 2, 1.5, 1.0, 0), (3, 0, -2.0, 2.0, 1), (3, 0, 4.0, 0.3, 0)}
+    assert listed == expected and len(found) == 15
+
+
+def test_wrong_names_and_values_are_refused() -> None:
+    net = distsim.Network()
+    net.population("E", 3, "iaf_psc_exp")
+    sim = distsim.Simulator(net)
+    with pytest.raises(distsim.ConfigError, match="did you mean 'V_m'"):
+        sim.get("E", "Vm")
+    with pytest.raises(distsim.ConfigError, match="V_reset"):
+        sim.set("E", V_reset=0.0)
+    with pytest.raises(distsim.ConfigError, match="one number"):
+        sim.set("E", I_e=[1.0, 2.0, 3.0])
+    with pytest.raises(distsim.ConfigError, match="multiple of dt"):
+        sim.simulate(0.05)
