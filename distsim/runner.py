@@ -17,6 +17,7 @@ import numpy.typing as npt
 from distsim.backend import Backend
 from distsim.comm import Communicator
 from distsim.config import write_document
+from distsim.config.describe import described_document
 from distsim.engine.digest import by_population, fold
 from distsim.engine.recording import StateSamples
 from distsim.engine.simulation import Simulation, Sinks
@@ -81,7 +82,7 @@ def run_experiment(
     Parameters
     ----------
     document
-        The resolved experiment, written as experiment.yaml.
+        The resolved experiment, written as experiment.yaml; without one it is made from the description.
     sinks
         Receivers of the recorded data where no results are written.
     log_files
@@ -141,8 +142,8 @@ def _build_and_run(
     if out is not None:
         if comm.rank == 0:
             write_json(out / "summary.json", summary)
-            if document is not None:
-                write_document(dict(document), out / "experiment.yaml")
+            resolved = document if document is not None else described_document(experiment, out)
+            write_document(dict(resolved), out / "experiment.yaml")
             _draw(experiment, out, summary)
         comm.barrier()
     LOGGER.info("done: digest %s, peak memory of this rank %.1f MB", summary["spike_digest"], _peak_bytes() / 1e6)

@@ -1,4 +1,4 @@
-"""A pytest plugin that puts the stand-in where CuPy would be: `pytest -p standin_gpu tests/gpu` tries the tests for a GPU.
+"""A pytest plugin that puts the stand-in where CuPy would be: `pytest -p standin_gpu tests/gpu` tries the GPU tests.
 
 It shows that they run, and nothing about a GPU.
 """

@@ -153,7 +153,8 @@ def distances(a: Results, b: Results, seeds: Sequence[Results] = ()) -> dict[str
     of Kolmogorov's distribution with this mean (more for few seeds), which chance exceeds anywhere in the table
     with probability ALPHA or less.
     """
-    common = [name for name in a.spikes if name in b.spikes]
+    recorded = all(r.stop > r.start for r in (a, b, *seeds))
+    common = [name for name in a.spikes if name in b.spikes and recorded]
     table: dict[str, dict[str, Distance]] = {}
     for name in common:
         x, y = samples(a, name), samples(b, name)

@@ -89,7 +89,7 @@ def _heights(chosen: Sequence[str], populations: int) -> list[float]:
     """Inches of each row: raster, rates, and the three small panels together."""
     rows = []
     if "raster" in chosen:
-        rows.append(4.0)
+        rows.append(min(7.0, max(4.0, 0.16 * populations)))
     if "rates" in chosen:
         rows.append(min(7.0, 0.75 + 0.26 * max(4, populations)))
     if {"isi", "cv", "power"} & set(chosen):

@@ -35,7 +35,7 @@ BURST = 4.0  # the busiest step has so many times the spikes of a mean one (micr
 
 # Measured, per item: lists of requests and answers while routing is built; spikes while they are merged and
 # sorted; connections while an edge file is parsed.
-ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES = 64, 72, 150
+ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES = 64, 72, 125
 MPI_BYTES, FIGURE_BYTES = 16 * 10**6, 36 * 10**6  # MPICH after MPI_Init; Matplotlib and one raster
 
 

@@ -24,7 +24,7 @@ KINDS = (
     ("buffers", "wheel and messages"),
     ("recording", "recording"),
     ("running", "together, while running"),
-    ("construction", "counters of construction, freed before"),
+    ("construction", "construction besides, freed before running"),
     ("writing", "putting results together, at the end"),
     ("baseline", "Python, libraries, MPI"),
     ("peak", "peak"),
@@ -49,14 +49,11 @@ def report(name: str, found: Estimate, available: int | None) -> str:
     """The estimate as a table."""
     ranks = f"{found.ranks:,} rank{'s' if found.ranks > 1 else ''}"
     lines = [f"{name} on {ranks}: {found.neurons:,} neurons, {found.synapses:,.0f} synapses\n"]
-    right: tuple[int, ...]
     if found.ranks > 1:
-        heading, right = ["", "largest rank", "all ranks"], (1, 2)
         rows = [[text, size(_of(found.largest, k)), size(_of(found.total, k))] for k, text in KINDS]
+        lines.append(table([["", "largest rank", "all ranks"], *rows], (1, 2)))
     else:
-        heading, right = ["", ""], (1,)
-        rows = [[text, size(_of(found.largest, k))] for k, text in KINDS]
-    lines.append(table([heading, *rows], right))
+        lines.append(table([[text, size(_of(found.largest, k))] for k, text in KINDS], (1,)))
     if found.bytes_per_synapse is not None:
         lines.append(
             f"{found.bytes_per_synapse:.2f} bytes a synapse with all indices; "

@@ -61,6 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=f"{names} (default: the first three)")
     bench.add_argument("-n", dest="ranks", type=int, default=2, metavar="RANKS", help="ranks of the full-scale runs")
     bench.add_argument("--repeat", type=int, default=3, metavar="K", help="runs of each; medians are shown")
+    bench.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="what computes (default: auto)"
+    )
     bench.add_argument("--out", type=Path, metavar="FILE", help="append the table to FILE")
     bench.set_defaults(command=_command("distsim.cli.bench"))
     return parser

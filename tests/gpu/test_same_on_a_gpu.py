@@ -117,6 +117,7 @@ def test_sums_and_mirrors() -> None:
     record = backend.mirror(Values(n=3))
     record.host.n = 4
     record.store()
+    record.fetch()
     record.host.n = 5
     record.fetch()
     assert record.host.n == 4 and ctypes.sizeof(record.host) == ctypes.sizeof(Values)

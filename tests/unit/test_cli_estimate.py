@@ -157,7 +157,7 @@ def test_the_table(repo_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "77,169 neurons, 298,880,968 synapses" in out
     assert "4.23 bytes a synapse" in out
-    for words in ("synapses", "runs", "counters of construction", "peak", "all ranks"):
+    for words in ("synapses", "runs", "construction besides", "peak", "all ranks"):
         assert words in out
 
 
