@@ -118,6 +118,8 @@ class Mpi(Communicator):
         import mpi4py
 
         mpi4py.rc.initialize = False
+        # Else mpi4py leaves it out at exit, and the launcher may kill the ranks that end last.
+        mpi4py.rc.finalize = True
         from mpi4py import MPI
 
         if not MPI.Is_initialized():

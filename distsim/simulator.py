@@ -44,7 +44,9 @@ class Simulator:
         check_ranks(experiment.run, self._comm.size)
         self._collected = Collected()
         sinks = Sinks(self._collected.add_spikes, self._collected.states.append)
-        self._simulation = Simulation(experiment, self._comm, open_backend(device), sinks)
+        backend = open_backend(device)
+        backend.assign(self._comm.local_rank())
+        self._simulation = Simulation(experiment, self._comm, backend, sinks)
         self._network, self._run = network, experiment.run
         self._ids = {p.name: i for i, p in enumerate(network.populations)}
 

@@ -292,10 +292,9 @@ def _model(model: Model) -> str:
         text += "\n" + _table(("parameter", "unit", "default", "bounds", "what"), rows)
     states = [s for s in model.states if s.recordable]
     if states:
-        starts = [f"`{s.initial}`" if isinstance(s.initial, str) else f"{s.initial:g}" for s in states]
-        rows = [(f"`{s.name}`", s.unit, start, s.doc) for s, start in zip(states, starts, strict=True)]
+        kept = [(f"`{s.name}`", s.unit, _start(s.initial), s.doc) for s in states]
         text += "\nStates, to be set under `initial` and recorded under `record.states`:\n\n"
-        text += _table(("state", "unit", "starts at", "what"), rows)
+        text += _table(("state", "unit", "starts at", "what"), kept)
     ports = [
         f"`{r.name}`" + (" (counts spikes, whatever the weight)" if r.counts else f" ({r.unit})")
         for r in model.receptors
@@ -306,6 +305,10 @@ def _model(model: Model) -> str:
         else "\nIt takes no input, and its spikes enter neither rates nor digest.\n"
     )
     return text
+
+
+def _start(initial: float | str) -> str:
+    return f"`{initial}`" if isinstance(initial, str) else f"{initial:g}"
 
 
 def _limits(model: Model, parameter: Parameter) -> str:

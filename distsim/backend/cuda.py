@@ -176,7 +176,10 @@ class CudaBackend(Backend):
         return f"cuda ({name.decode() if isinstance(name, bytes) else name})"
 
     def memory_bytes(self) -> int:
-        return int(self.cupy.get_default_memory_pool().total_bytes()) if self._opened else 0
+        if not self._opened:
+            return 0
+        with self.at_work():  # the pool answers for the current device
+            return int(self.cupy.get_default_memory_pool().total_bytes())
 
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         with self.at_work():

@@ -14,7 +14,18 @@ import standin_cupy
 import support
 from support import TINY
 
-from distsim import AllToAll, BackendError, Experiment, Network, RunSettings, simulate
+from distsim import (
+    AllToAll,
+    BackendError,
+    Experiment,
+    FixedIndegree,
+    Network,
+    Normal,
+    RunSettings,
+    Simulator,
+    Uniform,
+    simulate,
+)
 from distsim.backend import base, cuda, cuda_loop, host, open_backend
 from distsim.backend.cuda import CudaBackend
 from distsim.cli import main
@@ -245,6 +256,29 @@ def test_auto_takes_a_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None
     assert (found.spike_digest, found.spike_count) == (expected.spike_digest, expected.spike_count)
     assert expected.spike_count
     assert np.array_equal(found.states["N"].values["V_m"], expected.states["N"].values["V_m"])
+
+
+def test_a_session_on_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches values set on the host alone, and connectivity read from host memory."""
+    monkeypatch.setitem(sys.modules, "cupy", standin_cupy.Cupy())  # type: ignore[arg-type]
+
+    def session(device: str) -> list[Any]:
+        network = Network()
+        n = network.population("N", 40, "iaf_psc_exp", I_e=Uniform(350.0, 450.0))
+        network.project(n, n, FixedIndegree(5), Normal(50.0, 5.0), Uniform(1.0, 2.0))
+        simulator = Simulator(network, device=device, seed=3)
+        first = simulator.simulate(60.0)
+        simulator.set("N", I_e=np.linspace(300.0, 500.0, 40), V_m=-64.0, E_L=-71.0)
+        last = simulator.simulate(1100.0)  # beyond the second for which digests had room
+        wires = simulator.connections("N", "N")
+        order = np.lexsort((wires.weight, wires.target, wires.source))
+        assert first.spike_count and last.spike_count > first.spike_count
+        return [
+            first.spike_digest, last.spike_digest, *(simulator.get("N", name).tolist() for name in ("V_m", "I_e")),
+            *(column[order].tolist() for column in (wires.source, wires.target, wires.weight, wires.delay)),
+        ]  # fmt: skip
+
+    assert session("cuda") == session("cpu")
 
 
 def test_an_unknown_device_is_named() -> None:

@@ -1,22 +1,34 @@
-"""What the documents show works: examples of the README run, and every path that is named exists."""
+"""What the documents show works: commands and examples run, named paths exist, the reference is up to date."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from distsim.cli import main
+from distsim.cli.parser import build_parser
 from distsim.models import MODELS
 from distsim.rules import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-DOCUMENTS = ("README.md", "docs/architecture.md", "CHANGELOG.md")
+DOCUMENTS = (
+    "README.md", "docs/architecture.md", "docs/cli.md", "docs/cluster.md", "docs/configuration.md", "docs/tutorial.md",
+    "CHANGELOG.md",
+)  # fmt: skip
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Folders of the repository: what begins with one of them is meant to be there.
 PATH = re.compile(r"(?:distsim|configs|docs|launch|slurm|tests)/[\w./-]*|(?:README|CHANGELOG|LICENSE)\b[\w.]*")
@@ -150,3 +162,169 @@ def test_the_check_of_paths_sees_a_missing_one(tmp_path: Path, monkeypatch: pyte
 
 def test_picture_is_small() -> None:
     assert 10_000 < (ROOT / "docs" / "quickstart.png").stat().st_size < 200_000
+
+
+# ---- commands
+
+# docs/cli.md is run by tests/unit/test_cli_docs.py.
+WITH_COMMANDS = sorted(
+    str(x.relative_to(ROOT)) for x in (README, *(ROOT / "docs").glob("*.md")) if x.name not in ("cli.md",)
+)
+NOT_RUN = {
+    "launch/run -n 2 configs/microcircuit.yaml": "full scale: minutes and gigabytes",
+    "launch/test": "runs this test",
+    ".venv/bin/python -m distsim bench --out docs/benchmarks.md": "full scale; test_cli_docs runs a short one",
+    "bash slurm/run.sbatch --setup": "set-up",
+    "sbatch --ntasks=2 slurm/run.sbatch configs/microcircuit.yaml": "needs SLURM",
+    ". .venv/bin/activate": "set-up; the tests run in an environment of their own",
+    "export MPI4PY_LIBMPI=/opt/openmpi/lib/libmpi.so.40": "the path of another machine",
+}
+SHORTER = {
+    "configs/quickstart.yaml": ("run.duration=50.0", "run.warmup=50.0"),
+    "configs/balanced.yaml": ("run.duration=50.0", "run.warmup=0.0"),
+}
+TEXT_IS_OUTPUT = ("docs/tutorial.md",)  # there each line of a block of text is in what the commands before it printed
+FOREIGN = ("DISTSIM_RANKS", "DISTSIM_LAUNCHER", "DISTSIM_MPI", "PMI", "OMPI_", "SLURM_")
+
+
+@dataclass
+class Reader:
+    """Someone who follows a document from its first block to its last, in `folder`."""
+
+    folder: Path
+    document: str
+    capsys: pytest.CaptureFixture[str]
+    ran: list[str] = field(default_factory=list)
+    printed: str = ""
+
+    def follow(self) -> None:
+        text = (ROOT / self.document).read_text()
+        for block in FENCE.finditer(text):
+            language, body = block.groups()
+            if language == "sh":
+                self.printed = "".join(self.run(line) for line in body.splitlines() if line.strip())
+            elif language in ("yaml", "python"):
+                self.save(text[: block.start()].rstrip().rsplit("\n\n", 1)[-1], body)
+            elif language == "text" and self.document in TEXT_IS_OUTPUT:
+                missing = [line for line in body.splitlines() if line not in self.printed]
+                assert not missing, (self.document, missing, self.printed)
+
+    def save(self, paragraph: str, body: str) -> None:
+        """Append to the file that the paragraph before the block names last."""
+        names = re.findall(r"`(\w+\.(?:yaml|py))`", paragraph)
+        if names:
+            with (self.folder / names[-1]).open("a") as file:
+                file.write(body)
+
+    def run(self, line: str) -> str:
+        words = shlex.split(line, comments=True)
+        if line.split("#")[0].strip() in NOT_RUN:
+            return ""
+        code = re.search(r"# exit code (\d)", line)
+        expected = int(code[1]) if code else 0
+        for config, overrides in SHORTER.items():
+            if config in words and not {"check", "estimate"} & set(words):
+                words += [x for override in overrides for x in ("--set", override)]
+        found, output = self.in_process(words[1:]) if words[0] == "distsim" else self.in_shell(words)
+        assert found == expected and "Traceback" not in output, (self.document, line, found, output)
+        self.ran.append(line)
+        return output
+
+    def in_process(self, arguments: list[str]) -> tuple[int, str]:
+        self.capsys.readouterr()
+        code = main(arguments)
+        captured = self.capsys.readouterr()
+        return code, captured.out + captured.err
+
+    def in_shell(self, words: list[str]) -> tuple[int, str]:
+        """launch/run, an MPI launcher or Python; nothing is installed."""
+        scripts = Path(sys.executable).parent
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        environment |= {
+            "PATH": f"{scripts}:{environment['PATH']}", "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg",
+            "DISTSIM_NO_INSTALL": "1", "DISTSIM_PYTHON": sys.executable, "OMPI_ALLOW_RUN_AS_ROOT": "1",
+            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+            "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        }  # fmt: skip
+        instead = {"python": sys.executable, ".venv/bin/python": sys.executable, "launch/run": f"{ROOT}/launch/run"}
+        command = [instead.get(word, word) for word in words]
+        assert words[0] in (*instead, "mpiexec", "mpirun"), f"{self.document}: no test runs {' '.join(words)!r}"
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh clone, as far as the commands need one."""
+    if shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") is None:
+        pytest.skip("no mpiexec on this machine")
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+
+
+@pytest.mark.parametrize("document", WITH_COMMANDS)
+def test_commands_run(document: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reader = Reader(folder, document, capsys)
+    reader.follow()
+    if document == "docs/tutorial.md":
+        assert len(reader.ran) > 12
+        for figure in ("results/seed1/figure.png", "raster.pdf", "v_m.png"):
+            assert (folder / figure).stat().st_size > 1000, figure
+    if document in ("README.md", "docs/cluster.md"):
+        assert len(reader.ran) >= 4
+
+
+def test_every_command_that_is_left_out_stands_somewhere() -> None:
+    shown = {
+        line.split("#")[0].strip()
+        for document in WITH_COMMANDS
+        for language, body in FENCE.findall((ROOT / document).read_text())
+        if language == "sh"
+        for line in body.splitlines()
+    }
+    assert set(NOT_RUN) <= shown
+
+
+def test_the_reader_of_a_document_sees_what_is_wrong(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(f"{__name__}.ROOT", folder)
+    monkeypatch.setattr(f"{__name__}.TEXT_IS_OUTPUT", ("a.md",))
+    for body in (
+        "```sh\ndistsim check configs/gone.yaml\n```\n",
+        "```sh\nrm -r configs\n```\n",
+        "```sh\ndistsim check configs/balanced.yaml\n```\n```text\nbalanced: 7 neurons\n```\n",
+        "Save as `a.py`:\n\n```python\nraise SystemExit(3)\n```\n```sh\npython a.py\n```\n",
+    ):
+        (folder / "a.md").write_text(body)
+        with pytest.raises(AssertionError):
+            Reader(folder, "a.md", capsys).follow()
+
+
+def test_commands_named_in_text_exist() -> None:
+    (actions,) = (a for a in build_parser()._actions if a.choices and a.dest == "name")
+    for document in (*WITH_COMMANDS, "docs/cli.md"):
+        for command in re.findall(r"`distsim ([a-z]+)\b[^`]*`", (ROOT / document).read_text()):
+            assert command in actions.choices, (document, command)
+
+
+# ---- the reference of the configuration
+
+
+def test_the_reference_of_the_configuration_is_up_to_date() -> None:
+    path = ROOT / "docs" / "make_configuration.py"
+    spec = importlib.util.spec_from_file_location("make_configuration", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    assert text == module.configuration(), "run: python docs/make_configuration.py"
+    for model in MODELS.values():
+        for name in (*(p.name for p in model.parameters), *model.recordables, *(r.name for r in model.receptors)):
+            assert f"`{name}`" in text, name
+    for rule in RULES:
+        assert f"{rule}" in text, rule
