@@ -120,7 +120,7 @@ class Network:
         if any(p.name == name for p in self.populations):
             raise ConfigError(f"{where}: described twice; names of populations are unique")
         if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < MAX_GIDS:
-            raise wrong(f"{where}.size", size, "a whole number from 1 to 2^40")
+            raise wrong(f"{where}.size", size, "a whole number from 1 to 2^40 - 1")
         if self.size + size > MAX_GIDS:
             raise wrong(f"{where}.size", size, "at most 2^40 neurons in all")
         declared = model if isinstance(model, Model) else model_named(model, f"{where}.model")

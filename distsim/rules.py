@@ -112,7 +112,7 @@ def check_rule(rule: Rule, sources: int, targets: int, same_side: bool, where: s
             raise wrong(f"{where}.rule.fixed_indegree", sources, "at least one allowed source")
     if isinstance(rule, FixedTotalNumber):
         if not _is_whole(rule.N) or not 0 <= rule.N < 2**48:
-            raise wrong(f"{where}.rule.fixed_total_number.N", rule.N, "a whole number from 0 to 2^48")
+            raise wrong(f"{where}.rule.fixed_total_number.N", rule.N, "a whole number from 0 to 2^48 - 1")
         if rule.N and sources - (0 if rule.autapses else spare) < 1:
             raise wrong(f"{where}.rule.fixed_total_number", sources, "at least one allowed pair")
     if isinstance(rule, PairwiseBernoulli) and not 0.0 <= rule.p <= 1.0:
