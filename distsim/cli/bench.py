@@ -183,7 +183,7 @@ def table(rows: Sequence[Row], repeat: int, device: str = "cpu") -> str:
         "",
         f"On {open_backend(device).describe()}; {_processor()}, {os.cpu_count()} cores, {_memory()}, "
         f"Python {platform.python_version()}; "
-        f"median of {repeat} run{'s' if repeat > 1 else ''}.",
+        f"medians of {repeat} run{'s' if repeat > 1 else ''}, rates from one.",
         "",
         "| what | measured | bar | aim |",
         "|---|---|---|---|",

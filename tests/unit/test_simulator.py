@@ -139,3 +139,16 @@ def test_results_of_a_python_script_can_be_run_again(tmp_path: Path) -> None:
     again = run_experiment(loaded.experiment, Serial(), open_backend("cpu"))
     assert again.summary["spike_digest"] == first.spike_digest and first.spike_count > 0
     assert loaded.experiment.network.record_spikes == ("E", "lists")
+
+
+def test_spikes_as_pandas_and_as_neo() -> None:
+    result = distsim.simulate(network(), 200.0, seed=4)
+    times, ids = result.spikes["E"]
+    frame = result.to_pandas()
+    excitatory = frame[frame["population"] == "E"]
+    assert excitatory["time"].tolist() == times.tolist() and excitatory["neuron"].tolist() == ids.tolist()
+    assert len(frame) == sum(len(t) for t, _ in result.spikes.values()) > 0
+    trains = result.to_neo("E", stop=200.0)
+    assert sum(len(train) for train in trains) == len(times)
+    for train in trains:
+        assert train.magnitude.tolist() == times[ids == train.annotations["neuron"]].tolist()
