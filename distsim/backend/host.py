@@ -27,8 +27,9 @@ from distsim.errors import BackendError
 
 # No contraction to FMA and no fast-math: every operation rounds as written (design: the same arithmetic
 # everywhere). -march=native only widens vectors; it cannot change a result under these flags.
+_VECTORS = ("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()
 FLAGS = (
-    "-std=c++17", "-O3", "-march=native", "-mprefer-vector-width=512", "-ffp-contract=off", "-fno-math-errno",
+    "-std=c++17", "-O3", "-march=native", *_VECTORS, "-ffp-contract=off", "-fno-math-errno",
     "-fno-trapping-math", "-fPIC", "-shared", "-w",
 )  # fmt: skip
 
