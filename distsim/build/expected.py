@@ -24,7 +24,7 @@ from distsim.checks import delay_distribution
 from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, support
 from distsim.edges import EdgeList
 from distsim.experiment import Experiment
-from distsim.grid import round_to_steps
+from distsim.grid import round_to_steps, rounded_to_steps
 from distsim.network import Projection
 from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne
 
@@ -190,7 +190,7 @@ class Expectation:
         if number not in self._delays:
             projection, dt = self.experiment.network.projections[number], self.experiment.run.dt
             if isinstance(projection.rule, Explicit):
-                steps = np.floor(self._edges_of(number).delay / dt + 0.5 + 1e-9).astype(np.int64)
+                steps = rounded_to_steps(self._edges_of(number).delay, dt).astype(np.int64)
                 self._delays[number] = _histogram(steps if steps.size else np.ones(1, np.int64))
             else:
                 self._delays[number] = delay_steps(delay_distribution(projection.delay, dt), dt)
@@ -249,7 +249,7 @@ class Expectation:
     ) -> int:
         """Listed connections are not expected but counted (as if no other projection had its runs beside theirs)."""
         edges, dt, found = self._edges_of(number), self.experiment.run.dt, 0
-        steps = np.floor(edges.delay / dt + 0.5 + 1e-9).astype(np.int64)
+        steps = rounded_to_steps(edges.delay, dt).astype(np.int64)
         kind = (edges.weight < 0.0).astype(np.int64)
         if edges.receptor.size:
             kind += 2 * np.unique(edges.receptor, return_inverse=True)[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -18,6 +18,7 @@ from distsim.checks import delay_distribution
 from distsim.distributions import Listed, support
 from distsim.errors import BuildError
 from distsim.exact import exact_context
+from distsim.grid import rounded_to_steps
 from distsim.kernels import connect as structs
 from distsim.network import Network, Projection
 from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne, PairwiseBernoulli
@@ -47,10 +48,10 @@ class LocalProjection:
     edges: Edges | None = None
     shares: Array | None = None
     listed_weights: Array | None = None
-    n_sources: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.n_sources = self.described.n_sources
+    @property
+    def n_sources(self) -> int:
+        return self.described.n_sources
 
     @property
     def rule_name(self) -> str:
@@ -249,7 +250,7 @@ def _explicit(
     assert isinstance(rule, Explicit)
     edges = rule.read()
     source, target, weight = edges.source, edges.target, edges.weight
-    steps = np.floor(edges.delay / dt + 0.5 + 1e-9).astype(np.int32)  # as grid.round_to_steps
+    steps = rounded_to_steps(edges.delay, dt).astype(np.int32)
     ports = edges.receptor if edges.receptor.size else None
     wanted: Sequence[str | None] = rule.summary.receptors or [projection.receptor]
     found: list[LocalProjection] = []

@@ -14,6 +14,7 @@ from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Unif
 from distsim.edges import EdgeList
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import RunSettings
+from distsim.grid import rounded_to_steps
 from distsim.network import Network, Population
 from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne, PairwiseBernoulli, Rule
 
@@ -122,7 +123,6 @@ def _explicit(
     files: FileStore,
 ) -> Explicit:
     """The rule with the connections of its file, whose lines the errors name."""
-    import numpy as np
 
     assert isinstance(spec.rule, forms.ExplicitSpec)
     name = spec.rule.explicit.file
@@ -133,7 +133,7 @@ def _explicit(
         for side, ids, populations in (("source", edges.source, sources), ("target", edges.target, targets)):
             size = sum(p.size for p in populations)
             _refuse(edges.table, side, ids, ids >= size, f"ids from 0 to {size - 1}")
-        steps = np.floor(edges.delay / dt + 0.5 + 1e-9)
+        steps = rounded_to_steps(edges.delay, dt)
         _refuse(edges.table, "delay", edges.delay, steps < 1, f"delays of at least dt = {dt} ms")
         most = f"delays of at most {MAX_DELAY_STEPS} steps of dt = {dt} ms"
         _refuse(edges.table, "delay", edges.delay, steps > MAX_DELAY_STEPS, most)
@@ -154,11 +154,10 @@ def _explicit(
     def read() -> EdgeList:
         again = read_edges(files.read(name, at), path)
         files.forget(name)
-        return EdgeList.of(again.source, again.target, again.weight, again.delay, again.receptor)
+        return again.listed()
 
     files.forget(name)
-    found = EdgeList.of(edges.source, edges.target, edges.weight, edges.delay, edges.receptor)
-    return Explicit.from_reader(read, found.summary())
+    return Explicit.from_reader(read, edges.listed().summary())
 
 
 def _refuse(table: Table, name: str, values: NDArray[Any], bad: NDArray[np.bool_], allowed: str) -> None:

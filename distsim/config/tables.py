@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from distsim.config.yaml_reader import FLOAT
+from distsim.edges import EdgeList
 from distsim.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class Edges:
     delay: NDArray[np.float64]
     receptor: list[str]
     table: Table
+
+    def listed(self) -> EdgeList:
+        """The connections alone."""
+        return EdgeList.of(self.source, self.target, self.weight, self.delay, self.receptor)
 
 
 class Table:

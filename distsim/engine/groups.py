@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
@@ -20,6 +19,7 @@ from distsim.checks import receptor_names
 from distsim.distributions import Value
 from distsim.errors import ConfigError
 from distsim.exact import exact_context
+from distsim.grid import round_to_steps
 from distsim.kernels.update import GroupShape
 from distsim.models import Constant, Model
 from distsim.network import Network
@@ -255,7 +255,7 @@ class GroupState:
             for part in self.group.parts:
                 lists = part.population.params[vector.name]
                 for i in part.positions():
-                    steps += [math.floor(t / dt + 0.5) for t in lists[i]]
+                    steps += [round_to_steps(t, dt) for t in lists[i]]
                     begin.append(len(steps))
             setattr(self.arguments, f"begin_{vector.name}", self._device(np.array(begin, np.int64)))
             setattr(self.arguments, f"values_{vector.name}", self._device(np.array(steps, np.int64)))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from distsim.backend import Array, Backend
 from distsim.build.partition import Layout
 from distsim.engine.groups import GroupState
+from distsim.grid import round_to_steps
 from distsim.kernels.loop import Recorder
 from distsim.network import Network, StateRecording
 
@@ -79,7 +80,7 @@ class StateBuffers:
             if recording.neurons is not None:
                 local = local[np.isin(local, np.array(recording.neurons, np.int64))]
             index = part.begin + (local + part.population.first_gid - part.first_gid) // part.stride
-            interval = int(recording.interval / dt + 0.5)
+            interval = round_to_steps(recording.interval, dt)
             offsets = []
             for variable in recording.variables:
                 neurons = backend.to_device(index.astype(np.uint32))
