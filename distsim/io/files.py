@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from distsim.errors import ResultError
+from distsim.errors import DistsimError, ResultError
 
 SEGMENTS = "segments"  # folder of segment files inside an output directory
 TEMPORARY = ".writing"  # suffix of unfinished files
@@ -53,12 +53,23 @@ def writing(path: Path) -> Iterator[Path]:
         with open(temporary, "rb") as complete:
             os.fsync(complete.fileno())  # a machine that stops must not leave an empty file under the name
         os.replace(temporary, path)
+        sync_directory(path.parent)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and not isinstance(error, ResultError):
-            raise ResultError(f"{path}: cannot be written ({error.strerror or error})") from error
+        # HDF5 says RuntimeError where the disk is full when it closes a file.
+        if isinstance(error, (OSError, RuntimeError)) and not isinstance(error, DistsimError):
+            raise ResultError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error
         raise
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory last: a rename is complete only when its directory is on the disk."""
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def segment_path(directory: Path, kind: str, rank: int, index: int) -> Path:
@@ -94,14 +105,6 @@ def delete_segments(names: list[SegmentName]) -> None:
     for folder in {name.path.parent for name in names}:
         if not any(folder.iterdir()):
             folder.rmdir()
-
-
-def open_segment(path: Path) -> h5py.File:
-    """A segment, read-only, or ResultError."""
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be read as HDF5 ({error})") from error
 
 
 def mark_sonata(file: h5py.File) -> None:
