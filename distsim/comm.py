@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from distsim.errors import CommunicationError, DistsimError
+from distsim.errors import CommunicationError, DistsimError, ResultError
 
 T = TypeVar("T")
 Words = npt.NDArray[np.uint32]
@@ -94,6 +94,22 @@ class Communicator(ABC):
             raise error
         time.sleep(self.patience)
         raise CommunicationError(f"rank {failed} failed, and said why; rank {self.rank} ends with it")
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Every rank works; where one fails, none goes on (see `succeed`)."""
+        failure: DistsimError | None = None
+        try:
+            result = work()
+        except DistsimError as error:
+            failure = error
+        except OSError as error:
+            failure = ResultError(f"{error.filename or 'a file'}: {error.strerror or error}")
+        self.succeed(failure)
+        return result
+
+    def first_alone(self, work: Callable[[], T]) -> T | None:
+        """Rank 0 works, the others wait; where it fails, none goes on. None on the others."""
+        return self.together(lambda: work() if self.rank == 0 else None)
 
 
 class Serial(Communicator):

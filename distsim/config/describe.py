@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
     Reading it back gives the same network: the same digest.
     """
     network, run = experiment.network, experiment.run
+    files: dict[str, str] = {}
     document: dict[str, Any] = {
         "name": network.name,
-        "run": {k: v for k, v in dataclasses.asdict(run).items() if v is not None},
+        "run": _without_none(dataclasses.asdict(run)),
         "populations": {},
         "inputs": {
             i.name: {
@@ -29,7 +31,7 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
             }
             for i in network.inputs
         },
-        "projections": [_projection(p, k, directory) for k, p in enumerate(network.projections)],
+        "projections": [_projection(p, k, directory, files) for k, p in enumerate(network.projections)],
         "record": _record(network),
     }  # fmt: skip
     partition = document["run"]["partition"]
@@ -42,7 +44,13 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
             "model": p.model.name, "size": p.size, "params": params,
             "initial": {k: _value(v) for k, v in p.initial.items()},
         }  # fmt: skip
+    if files:
+        document["files"] = files
     return document
+
+
+def _without_none(settings: dict[str, Any]) -> dict[str, Any]:
+    return {k: _without_none(v) if k == "checkpoint" and v else v for k, v in settings.items() if v is not None}
 
 
 def _value(value: Value) -> Any:
@@ -62,7 +70,7 @@ def _value(value: Value) -> Any:
     return value
 
 
-def _projection(projection: Projection, number: int, directory: Path) -> dict[str, Any]:
+def _projection(projection: Projection, number: int, directory: Path, files: dict[str, str]) -> dict[str, Any]:
     rule = projection.rule
     document: dict[str, Any] = {
         "source": [p.name for p in projection.sources],
@@ -71,6 +79,7 @@ def _projection(projection: Projection, number: int, directory: Path) -> dict[st
     if isinstance(rule, Explicit):
         path = directory.absolute() / f"edges-{number}.csv"
         _write_edges(rule, path)
+        files[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
         document["rule"] = {"explicit": {"file": str(path)}}
     else:
         document["rule"] = rule.name if isinstance(rule, OneToOne) else {rule.name: dataclasses.asdict(rule)}

@@ -220,7 +220,7 @@ def _create_population(root: h5py.Group, name: str) -> None:
 
 
 def _append(group: h5py.Group, times: npt.NDArray[np.float64], ids: Array64) -> None:
-    for dataset, values in ((group["timestamps"], times), (group["node_ids"], ids)):
-        start = dataset.shape[0]
-        dataset.resize((start + len(values),))
-        dataset[start:] = values
+    for column, values in ((group["timestamps"], times), (group["node_ids"], ids)):
+        start = column.shape[0]
+        column.resize((start + len(values),))
+        column[start:] = values
