@@ -61,6 +61,10 @@ class Communicator(ABC):
     @abstractmethod
     def barrier(self) -> None: ...
 
+    def leave(self) -> None:
+        """All ranks part in order; nothing can be sent after. Else an exit code would look like a failure to MPI."""
+        self.barrier()
+
     def share(self, array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Every rank's one-dimensional array (all of one dtype), on every rank."""
         return self.exchange_lists([array] * self.size)
@@ -198,6 +202,10 @@ class Mpi(Communicator):
 
     def barrier(self) -> None:
         self._world.Barrier()
+
+    def leave(self) -> None:
+        self._world.Barrier()
+        self._mpi.Finalize()
 
 
 class _MpiCollective(Collective):

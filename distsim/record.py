@@ -85,7 +85,7 @@ def open_record(
         resolved = dict(document) if document is not None else described_document(experiment, out)
         kept = identity(resolved)
         write_document(resolved, out / "experiment.yaml")
-        write_info(out, run_info(experiment, kept))
+        write_info(out, run_info(experiment, kept, comm.size, found.manifest.step if found is not None else 0))
         return kept
 
     written = comm.first_alone(describe)

@@ -26,6 +26,8 @@ class RunInfo:
         All of them, in the order of description; `recorded` names those whose spikes are written.
     config
         What of the description decides results; see config/identity.py.
+    ranks, first_step
+        On how many ranks the run goes on, and after which step.
     """
 
     version: str
@@ -37,19 +39,22 @@ class RunInfo:
     recorded: tuple[str, ...]
     states: tuple[str, ...]
     config: Mapping[str, Any]
+    ranks: int
+    first_step: int
 
     def written(self) -> list[SpikePopulation]:
         """The populations whose spikes are written."""
         return [p for p in self.populations if p.name in self.recorded]
 
 
-def run_info(experiment: Experiment, config: Mapping[str, Any]) -> RunInfo:
-    """The frame of `experiment`, which `config` identifies."""
+def run_info(experiment: Experiment, config: Mapping[str, Any], ranks: int, first_step: int) -> RunInfo:
+    """The frame of `experiment`, which `config` identifies, on so many ranks after `first_step`."""
     network, run = experiment.network, experiment.run
     return RunInfo(
         __version__, network.name, run.dt, run.warmup, run.duration,
         tuple(SpikePopulation(p.name, p.first_gid, p.size) for p in network.populations),
         tuple(p.name for p in network.recorded()), tuple(r.population.name for r in network.state_recordings), config,
+        ranks, first_step,
     )  # fmt: skip
 
 
@@ -68,7 +73,8 @@ def read_info(directory: Path) -> RunInfo:
         return RunInfo(
             str(content["version"]), str(content["name"]), float(content["dt"]), float(content["warmup"]),
             float(content["duration"]), populations, tuple(map(str, content["recorded"])),
-            tuple(map(str, content["states"])), dict(content["config"]),
+            tuple(map(str, content["states"])), dict(content["config"]), int(content["ranks"]),
+            int(content["first_step"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ResultError(f"{directory / RUN_FILE}: found no usable {error}") from error

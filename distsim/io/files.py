@@ -124,3 +124,8 @@ def step_times(steps: npt.NDArray[np.uint64], dt: float) -> npt.NDArray[np.float
     if exact.denominator < _EXACT and largest * exact.numerator < _EXACT:
         return (steps * np.uint64(exact.numerator)).astype(np.float64) / float(exact.denominator)
     return steps.astype(np.float64) * dt
+
+
+def times_to_steps(times: npt.NDArray[np.float64], dt: float) -> npt.NDArray[np.uint64]:
+    """The steps that `step_times` gives these times for (uint64); the nearest, where a time is none of them."""
+    return np.rint(np.maximum(times, 0.0) / dt).astype(np.uint64)
