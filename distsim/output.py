@@ -63,7 +63,7 @@ def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, P
     if network.state_recordings:
         fresh[STATES_FILE] = out / f".{STATES_FILE}.new"
         reports = [_report(experiment, i) for i in range(len(network.state_recordings))]
-        merge_states(out, reports, base=out / STATES_FILE if merged else None, target=fresh[STATES_FILE])
+        merge_states(out, reports, last=run.end, base=out / STATES_FILE if merged else None, target=fresh[STATES_FILE])
     return fresh
 
 

@@ -140,7 +140,8 @@ def _candidates(directory: Path, states: bool) -> dict[str, Any]:
     results = [SPIKES_FILE, *([STATES_FILE] if states else [])]
     base = 0
     if all(is_whole(directory, name) for name in results):
-        base = merged_until(directory / SPIKES_FILE)
+        # One may be newer, where a run died while it replaced them: segments go when both are in place.
+        base = min(merged_until(directory / name) for name in results)
     names = [f.name for f in checkpoints.folders(directory) if (f / checkpoints.MANIFEST).exists()]
     return {"base": base, "names": names}
 

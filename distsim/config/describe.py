@@ -10,13 +10,13 @@ from typing import Any
 from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value
 from distsim.experiment import Experiment
 from distsim.network import Network, Projection
-from distsim.rules import Explicit, OneToOne
+from distsim.rules import Explicit
 
 
 def described_document(experiment: Experiment, directory: Path) -> dict[str, Any]:
     """The experiment in the explicit form; listed connections are written to `directory` as CSV.
 
-    Reading it back gives the same network: the same digest.
+    Reading it back gives the same network, the same digest, and resolves to the same document: long forms throughout.
     """
     network, run = experiment.network, experiment.run
     files: dict[str, str] = {}
@@ -55,11 +55,11 @@ def _without_none(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _value(value: Value) -> Any:
     if isinstance(value, Uniform):
-        return {"uniform": [value.low, value.high]}
+        return {"uniform": {"low": value.low, "high": value.high}}
     if isinstance(value, Normal):
-        return {"normal": [value.mean, value.std]}
+        return {"normal": {"mean": value.mean, "std": value.std}}
     if isinstance(value, Lognormal):
-        return {"lognormal": [value.mean, value.std]}
+        return {"lognormal": {"mean": value.mean, "std": value.std}}
     if isinstance(value, NormalClipped):
         bounds = {"min": value.minimum, "max": value.maximum}
         finite = {k: v for k, v in bounds.items() if v is not None and abs(v) != float("inf")}
@@ -82,7 +82,7 @@ def _projection(projection: Projection, number: int, directory: Path, files: dic
         files[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
         document["rule"] = {"explicit": {"file": str(path)}}
     else:
-        document["rule"] = rule.name if isinstance(rule, OneToOne) else {rule.name: dataclasses.asdict(rule)}
+        document["rule"] = {rule.name: dataclasses.asdict(rule)}
         document["weight"], document["delay"] = _value(projection.weight), _value(projection.delay)
     if projection.receptor is not None:
         document["receptor"] = projection.receptor

@@ -22,6 +22,7 @@ from distsim.errors import DistsimError, ResultError
 
 SEGMENTS = "segments"  # folder of segment files inside an output directory
 TEMPORARY = ".writing"  # suffix of unfinished files
+LAST_STEP = "distsim_last_step"  # attribute of merged files
 SONATA_MAGIC = 0x0A7A
 SONATA_VERSION = (0, 1)
 _SEGMENT_NAME = re.compile(r"(spikes|states)\.rank(\d{4,})\.(\d{4,})\.h5")

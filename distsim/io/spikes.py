@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
-from distsim.io.files import mark_sonata, next_index, segment_path, segments, step_times, writing
+from distsim.io.files import LAST_STEP, mark_sonata, next_index, segment_path, segments, step_times, writing
 from distsim.io.safe_hdf5 import child, dataset, names, number, open_hdf5, whole
 from distsim.io.sealed import check_seal, sealing
 from distsim.io.streams import SpikeStream, advance
@@ -27,7 +27,6 @@ from distsim.io.streams import SpikeStream, advance
 Array64 = npt.NDArray[np.uint64]
 
 SPIKES_FILE = "spikes.h5"
-LAST_STEP = "distsim_last_step"  # attribute of the merged file
 WINDOW_SPIKES = 4_000_000  # held at once while merging: 64 MB of steps and ids
 CHUNK = 8_192  # HDF5 chunk of the merged datasets, in spikes
 _SORTING = h5py.enum_dtype({"none": 0, "by_id": 1, "by_time": 2}, basetype="u1")
@@ -143,7 +142,7 @@ def merge_spikes(
 
 
 def merged_until(path: Path) -> int:
-    """The last step that a merged spikes.h5 holds."""
+    """The last step that a merged spikes.h5 or states.h5 holds."""
     with open_hdf5(path) as file:
         return int(number(file, LAST_STEP))
 

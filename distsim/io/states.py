@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
-from distsim.io.files import mark_sonata, next_index, segment_path, segments, writing
+from distsim.io.files import LAST_STEP, mark_sonata, next_index, segment_path, segments, writing
 from distsim.io.safe_hdf5 import child, dataset, number, open_hdf5, text, whole
 from distsim.io.sealed import check_seal, sealing
 
@@ -102,12 +102,13 @@ class StateSegments:
 
 def merge_states(
     directory: Path, reports: Sequence[StateReport], window_bytes: int = WINDOW_BYTES,
-    *, base: Path | None = None, target: Path | None = None,
+    *, last: int | None = None, base: Path | None = None, target: Path | None = None,
 ) -> None:  # fmt: skip
     """Merge all ranks' segments into the SONATA report `states.h5`, block by block in time. The segments stay.
 
     Without reports there is no file. Neurons are sorted by id. `base` is what was merged before: its samples
-    come first. `target` is the file to write, by default the directory's states.h5.
+    come first. `target` is the file to write, by default the directory's states.h5; `last`, the last step that is
+    complete, is written into it.
 
     Raises
     ------
@@ -137,6 +138,8 @@ def merge_states(
             found[population].append(part)
     with writing(target or directory / STATES_FILE) as temporary, h5py.File(temporary, "w") as file:
         mark_sonata(file)
+        if last is not None:
+            file.attrs[LAST_STEP] = np.uint64(last)
         root = file.create_group("report")
         for report in reports:
             _merge_report(root.create_group(report.population), report, found[report.population], window_bytes)
