@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class Record:
         counts = segment_counts(manifest, self.merged, simulation.comm.size)
         if self.found is not None and manifest is not None:
             checkpoint.restore(simulation, self.found.parts, manifest.step)
+            self.found = dataclasses.replace(self.found, parts=())  # the simulation has it now
         self.files.simulation = simulation
         written = manifest.step if manifest is not None else None
         self.keeper = Keeper(self.out, simulation, self.files, self.config, counts, self.merged, written)
