@@ -23,7 +23,7 @@ from distsim.errors import Stopped
 from distsim.io import checkpoints, read_json
 from distsim.signals import StopRequests, deadline
 
-LONG = ("run.duration=30000.0", "run.warmup=0.0", "record.states={}")
+LONG = ("run.duration=15000.0", "run.warmup=0.0", "record.states={}")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_signal_and_a_second_one(reference: str, tmp_path: Path, number: signa
     assert process.returncode == 75 and time.monotonic() - began < 10.0
     assert said.count("\n") == 1 and "stopped by SIG" in said and "distsim resume" in said
     assert main(["verify", str(out)]) == 0
-    assert main(["resume", str(out), "-q", "--device", "cpu", "--set", "run.checkpoint={every: 10000.0}"]) == 0
+    assert main(["resume", str(out), "-q", "--device", "cpu", "--set", "run.checkpoint={every: 5000.0}"]) == 0
     assert read_json(out / "summary.json")["spike_digest"] == reference
 
 
