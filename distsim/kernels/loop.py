@@ -7,7 +7,7 @@ from distsim.kernels.structs import declare
 NO_ROW = 0xFFFFFFFF
 
 # The enums in spread.cpp: why the loop stopped, and where it goes on.
-RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST = range(7)
+RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST, FLUSH_HISTORY = range(8)
 RECEIVE, DELIVER, ADMIT, STATES = range(4)
 
 Recorder = declare(
@@ -73,6 +73,12 @@ Loop = declare(
         ("recorded_gid", "uint64*"),
         ("n_recorded", "uint64"),
         ("record_capacity", "uint64"),
+        # every spike that was emitted, for checkpoints; capacity 0: not kept
+        ("history_step", "uint64*"),
+        ("history_gid", "uint64*"),
+        ("history_multiplicity", "uint32*"),
+        ("n_history", "uint64"),
+        ("history_capacity", "uint64"),
         ("record_spikes", "const uint8*"),  # [population]
         ("count_in_digest", "const uint8*"),  # [population]
         ("spike_counts", "uint64*"),  # [population], after record_after

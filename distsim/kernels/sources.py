@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from distsim.kernels import connect, loop, values
+from distsim.kernels import connect, loop, reschedule, values
 from distsim.kernels.structs import cpp_of
 from distsim.kernels.update import GroupShape
 from distsim.streams import Stream
@@ -20,7 +20,7 @@ CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count
 TEST_KERNELS = ("evaluate", "philox_words")
 LOOP_KERNELS = (
     "deliver", "admit", "spread", "close_step", "next_step", "close_interval", "admit_received", "receive",
-    "open_interval", "admit_states", "sample_states", "count_samples",
+    "open_interval", "admit_states", "sample_states", "count_samples", "reschedule",
 )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
     """
     parts = [_head(double), cpp_of(loop.Recorder), cpp_of(loop.Loop), _text("update.h")]
     parts += [shape.source() for shape in shapes]
-    parts += [_text("deliver.cpp"), _text("spread.cpp")]
+    parts += [_text("deliver.cpp"), _text("spread.cpp"), cpp_of(reschedule.Reschedule), _text("reschedule.cpp")]
     if host:
         names = [s.model.name for s in shapes]
         members = " ".join(f"const Group_{n}* {n};" for n in names) or "int unused;"

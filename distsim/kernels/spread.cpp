@@ -7,7 +7,8 @@
 // host clears it.
 
 enum { RECEIVE = 0, DELIVER = 1, ADMIT = 2, STATES = 3 };  // phases: where an interrupted loop goes on
-enum { RUNNING = 0, GROW_DUE = 1, GROW_OUT = 2, FLUSH_SPIKES = 3, FLUSH_STATES = 4, TOO_MANY_SPIKES = 5, FETCH_REST = 6 };
+enum { RUNNING = 0, GROW_DUE = 1, GROW_OUT = 2, FLUSH_SPIKES = 3, FLUSH_STATES = 4, TOO_MANY_SPIKES = 5, FETCH_REST = 6,
+       FLUSH_HISTORY = 7 };
 
 // Bit of a header's first word: some rank had more messages than the first collective carries.
 #define REST 0x80000000u
@@ -72,6 +73,9 @@ KERNEL admit(Loop* loop) {
     if (l.step > l.record_after && l.n_recorded + l.n_messages > l.record_capacity) {
         return interrupt(l, ADMIT, FLUSH_SPIKES, l.n_messages);
     }
+    if (l.history_capacity && l.n_history + l.n_emitted > l.history_capacity) {
+        return interrupt(l, ADMIT, FLUSH_HISTORY, l.n_emitted);
+    }
     if (!room_on_wheel(l, l.n_messages, ADMIT)) return;
     l.out_peak += l.n_messages;
 }
@@ -102,6 +106,12 @@ KERNEL spread(Loop* loop) {
                     l.recorded_step[at + m] = (uint64)step;
                     l.recorded_gid[at + m] = e.gid;
                 }
+            }
+            if (l.history_capacity) {
+                const uint64 at = atomic_add(&l.n_history, (uint64)1);
+                l.history_step[at] = (uint64)step;
+                l.history_gid[at] = e.gid;
+                l.history_multiplicity[at] = e.multiplicity;
             }
             for (uint32 k = l.route_begin[e.neuron]; k < l.route_begin[e.neuron + 1]; ++k) {
                 const uint32 rank = l.route_rank[k];
