@@ -101,8 +101,8 @@ class Messages(ABC):
     address: int
 
     @abstractmethod
-    def collect(self, source: Array, width: int) -> None:
-        """Copy the first `width` words of each row of the two-dimensional `source`, as `Stepper.collect` does."""
+    def collector(self, source: Array, width: int) -> Callable[[], None]:
+        """What copies the first `width` words of each row of the two-dimensional `source`; for `Stepper.collect`."""
 
     @abstractmethod
     def store(self) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -156,15 +157,14 @@ class CudaMessages(Messages):
             self.words = pinned[:words]
             self._host = int(pinned.ctypes.data)
 
-    def collect(self, source: Array, width: int) -> None:
+    def collector(self, source: Array, width: int) -> Callable[[], None]:
         rows, columns = source.shape
         assert rows * width * 4 == self._bytes
         kind = self._runtime.memcpyDeviceToDevice if self._direct else self._runtime.memcpyDeviceToHost
-        with self._backend.at_work():
-            self._runtime.memcpy2DAsync(
-                self._host, width * 4, self._backend.pointer(source), columns * 4, width * 4, rows, kind,
-                self._backend.stream.ptr,
-            )  # fmt: skip
+        return partial(
+            self._runtime.memcpy2DAsync, self._host, width * 4, self._backend.pointer(source), columns * 4, width * 4,
+            rows, kind, self._backend.stream.ptr,
+        )  # fmt: skip
 
     def store(self) -> None:
         if self._direct or not self._bytes:

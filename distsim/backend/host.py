@@ -14,8 +14,8 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,8 @@ class HostMessages(Messages):
         self.words = np.zeros(words, np.uint32)
         self.address = int(self.words.ctypes.data)
 
-    def collect(self, source: Array, width: int) -> None:
-        np.copyto(self.words.reshape(len(source), width), source[:, :width])
+    def collector(self, source: Array, width: int) -> Callable[[], None]:
+        return partial(np.copyto, self.words.reshape(len(source), width), source[:, :width])
 
     def store(self) -> None:
         return None

@@ -20,6 +20,7 @@ The collective hides behind computing in one of two ways. D is the smallest dela
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import Array, Backend
-from distsim.backend.base import Messages
+from distsim.backend.base import Messages, Stepper
 from distsim.comm import Collective, Communicator
 from distsim.kernels.loop import RECEIVE
 
@@ -53,6 +54,7 @@ class _Side:
     begin: npt.NDArray[np.int64]  # word of `received` at which each rank's header begins
     device_begin: Array
     collective: Collective
+    collect: Callable[[], None] | None = None  # copies from `out` to `send`
     start: int = 0  # the interval's first step
 
 
@@ -94,31 +96,33 @@ class SpikeExchange:
         self._turn = 0
         self._flying: _Side | None = None  # its collective is under way
         self._arrived: _Side | None = None  # it is done, and nobody has scheduled the messages
+        self._stepper: Stepper | None = None
         self._pack_into(self._sides[0])
+        if not overlap:
+            self._receive_from(self._sides[0])
 
     @property
     def bytes(self) -> int:
         return 4 * sum(int(s.out.size + s.send.words.size + s.received.words.size) for s in self._sides)
 
-    def collect(self) -> None:
-        """Copy what the collective carries to where it is sent from; see `Stepper.collect`."""
-        side = self._sides[self._turn]
-        side.send.collect(side.out, self._columns(side))
+    def attach(self, stepper: Stepper) -> None:
+        """Have the stepper collect what the collective carries; from now on."""
+        self._stepper = stepper
+        stepper.collect = self._sides[self._turn].collect
 
     def begin(self) -> None:
         """Send the interval that was just computed; the next one receives what has arrived."""
         side, loop = self._sides[self._turn], self._loop
         assert self._flying is None
-        side.start = int(loop.interval_start)
+        side.start = loop.interval_start
         side.collective.start()
         self._flying = side
         if self.overlap:
-            self._hand_over(self._arrived)
+            self.hand_over()
             self._turn = 1 - self._turn
             self._pack_into(self._sides[self._turn])
-        else:
-            self._hand_over(side)
-        self._arrived = None
+        else:  # the loop knows the one side there is
+            loop.received_start, loop.phase = side.start, RECEIVE
 
     def finish(self) -> None:
         """Wait for what is under way."""
@@ -140,14 +144,13 @@ class SpikeExchange:
 
     def hand_over(self) -> None:
         """The next interval receives what has arrived."""
-        self._hand_over(self._arrived)
+        self._receive_from(self._arrived)
+        self._loop.phase = RECEIVE
+        self._loop.rest_received = 1  # overlapping, the host has looked at the headers
         self._arrived = None
 
-    def _hand_over(self, side: _Side | None) -> None:
+    def _receive_from(self, side: _Side | None) -> None:
         loop, pointer = self._loop, self._backend.pointer
-        loop.phase = RECEIVE
-        # Overlapping, the host has looked at the headers.
-        loop.rest_received = int(self.overlap)
         # `in` is a word of Python: hence setattr.
         if side is None:
             setattr(loop, "in", self._nothing.address)
@@ -168,7 +171,7 @@ class SpikeExchange:
         side = self._sides[0]
         self._fetch_rest(side)
         side.received.store()
-        self._hand_over(side)
+        self._receive_from(side)
         self._pack_into(side)
         self._loop.rest_received = 1
 
@@ -177,10 +180,13 @@ class SpikeExchange:
         grown = np.zeros((self._comm.size, self._header + capacity), np.uint32)
         grown[:, : packed.shape[1]] = packed
         side.out, side.capacity = self._backend.to_device(grown), capacity
+        side.collect = side.send.collector(side.out, self._columns(side))
 
     def _pack_into(self, side: _Side) -> None:
         loop, pointer = self._loop, self._backend.pointer
         loop.out, loop.out_capacity, loop.out_pair = pointer(side.out), side.capacity, pointer(side.device_out_pair)
+        if self._stepper is not None:
+            self._stepper.collect = side.collect
 
     def _fetch_rest(self, side: _Side) -> None:
         """Bring what the first collective had no room for, and make room for as much next time."""
@@ -233,6 +239,7 @@ class SpikeExchange:
         columns = self._columns(side)
         side.send = backend.messages(comm.size * columns, self._direct)
         side.received = backend.messages(int(in_words.sum()), self._direct)
+        side.collect = side.send.collector(side.out, columns)
         side.collective = comm.prepare(
             side.send.words, self._header + side.out_pair, np.arange(comm.size, dtype=np.int64) * columns,
             side.received.words, in_words, side.begin,

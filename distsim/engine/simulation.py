@@ -176,7 +176,7 @@ class Simulation:
             groups.append((group.shape.model.name, group.mirror))
         self._stepper = backend.stepper(module, mirror, groups)
         if self.exchange is not None:
-            self._stepper.collect = self.exchange.collect
+            self.exchange.attach(self._stepper)
 
     @property
     def step(self) -> int:
@@ -206,7 +206,9 @@ class Simulation:
                 waited += clock() - before
             self._mend_and_go_on(stepper.finish(), stop)
             if exchange is not None:
+                before = clock()
                 exchange.begin()
+                waited += clock() - before
             step = stop + 1
             recorded = self.spikes.take_some()
             if recorded is not None:
