@@ -123,7 +123,7 @@ class CudaStepper(Stepper):
             self._loop.enqueue_store()
             if complete:
                 self._launch()
-            elif loop.phase == RECEIVE and loop.delivered != loop.step:
+            elif loop.phase == RECEIVE:
                 _run(self._early)
 
     def finish(self) -> int:

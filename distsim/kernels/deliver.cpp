@@ -7,15 +7,18 @@ FN void add_run(Sum* RESTRICT input, const Synapse* RESTRICT synapses, uint32 co
         UNROLL for (uint32 a = 0; a < AHEAD; ++a) loaded[a] = k + a * WIDTH < count ? synapses[k + a * WIDTH] : 0;
         UNROLL for (uint32 a = 0; a < AHEAD; ++a) {
             const Synapse s = loaded[a];
-            if (a == 0 || k + a * WIDTH < count) atomic_add(&input[target_in(s)], weight_in(s));
+            if (a == 0 || k + a * WIDTH < count) add_to(&input[target_in(s)], weight_in(s));
         }
     }
 }
 
-// The runs of the slot of step l.step, a group a run. Construction cuts long runs: none holds a group up.
-// Returns the number of synapses that this group's leader, and nobody else, has to count.
-FN uint64 add_due_runs(const Loop& l, uint32 n) {
-    const Due* due = l.due + (uint64)((uint32)l.step & l.slot_mask) * l.due_capacity;
+FN uint32 n_due(const Loop& l) { return l.due_count[(uint32)l.step & l.slot_mask]; }
+
+// Those of the runs of step l.step that were not added before, a group a run. Construction cuts long runs: none
+// holds a group up. Returns the number of synapses that this group's leader, and nobody else, has to count.
+FN uint64 add_due_runs(const Loop& l, uint32 end) {
+    const uint32 begin = l.delivered, n = end - begin;
+    const Due* due = l.due + (uint64)((uint32)l.step & l.slot_mask) * l.due_capacity + begin;
     uint64 events = 0;
     GROUP_FOR(i, n) {
         const Due d = due[i];
@@ -29,5 +32,3 @@ FN uint64 add_due_runs(const Loop& l, uint32 n) {
     }
     return events;
 }
-
-FN uint32 n_due(const Loop& l) { return l.due_count[(uint32)l.step & l.slot_mask]; }

@@ -21,9 +21,9 @@ static inline double seconds_now() {
 extern "C" void advance_early(Loop* loop) {
     Loop& l = *loop;
     double now = seconds_now(), then;
-    if (l.phase == RECEIVE && l.delivered != l.step) {
+    if (l.phase == RECEIVE) {
         l.synaptic_events += add_due_runs(l, n_due(l));
-        l.delivered = l.step;
+        l.delivered = n_due(l);
     }
     TIMED(seconds_deliver);
 }
@@ -35,7 +35,7 @@ extern "C" int32 advance(Loop* loop, int64 last_step) {
     if (l.phase == RECEIVE) {
         admit_messages(l);
         if (l.status) return l.status;
-        if (l.received) l.synaptic_events += receive_messages(l);
+        if (l.received) receive_messages(l);
         TIMED(seconds_exchange);
     }
     for (;;) {
@@ -43,7 +43,7 @@ extern "C" int32 advance(Loop* loop, int64 last_step) {
         if (pending) {
             Shortage s = shortage(l, pending);
             if (s.status == GROW_DUE) {
-                measure_wheel(l, 0xFFFFFFFFu);
+                measure_wheel(l, NO_SLOT);
                 s = shortage(l, pending);
             }
             if (s.status) {
@@ -58,10 +58,10 @@ extern "C" int32 advance(Loop* loop, int64 last_step) {
         }
         const int64 step = l.step;
         if (step > last_step) break;
-        if (l.delivered != step) l.synaptic_events += add_due_runs(l, n_due(l));
+        l.synaptic_events += add_due_runs(l, n_due(l));
         TIMED(seconds_deliver);
         update_all(loop, step);
-        l.due_count[(uint32)step & l.slot_mask] = 0;  // delivered
+        l.due_count[(uint32)step & l.slot_mask] = l.delivered = 0;
         l.draw_poisson = 0;
         l.pending_step = step;
         l.step = step + 1;

@@ -62,7 +62,6 @@ Loop = declare(
         ("last", "int64"),  # on a GPU: the last step to compute before the host looks again
         ("updating", "int64"),  # on a GPU: the step whose update is due, or 0
         ("pending_step", "int64"),  # the step whose spikes are not spread yet, or 0
-        ("delivered", "int64"),  # the last step whose slot was read before its messages were received
         ("phase", "int32"),
         ("status", "int32"),
         ("needed", "uint64"),
@@ -71,6 +70,8 @@ Loop = declare(
         ("due_count", "uint32*"),  # [slot]
         ("due_capacity", "uint64"),
         ("due_peak", "uint64"),
+        ("delivered", "uint32"),  # runs of the slot of `step` that are in the input: before all messages were there
+        ("unused_due", "uint32"),
         ("runs_per_slot", "uint64"),  # most runs of one row with one delay
         ("slot_mask", "uint32"),
         ("rank", "uint32"),

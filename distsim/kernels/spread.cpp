@@ -38,20 +38,22 @@ FN Shortage shortage(Loop& l, int64 pending) {
     return {RUNNING, 0};
 }
 
-// `due_peak` bounds the fill of every slot; this finds it. One block.
-FN void measure_wheel(Loop& l, uint32 delivered_slot) {
+#define NO_SLOT 0xFFFFFFFFu
+
+// `due_peak` bounds the fill of every slot; this finds it, but for a slot that is about to be emptied. One block.
+FN void measure_wheel(Loop& l, uint32 emptied) {
     uint32 peak = 0;
     BLOCK_FOR(slot, (uint64)l.slot_mask + 1) {
         const uint32 n = l.due_count[slot];
-        peak = n > peak && slot != delivered_slot ? n : peak;
+        peak = n > peak && slot != emptied ? n : peak;
     }
     peak = block_max(peak);
     if (FIRST_OF_BLOCK) l.due_peak = peak;
 }
 
 // Puts the runs of a row on the wheel, `multiplicity` times, for a spike emitted in step `emitted`. With NOW, runs
-// that are due in step `now`, whose slot is being read or was read already, are added at once; these come first
-// in a row, and none can be due before. Returns what the leader has to count of them.
+// that are due in step `now`, whose slot is being read, are added at once; these come first in a row, and none can be
+// due before. Returns what the leader has to count of them.
 template <bool NOW>
 FN uint64 schedule(const Loop& l, uint32 row_index, int64 emitted, uint32 multiplicity, int64 now) {
     const Row row = l.rows[row_index];
@@ -206,7 +208,7 @@ FN void admit_messages(Loop& l) {
     const uint64 more = messages * l.runs_per_slot;
     if (l.due_peak + more > l.due_capacity) {
         BLOCK_SYNC();  // all have compared
-        measure_wheel(l, l.delivered == l.step ? (uint32)l.step & l.slot_mask : 0xFFFFFFFFu);
+        measure_wheel(l, NO_SLOT);
         BLOCK_SYNC();
     }
     if (l.due_peak + more > l.due_capacity) {
@@ -225,9 +227,8 @@ FN void admit_messages(Loop& l) {
     }
 }
 
-// Messages, a group each. Runs due in a step whose slot was read while the messages were under way are added.
-FN uint64 receive_messages(const Loop& l) {
-    uint64 events = 0;
+// Messages, a group each.
+FN void receive_messages(const Loop& l) {
     for (uint32 rank = 0; rank < l.n_ranks; ++rank) {
         if (rank == l.rank) continue;
         const uint32* header = l.in + l.in_begin[rank];
@@ -238,8 +239,7 @@ FN uint64 receive_messages(const Loop& l) {
             if (i + 6 < (int64)n) fetch_row(l, message[6]);
             if (i + 3 < (int64)n) fetch_runs(l, message[3]);
             while ((uint32)i >= header[1 + nth]) ++nth;
-            events += schedule<true>(l, *message, l.received_start + nth, 1, l.delivered);
+            schedule<false>(l, *message, l.received_start + nth, 1, 0);
         }
     }
-    return events;
 }

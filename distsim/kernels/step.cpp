@@ -21,7 +21,7 @@ FN void deliver_body(Loop& l) {
         if (pending) l.draw_poisson = 0;  // a step was computed since
     }
     if (stopped || s.status) return;
-    const uint32 n = l.delivered == step ? 0 : n_due(l);
+    const uint32 n = n_due(l);
     uint64 events = add_due_runs(l, n);
     if (pending) {
         events += spread_pending<true>(l, pending, step, n);
@@ -40,7 +40,7 @@ FN void keep_house(Loop& l, int64 step) {
     BLOCK_SYNC();
     if (high) measure_wheel(l, slot);
     if (FIRST_OF_BLOCK) {
-        l.due_count[slot] = 0;  // delivered
+        l.due_count[slot] = l.delivered = 0;
         l.pending_step = step;
         l.step = step + 1;
     }
@@ -107,17 +107,17 @@ KERNEL admit_received(Loop* loop) {
 
 KERNEL receive(Loop* loop) {
     if (loop->status || loop->received == 0) return;
-    block_add(&loop->synaptic_events, receive_messages(*loop));
+    receive_messages(*loop);
 }
 
 // The runs of the next step that are known while messages are under way.
 KERNEL deliver_early(Loop* loop) {
     Loop& l = *loop;
-    if (l.status || l.delivered == l.step) return;
+    if (l.status) return;
     const uint64 events = add_due_runs(l, n_due(l));
     block_add(&l.synaptic_events, events);
 }
 
 KERNEL note_delivery(Loop* loop) {
-    if (ONLY_ONE && !loop->status) loop->delivered = loop->step;
+    if (ONLY_ONE && !loop->status) loop->delivered = n_due(*loop);
 }

@@ -66,6 +66,13 @@ FN int32 atomic_add(int32* p, int32 x) { return atomicAdd(p, x); }
 FN uint64 atomic_add(uint64* p, uint64 x) { return atomicAdd(p, x); }
 FN int64 atomic_add(int64* p, int64 x) { return (int64)atomicAdd((uint64*)p, (uint64)x); }
 FN uint32 atomic_max(uint32* p, uint32 x) { return atomicMax(p, x); }
+// An atomic addition to global memory whose old value nobody asks for: the lane does not wait.
+FN void add_to(int32* p, int32 x) {
+    asm volatile("red.relaxed.gpu.global.add.s32 [%0], %1;" ::"l"(__cvta_generic_to_global(p)), "r"(x) : "memory");
+}
+FN void add_to(int64* p, int64 x) {
+    asm volatile("red.relaxed.gpu.global.add.u64 [%0], %1;" ::"l"(__cvta_generic_to_global(p)), "l"(x) : "memory");
+}
 FN int64 group_after(uint64 before) {
     const uint32 groups = (gridDim.x * blockDim.x) >> 5, me = (blockIdx.x * blockDim.x + threadIdx.x) >> 5;
     const uint32 skipped = (uint32)before % groups;
@@ -185,6 +192,8 @@ FN uint32 atomic_add(uint32* p, uint32 x) { uint32 old = *p; *p = old + x; retur
 FN int32 atomic_add(int32* p, int32 x) { int32 old = *p; *p = old + x; return old; }
 FN uint64 atomic_add(uint64* p, uint64 x) { uint64 old = *p; *p = old + x; return old; }
 FN int64 atomic_add(int64* p, int64 x) { int64 old = *p; *p = old + x; return old; }
+template <typename T>
+FN void add_to(T* p, T x) { *p += x; }
 FN uint32 atomic_max(uint32* p, uint32 x) { uint32 old = *p; *p = old > x ? old : x; return old; }
 FN uint32 block_max(uint32 x) { return x; }
 FN uint64 block_sum(uint64 x) { return x; }
