@@ -110,7 +110,7 @@ class HostMessages(Messages):
         return None
 
     def read(self) -> npt.NDArray[Any]:
-        return self.words.copy()
+        return np.array(self.words)
 
     def write(self, words: npt.NDArray[Any]) -> None:
         self.words[:] = words

@@ -9,7 +9,6 @@ from distsim.kernels.structs import declare
 NO_ROW = 0xFFFFFFFF
 
 
-
 class Status(IntEnum):
     """Why the loop stopped."""
 

@@ -48,7 +48,8 @@ def _head(double: bool) -> str:
 
 def construction_source(double: bool) -> str:
     """Everything that builds a network; independent of the network."""
-    rules = "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER };\n"
+    rules = f"#define LONGEST_RUN {connect.LONGEST_RUN}u\n"
+    rules += "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER };\n"
     structures = "".join(cpp_of(s) for s in (values.Values, connect.Connect, connect.Rows, connect.Shares))
     files = ("connect.cpp", "shares.cpp", "rows.cpp", "values.cpp")
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
@@ -78,9 +79,7 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
 def _all_models(shapes: Sequence[GroupShape]) -> str:
     """One kernel serves all models: the chunks of one after those of the other are shared out over the groups."""
     names = [s.model.name for s in shapes]
-    calls = "".join(
-        f"    update_{n}(group_{n}, l, step, before);\n    before += group_{n}->n_chunks;\n" for n in names
-    )
+    calls = "".join(f"    update_{n}(group_{n}, l, step, before);\n    before += group_{n}->n_chunks;\n" for n in names)
     return (
         f"#define GROUP_PARAMETERS {''.join(f', const Group_{n}* group_{n}' for n in names)}\n"
         f"#define GROUP_NAMES {''.join(f', group_{n}' for n in names)}\n"
