@@ -13,24 +13,19 @@ from __future__ import annotations
 
 import ctypes
 import re
-import threading
-import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from standin_streams import STREAMS, CUDARuntimeError, Event, Stream, current_stream, get_elapsed_time
 
 from distsim.backend import HostBackend
 
 NEW, FREED = 0xCD, 0xDD
 H2D, D2H, D2D = 1, 2, 3
 THREADS_OF_A_PROCESSOR = 2048
-
-
-class CUDARuntimeError(RuntimeError):
-    pass
 
 
 class CUDADriverError(RuntimeError):
@@ -43,119 +38,6 @@ class OutOfMemoryError(MemoryError):
 
 class CompileException(Exception):
     pass
-
-
-class Stream:
-    """Operations that run, in order, when the host waits for them; see the module's docstring."""
-
-    current = threading.local()
-
-    def __init__(self, non_blocking: bool = False) -> None:
-        assert non_blocking, "a stream that waits for the default stream cannot be captured beside other libraries"
-        self.ptr = id(self)
-        self.queue: list[Callable[[], None]] = []
-        self.captured: list[Callable[[], None]] | None = None
-        self.log: list[str] = []
-        _STREAMS[self.ptr] = self
-
-    def __enter__(self) -> Stream:
-        Stream.current.__dict__.setdefault("stack", []).append(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        Stream.current.stack.pop()
-
-    def put(self, name: str, work: Callable[[], None], capturable: bool = True) -> None:
-        if self.captured is not None:
-            if not capturable:
-                raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
-            self.captured.append(work)
-        else:
-            self.log.append(name)
-            self.queue.append(work)
-
-    def synchronize(self) -> None:
-        if self.captured is not None:
-            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
-        self.log.append("synchronize")
-        self.run_until(lambda: False)
-
-    def run_until(self, done: Callable[[], bool]) -> None:
-        """Work off the queue, up to what makes `done` true."""
-        while self.queue and not done():
-            self.queue.pop(0)()
-
-    def wait_event(self, event: Event) -> None:
-        self.put("wait", event.happen)
-
-    def begin_capture(self) -> None:
-        self.captured = []
-
-    def end_capture(self) -> Graph:
-        assert self.captured is not None
-        graph = Graph(self.captured)
-        self.captured = None
-        return graph
-
-
-class Event:
-    """A point of a stream; one that is polled happens by itself, but not at once."""
-
-    def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
-        self.timing = not disable_timing
-        self.time: float | None = None
-        self._stream: Stream | None = None
-        self._polled = 0
-
-    def record(self, stream: Stream) -> None:
-        self.time, self._stream, self._polled = None, stream, 0
-
-        def happened() -> None:
-            self.time = time.perf_counter()
-
-        stream.put("event", happened)
-
-    def happen(self) -> None:
-        if self._stream is not None and self.time is None:
-            self._stream.run_until(lambda: self.time is not None)
-
-    @property
-    def done(self) -> bool:
-        self._polled += 1
-        if self._polled > 1:
-            self.happen()
-        return self.time is not None
-
-    def synchronize(self) -> None:
-        self.happen()
-
-
-def get_elapsed_time(start: Event, end: Event) -> float:
-    assert start.timing and end.timing and start.time is not None and end.time is not None, "not synchronised"
-    return (end.time - start.time) * 1000.0
-
-
-class Graph:
-    def __init__(self, works: list[Callable[[], None]]) -> None:
-        self._works = works
-
-    def launch(self, stream: Stream) -> None:
-        works = list(self._works)
-
-        def run() -> None:
-            for work in works:
-                work()
-
-        stream.put(f"graph of {len(works)}", run)
-
-
-_STREAMS: dict[int, Stream] = {}
-
-
-def current_stream() -> Stream:
-    stack: list[Stream] = getattr(Stream.current, "stack", [])
-    assert stack, "outside of the backend's stream: this would run on the default stream"
-    return stack[-1]
 
 
 class Memory:
@@ -362,7 +244,7 @@ class Cupy:
         kernel = self.functions[function]
         places = (ctypes.c_void_p * kernel.arity).from_address(parameters)
         addresses = tuple(int(ctypes.c_void_p.from_address(p or 0).value or 0) for p in places)
-        kernel.put(_STREAMS[stream], addresses, grid)
+        kernel.put(STREAMS[stream], addresses, grid)
 
     def _count(self) -> int:
         if self._error:
@@ -420,7 +302,7 @@ class Cupy:
             for row in range(height):
                 ctypes.memmove(target + row * target_pitch, source + row * source_pitch, width)
 
-        _STREAMS[stream].put("copy", run)
+        STREAMS[stream].put("copy", run)
 
     def pointers_off_device(self, structure: ctypes.Structure) -> Iterator[str]:
         """Members of a structure that point elsewhere than into live device memory (null is allowed)."""
