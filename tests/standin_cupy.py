@@ -12,22 +12,20 @@ GPU, alignment, speed.
 from __future__ import annotations
 
 import ctypes
-import threading
+import re
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from standin_streams import STREAMS, CUDARuntimeError, Event, Stream, current_stream, get_elapsed_time
 
 from distsim.backend import HostBackend
 
 NEW, FREED = 0xCD, 0xDD
-H2D, D2H = 1, 2
-
-
-class CUDARuntimeError(RuntimeError):
-    pass
+H2D, D2H, D2D = 1, 2, 3
+THREADS_OF_A_PROCESSOR = 2048
 
 
 class CUDADriverError(RuntimeError):
@@ -40,76 +38,6 @@ class OutOfMemoryError(MemoryError):
 
 class CompileException(Exception):
     pass
-
-
-class Stream:
-    """Operations that run, in order, when the host waits for them; see the module's docstring."""
-
-    current = threading.local()
-
-    def __init__(self, non_blocking: bool = False) -> None:
-        assert non_blocking, "a stream that waits for the default stream cannot be captured beside other libraries"
-        self.ptr = id(self)
-        self.queue: list[Callable[[], None]] = []
-        self.captured: list[Callable[[], None]] | None = None
-        self.log: list[str] = []
-        _STREAMS[self.ptr] = self
-
-    def __enter__(self) -> Stream:
-        Stream.current.__dict__.setdefault("stack", []).append(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        Stream.current.stack.pop()
-
-    def put(self, name: str, work: Callable[[], None], capturable: bool = True) -> None:
-        if self.captured is not None:
-            if not capturable:
-                raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
-            self.captured.append(work)
-        else:
-            self.log.append(name)
-            self.queue.append(work)
-
-    def synchronize(self) -> None:
-        if self.captured is not None:
-            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
-        while self.queue:
-            waiting, self.queue = self.queue, []
-            for work in waiting:
-                work()
-
-    def begin_capture(self) -> None:
-        self.captured = []
-
-    def end_capture(self) -> Graph:
-        assert self.captured is not None
-        graph = Graph(self.captured)
-        self.captured = None
-        return graph
-
-
-class Graph:
-    def __init__(self, works: list[Callable[[], None]]) -> None:
-        self._works = works
-
-    def launch(self, stream: Stream) -> None:
-        works = list(self._works)
-
-        def run() -> None:
-            for work in works:
-                work()
-
-        stream.put(f"graph of {len(works)}", run)
-
-
-_STREAMS: dict[int, Stream] = {}
-
-
-def current_stream() -> Stream:
-    stack: list[Stream] = getattr(Stream.current, "stack", [])
-    assert stack, "outside of the backend's stream: this would run on the default stream"
-    return stack[-1]
 
 
 class Memory:
@@ -173,23 +101,30 @@ class ndarray:
 class Kernel:
     """A host-compiled kernel; a launch is one call, whatever the grid."""
 
-    def __init__(self, name: str, function: Any, owner: Cupy) -> None:
-        self.name, self._function, self._owner = name, function, owner
-        function.restype, function.argtypes = None, [ctypes.c_void_p]
+    def __init__(self, name: str, function: Any, arity: int, owner: Cupy) -> None:
+        self.name, self._function, self._owner, self.arity = name, function, owner, arity
+        function.restype, function.argtypes = None, [ctypes.c_void_p] * arity
+        address = int(ctypes.cast(function, ctypes.c_void_p).value or 0)
+        owner.functions[address] = self
+        self.kernel = SimpleNamespace(ptr=address)
 
-    def __call__(self, grid: tuple[int], block: tuple[int], arguments: tuple[ndarray]) -> None:
-        assert len(grid) == 1 and len(block) == 1 and len(arguments) == 1
+    def __call__(self, grid: tuple[int], block: tuple[int], arguments: tuple[ndarray, ...]) -> None:
+        assert len(grid) == 1 and len(block) == 1 and len(arguments) == self.arity
         assert 1 <= grid[0] < 2**31 and 32 <= block[0] <= 1024 and block[0] % 32 == 0, (self.name, grid, block)
-        (on_device,) = arguments
-        assert isinstance(on_device, ndarray), "arguments lie on the device"
-        address, owner, function, name = on_device.data.ptr, self._owner, self._function, self.name
+        assert all(isinstance(a, ndarray) for a in arguments), "arguments lie on the device"
+        self.put(current_stream(), tuple(a.data.ptr for a in arguments), grid[0])
 
-        def run() -> None:  # holds the address only: neither a launch nor a graph keeps memory alive
-            assert address in owner.live, f"{name}: its arguments were freed"
+    def put(self, stream: Stream, addresses: tuple[int, ...], blocks: int) -> None:
+        """A launch holds addresses only: neither it nor a graph keeps memory alive."""
+        owner, function, name = self._owner, self._function, self.name
+        owner.arguments.setdefault(name, set()).add((*addresses, blocks))
+
+        def run() -> None:
+            assert all(a in owner.live for a in addresses), f"{name}: its arguments were freed"
             owner.launches[name] = owner.launches.get(name, 0) + 1
-            function(address)
+            function(*addresses)
 
-        current_stream().put(name, run)
+        stream.put(name, run)
 
 
 class RawModule:
@@ -202,7 +137,13 @@ class RawModule:
         self._library = HostBackend().compile(self._code, "standin")
 
     def get_function(self, name: str) -> Kernel:
-        return Kernel(name, getattr(self._library._library, name), self._owner)
+        signature = re.search(rf"^KERNEL {name}\(([^)]*)\)", self._code, re.MULTILINE)
+        assert signature is not None, f"cudaErrorSymbolNotFound: {name}"
+        more = re.search(r"^#define GROUP_PARAMETERS(.*)$", self._code, re.MULTILINE)
+        arity = signature[1].count("*")
+        if more and "GROUP_PARAMETERS" in signature[1]:
+            arity += more[1].count("*")
+        return Kernel(name, getattr(self._library._library, name), arity, self._owner)
 
 
 class Device:
@@ -210,7 +151,7 @@ class Device:
         assert 0 <= number < count, "cudaErrorInvalidDevice"
         self.id = number
         self.pci_bus_id = f"0000:{number:02x}:00.0"
-        self.attributes = {"MultiProcessorCount": 3}
+        self.attributes = {"MultiProcessorCount": 3, "CooperativeLaunch": 1}
 
     def __enter__(self) -> Device:
         return self
@@ -230,11 +171,23 @@ class Cupy:
         What went wrong where no exception could be raised.
     launches
         How often each kernel ran.
+    arguments
+        What each kernel was launched with: addresses, and blocks.
     fail_capture
         As a device that cannot capture graphs.
+    cooperative
+        As a device that has cooperative launches.
+    free
+        Bytes that memGetInfo finds free.
     """
 
-    def __init__(self, devices: int = 1, error: str | None = None, fail_capture: bool = False) -> None:
+    def __init__(
+        self, devices: int = 1, error: str | None = None, fail_capture: bool = False, cooperative: bool = True,
+        free: int = 2**40,
+    ) -> None:  # fmt: skip
+        self.arguments: dict[str, set[tuple[int, ...]]] = {}
+        self.functions: dict[int, Kernel] = {}
+        self.elapsed: Callable[[Event, Event], float] = get_elapsed_time
         self.live: dict[int, int] = {}
         self.errors: list[str] = []
         self.launches: dict[str, int] = {}
@@ -244,7 +197,9 @@ class Cupy:
         self.RawModule = lambda **how: RawModule(self, **how)
         runtime = SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError, memcpyHostToDevice=H2D, memcpyDeviceToHost=D2H,
-            getDeviceCount=self._count, memcpyAsync=self._copy, memcpy2DAsync=self._copy_2d,
+            memcpyDeviceToDevice=D2D,
+            memGetInfo=lambda: (free, 2**41), getDeviceCount=self._count,
+            memcpyAsync=self._copy, memcpy2DAsync=self._copy_2d,
             getDeviceProperties=lambda number: {"name": b"stand-in"},
         )  # fmt: skip
         self.streams: list[Stream] = []
@@ -256,16 +211,40 @@ class Cupy:
             self.streams.append(made)
             return made
 
+        driver = SimpleNamespace(
+            CUDADriverError=CUDADriverError, launchCooperativeKernel=self._launch_together,
+            occupancyMaxActiveBlocksPerMultiprocessor=lambda function, threads, shared: (
+                THREADS_OF_A_PROCESSOR // threads // 2
+            ),
+        )  # fmt: skip
+
+        def device(number: int) -> Device:
+            made = Device(number, self._devices)
+            made.attributes["CooperativeLaunch"] = int(cooperative)
+            return made
+
         self.cuda = SimpleNamespace(
-            runtime=runtime, driver=SimpleNamespace(CUDADriverError=CUDADriverError),
+            runtime=runtime, driver=driver, Event=Event, get_elapsed_time=lambda a, b: self.elapsed(a, b),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             compiler=SimpleNamespace(CompileException=CompileException), Stream=stream,
-            Device=lambda number: Device(number, self._devices), alloc_pinned_memory=self._pinned,
+            Device=device, alloc_pinned_memory=self._pinned,
             is_available=lambda: True,
         )  # fmt: skip
 
     def _no_capture(self) -> None:
         raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
+
+    def _launch_together(
+        self, function: int, grid: int, grid_y: int, grid_z: int, block: int, block_y: int, block_z: int, shared: int,
+        stream: int, parameters: int,
+    ) -> None:  # fmt: skip
+        assert (grid_y, grid_z, block_y, block_z, shared) == (1, 1, 1, 1, 0) and block % 32 == 0
+        if grid > 3 * (THREADS_OF_A_PROCESSOR // block // 2):
+            raise CUDADriverError("CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE")
+        kernel = self.functions[function]
+        places = (ctypes.c_void_p * kernel.arity).from_address(parameters)
+        addresses = tuple(int(ctypes.c_void_p.from_address(p or 0).value or 0) for p in places)
+        kernel.put(STREAMS[stream], addresses, grid)
 
     def _count(self) -> int:
         if self._error:
@@ -313,15 +292,17 @@ class Cupy:
         self, target: int, target_pitch: int, source: int, source_pitch: int, width: int, height: int, kind: int,
         stream: int,
     ) -> None:  # fmt: skip
-        assert kind in (H2D, D2H) and 0 < width <= min(target_pitch, source_pitch)
+        assert kind in (H2D, D2H, D2D) and 0 < width <= min(target_pitch, source_pitch)
 
         def run() -> None:
-            device, pitch = (target, target_pitch) if kind == H2D else (source, source_pitch)
-            self._on_device(device, pitch * (height - 1) + width)
+            if kind in (H2D, D2D):
+                self._on_device(target, target_pitch * (height - 1) + width)
+            if kind in (D2H, D2D):
+                self._on_device(source, source_pitch * (height - 1) + width)
             for row in range(height):
                 ctypes.memmove(target + row * target_pitch, source + row * source_pitch, width)
 
-        _STREAMS[stream].put("copy", run)
+        STREAMS[stream].put("copy", run)
 
     def pointers_off_device(self, structure: ctypes.Structure) -> Iterator[str]:
         """Members of a structure that point elsewhere than into live device memory (null is allowed)."""

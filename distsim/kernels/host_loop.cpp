@@ -1,10 +1,11 @@
 // The loop over steps on the host: one call advances to a step, or returns early where Python has to grow
-// or empty a buffer. On a GPU the same kernels are launched in the same order (backend/cuda_loop.py).
+// or empty a buffer. On a GPU the same functions make two kernels a step (step.cpp).
 //
 // Invariants:
 // - a spike emitted in step t over a delay of d steps is in its target's input before the update of t + d;
-// - at the start of an interval the spikes of all earlier intervals, of every rank, are on the wheel;
-// - nothing is dropped: a phase that lacks room changes nothing and is entered again.
+// - when an interval starts, the spikes of all intervals but the last, of every rank, are on the wheel, and those of
+//   the last before the update of its first step (where the exchange overlaps: see engine/exchange.py);
+// - nothing is dropped: what lacks room changes nothing and is entered again.
 
 #include <time.h>
 
@@ -14,40 +15,58 @@ static inline double seconds_now() {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+#define TIMED(field) then = now; now = seconds_now(); l.field += now - then
+
+// While messages are under way: the runs of the next step that are known already.
+extern "C" void advance_early(Loop* loop) {
+    Loop& l = *loop;
+    double now = seconds_now(), then;
+    if (l.phase == RECEIVE) {
+        l.synaptic_events += add_due_runs(l, n_due(l));
+        l.delivered = n_due(l);
+    }
+    TIMED(seconds_deliver);
+}
+
 extern "C" int32 advance(Loop* loop, int64 last_step) {
     Loop& l = *loop;
     double now = seconds_now(), then;
-#define TIMED(field) then = now; now = seconds_now(); l.field += now - then
     l.status = RUNNING;
     if (l.phase == RECEIVE) {
-        if (l.n_ranks > 1) {
-            admit_received(loop);
-            if (l.status) return l.status;
-            receive(loop);
-        }
-        open_interval(loop);
+        admit_messages(l);
+        if (l.status) return l.status;
+        if (l.received) receive_messages(l);
         TIMED(seconds_exchange);
     }
-    while (l.step <= last_step || l.phase != DELIVER) {
-        if (l.phase == DELIVER) {
-            deliver(loop);
-            TIMED(seconds_deliver);
-            update_all(loop);
-            TIMED(seconds_update);
+    for (;;) {
+        const int64 pending = l.pending_step;
+        if (pending) {
+            Shortage s = shortage(l, pending);
+            if (s.status == GROW_DUE) {
+                measure_wheel(l, NO_SLOT);
+                s = shortage(l, pending);
+            }
+            if (s.status) {
+                stop(l, s);
+                return s.status;
+            }
+            spread_pending<false>(l, pending, 0, 0);
+            sample_pending(l, pending);
+            settle(l, pending);
+            l.pending_step = 0;
+            TIMED(seconds_spread);
         }
-        if (l.n_recorders && l.phase != ADMIT) {
-            admit_states(loop);
-            if (l.status) return l.status;
-            sample_states(loop);
-            count_samples(loop);
-        }
-        admit(loop);
-        if (l.status) return l.status;
-        spread(loop);
-        close_step(loop);
-        next_step(loop);
-        TIMED(seconds_spread);
+        const int64 step = l.step;
+        if (step > last_step) break;
+        l.synaptic_events += add_due_runs(l, n_due(l));
+        TIMED(seconds_deliver);
+        update_all(loop, step);
+        l.due_count[(uint32)step & l.slot_mask] = l.delivered = 0;
+        l.draw_poisson = 0;
+        l.pending_step = step;
+        l.step = step + 1;
+        TIMED(seconds_update);
     }
-    if (l.n_ranks > 1) close_interval(loop);
+    if (l.n_ranks > 1) close_messages(l);
     return RUNNING;
 }

@@ -19,8 +19,8 @@ BUILD_KERNELS = ("split_level", "split_to_targets", "row_totals", "write_runs", 
 CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count", "fill")), *BUILD_KERNELS)
 TEST_KERNELS = ("evaluate", "philox_words")
 LOOP_KERNELS = (
-    "deliver", "admit", "spread", "close_step", "next_step", "close_interval", "admit_received", "receive",
-    "open_interval", "admit_states", "sample_states", "count_samples", "reschedule",
+    "deliver_step", "step_models", "close_steps", "settle_steps", "run_steps", "admit_received", "receive",
+    "deliver_early", "note_delivery", "reschedule",
 )  # fmt: skip
 
 
@@ -48,7 +48,8 @@ def _head(double: bool) -> str:
 
 def construction_source(double: bool) -> str:
     """Everything that builds a network; independent of the network."""
-    rules = "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER };\n"
+    rules = f"#define LONGEST_RUN {connect.LONGEST_RUN}u\n"
+    rules += "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER };\n"
     structures = "".join(cpp_of(s) for s in (values.Values, connect.Connect, connect.Rows, connect.Shares))
     files = ("connect.cpp", "shares.cpp", "rows.cpp", "values.cpp")
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
@@ -59,18 +60,30 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
 
     `host` adds the host's own loop over the kernels, which a GPU's compiler passes over.
     """
-    parts = [_head(double), cpp_of(loop.Recorder), cpp_of(loop.Loop), _text("update.h")]
-    parts += [shape.source() for shape in shapes]
-    parts += [_text("deliver.cpp"), _text("spread.cpp"), cpp_of(reschedule.Reschedule), _text("reschedule.cpp")]
+    parts = [_head(double), loop.enums(), *(cpp_of(s) for s in (loop.Recorder, loop.Count, loop.Loop))]
+    parts += [_text("update.h"), *(shape.source() for shape in shapes)]
+    parts += [_text("deliver.cpp"), _text("spread.cpp"), _all_models(shapes), _text("step.cpp")]
+    parts += [cpp_of(reschedule.Reschedule), _text("reschedule.cpp")]
     if host:
         names = [s.model.name for s in shapes]
         members = " ".join(f"const Group_{n}* {n};" for n in names) or "int unused;"
-        calls = " ".join(f"update_{n}(groups->{n});" for n in names)
         parts.append(f"#ifndef __CUDACC__\nstruct Groups {{ {members} }};\n")
+        calls = "".join(f" update_{n}(groups->{n}, *loop, step, 0);" for n in names)
         parts.append(
-            "static inline void update_all(Loop* loop) {\n"
-            "    const Groups* groups = (const Groups*)loop->groups;\n"
-            f"    {calls}\n    (void)groups;\n}}\n"
+            "static inline void update_all(Loop* loop, int64 step) {\n"
+            f"    const Groups* groups = (const Groups*)loop->groups;\n   {calls}\n    (void)groups;\n}}\n"
         )
         parts.append(_text("host_loop.cpp") + "#endif\n")
     return "".join(parts)
+
+
+def _all_models(shapes: Sequence[GroupShape]) -> str:
+    """One kernel serves all models: the chunks of one after those of the other are shared out over the groups."""
+    names = [s.model.name for s in shapes]
+    calls = "".join(f"    update_{n}(group_{n}, l, step, before);\n    before += group_{n}->n_chunks;\n" for n in names)
+    return (
+        f"#define GROUP_PARAMETERS {''.join(f', const Group_{n}* group_{n}' for n in names)}\n"
+        f"#define GROUP_NAMES {''.join(f', group_{n}' for n in names)}\n"
+        "FN void update_models(Loop& l, int64 step GROUP_PARAMETERS) {\n"
+        f"    uint64 before = 0;\n{calls}    (void)before; (void)step;\n}}\n"
+    )

@@ -1,0 +1,124 @@
+"""Streams, events and graphs of the stand-in for CuPy; see standin_cupy.py."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+class Stream:
+    """Operations that run, in order, when the host waits for them; see the module's docstring."""
+
+    current = threading.local()
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        assert non_blocking, "a stream that waits for the default stream cannot be captured beside other libraries"
+        self.ptr = id(self)
+        self.queue: list[Callable[[], None]] = []
+        self.captured: list[Callable[[], None]] | None = None
+        self.log: list[str] = []
+        STREAMS[self.ptr] = self
+
+    def __enter__(self) -> Stream:
+        Stream.current.__dict__.setdefault("stack", []).append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Stream.current.stack.pop()
+
+    def put(self, name: str, work: Callable[[], None], capturable: bool = True) -> None:
+        if self.captured is not None:
+            if not capturable:
+                raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
+            self.captured.append(work)
+        else:
+            self.log.append(name)
+            self.queue.append(work)
+
+    def synchronize(self) -> None:
+        if self.captured is not None:
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
+        self.log.append("synchronize")
+        self.run_until(lambda: False)
+
+    def run_until(self, done: Callable[[], bool]) -> None:
+        """Work off the queue, up to what makes `done` true."""
+        while self.queue and not done():
+            self.queue.pop(0)()
+
+    def wait_event(self, event: Event) -> None:
+        self.put("wait", event.happen)
+
+    def begin_capture(self) -> None:
+        self.captured = []
+
+    def end_capture(self) -> Graph:
+        assert self.captured is not None
+        graph = Graph(self.captured)
+        self.captured = None
+        return graph
+
+
+class Event:
+    """A point of a stream; one that is polled happens by itself, but not at once."""
+
+    def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
+        self.timing = not disable_timing
+        self.time: float | None = None
+        self._stream: Stream | None = None
+        self._polled = 0
+
+    def record(self, stream: Stream) -> None:
+        self.time, self._stream, self._polled = None, stream, 0
+
+        def happened() -> None:
+            self.time = time.perf_counter()
+
+        stream.put("event", happened)
+
+    def happen(self) -> None:
+        if self._stream is not None and self.time is None:
+            self._stream.run_until(lambda: self.time is not None)
+
+    @property
+    def done(self) -> bool:
+        self._polled += 1
+        if self._polled > 1:
+            self.happen()
+        return self.time is not None
+
+    def synchronize(self) -> None:
+        self.happen()
+
+
+def get_elapsed_time(start: Event, end: Event) -> float:
+    assert start.timing and end.timing and start.time is not None and end.time is not None, "not synchronised"
+    return (end.time - start.time) * 1000.0
+
+
+class Graph:
+    def __init__(self, works: list[Callable[[], None]]) -> None:
+        self._works = works
+
+    def launch(self, stream: Stream) -> None:
+        works = list(self._works)
+
+        def run() -> None:
+            for work in works:
+                work()
+
+        stream.put(f"graph of {len(works)}", run)
+
+
+STREAMS: dict[int, Stream] = {}
+
+
+def current_stream() -> Stream:
+    stack: list[Stream] = getattr(Stream.current, "stack", [])
+    assert stack, "outside of the backend's stream: this would run on the default stream"
+    return stack[-1]
