@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import Backend
+from distsim.build.capacity import resident_bytes
 from distsim.comm import Communicator
 from distsim.config import write_document
 from distsim.config.describe import described_document
+from distsim.energy import Energy, EnergyMeasurement
 from distsim.engine.digest import by_population, fold
 from distsim.engine.recording import StateSamples
 from distsim.engine.simulation import Simulation, Sinks
@@ -33,6 +35,7 @@ from distsim.io import (
     write_json,
 )
 from distsim.logs import LOGGER, log_path, log_to_file
+from distsim.profile import counted, profile_document
 from distsim.version import __version__
 
 
@@ -75,7 +78,7 @@ class Outcome:
 def run_experiment(
     experiment: Experiment, comm: Communicator, backend: Backend, *, document: Mapping[str, Any] | None = None,
     out: Path | None = None, overwrite: bool = False, reporter: Reporter | None = None, sinks: Sinks | None = None,
-    log_files: bool = False,
+    log_files: bool = False, profile: bool = False,
 ) -> Outcome:  # fmt: skip
     """Build and run `experiment` on the ranks of `comm`; with `out`, write its results there.
 
@@ -87,9 +90,11 @@ def run_experiment(
         Receivers of the recorded data where no results are written.
     log_files
         Each rank writes a log beside its results (at the level DEBUG).
+    profile
+        Measure phases and kernels; `profile` of the summary.
     """
     reporter = reporter if reporter is not None and comm.rank == 0 else Silent()
-    before = _resident_bytes()
+    before = resident_bytes()
     if out is not None:
         if comm.rank == 0:
             prepare_output(out, overwrite)
@@ -97,19 +102,20 @@ def run_experiment(
         sinks = _files(out, comm.rank, experiment.run.dt)
     with log_to_file(log_path(out, comm.rank) if out is not None and log_files else None):
         LOGGER.info("distsim %s, process %d is rank %d of %d", __version__, os.getpid(), comm.rank, comm.size)
-        return _build_and_run(experiment, comm, backend, document, out, reporter, sinks, before)
+        return _build_and_run(experiment, comm, backend, document, out, reporter, sinks, before, profile)
 
 
 def _build_and_run(
     experiment: Experiment, comm: Communicator, backend: Backend, document: Mapping[str, Any] | None,
-    out: Path | None, reporter: Reporter, sinks: Sinks | None, before: int,
+    out: Path | None, reporter: Reporter, sinks: Sinks | None, before: int, profile: bool,
 ) -> Outcome:  # fmt: skip
     run = experiment.run
-    _take_device(comm, backend, reporter)
+    device = _take_device(comm, backend, reporter)
     _tell(reporter, "build", _describe(experiment, comm, backend))
     simulation = Simulation(
-        experiment, comm, backend, sinks, progress=lambda share: reporter.progress("build", share, 1.0, None)
-    )
+        experiment, comm, backend, sinks, progress=lambda share: reporter.progress("build", share, 1.0, None),
+        profiler=backend.profiler() if profile else None,
+    )  # fmt: skip
     synapses = comm.total(simulation.rows.n_synapses)
     stored = comm.total(simulation.rows.bytes(run.precision) + simulation.routing.bytes())
     _log_built(simulation)
@@ -123,12 +129,17 @@ def _build_and_run(
     warmup = run.steps(run.warmup)
     _advance(simulation, warmup, "warm-up", reporter)
     measured = _Measurement(simulation)
+    energy = EnergyMeasurement(comm, device)
     comm.barrier()
     started = time.perf_counter()
     _advance(simulation, simulation.end, "simulate", reporter)
     comm.barrier()
     simulated = time.perf_counter() - started
+    taken_energy = energy.stop()
     seconds = {**simulation.seconds, **measured.seconds(), "simulate": simulated, "start": started_after}
+    profiled = measured.profile(seconds) if profile else None
+    if profiled is not None:  # a device has no clock in the loop
+        seconds |= {k: v for k, v in profiled["phase_seconds"].items() if k in seconds and not seconds[k]}
     _log_simulated(simulation, seconds)
     began = time.perf_counter()
     simulation.flush()
@@ -138,7 +149,11 @@ def _build_and_run(
         _merge(experiment, out)
     seconds["record"] = time.perf_counter() - began
     taken = _peak_bytes() - before + backend.memory_bytes()
-    summary = _summary(simulation, seconds, measured.events(), synapses, stored, taken)
+    summary = _summary(
+        simulation, seconds, measured.events(), synapses, stored, taken, backend.memory_bytes(), taken_energy
+    )
+    if profiled is not None:
+        summary["profile"] = profiled
     if out is not None:
         if comm.rank == 0:
             write_json(out / "summary.json", summary)
@@ -183,6 +198,9 @@ class _Measurement:
         self._simulation = simulation
         self._start = self._now()
         self._events = int(simulation.loop.synaptic_events)
+        self._first, self._flushed = simulation.step, simulation.seconds.get("flush", 0.0)
+        self._waited = simulation.seconds.get("waited", 0.0)
+        simulation.profiler.reset()
 
     def _now(self) -> dict[str, float]:
         loop = self._simulation.loop
@@ -200,6 +218,15 @@ class _Measurement:
     def events(self) -> int:
         """Synaptic events of all ranks."""
         return self._simulation.comm.total(int(self._simulation.loop.synaptic_events) - self._events)
+
+    def profile(self, seconds: Mapping[str, float]) -> dict[str, Any]:
+        """`profile` of the summary."""
+        simulation = self._simulation
+        waited = simulation.seconds.get("waited", 0.0) - self._waited
+        flushed = simulation.seconds.get("flush", 0.0) - self._flushed
+        spikes = int(simulation.spike_counts().sum())
+        counts = counted(simulation, self.events(), spikes, simulation.step - self._first)
+        return profile_document(simulation, {**seconds, "waiting": waited}, counts, flushed)
 
 
 def _advance(simulation: Simulation, last: int, name: str, reporter: Reporter) -> None:
@@ -246,8 +273,8 @@ def _report(experiment: Experiment, index: int) -> StateReport:
     return StateReport(recording.population.name, recording.variables, units, start, recording.interval)
 
 
-def _take_device(comm: Communicator, backend: Backend, reporter: Reporter) -> None:
-    """Each rank takes a device, in turn; a warning where some have to share one."""
+def _take_device(comm: Communicator, backend: Backend, reporter: Reporter) -> str:
+    """Each rank takes a device, in turn; a warning where some have to share one. What tells it from all others."""
     mine = backend.assign(comm.local_rank())
     devices = [name.tobytes() for name in comm.share(np.frombuffer(mine.encode(), np.uint8))]
     different = len(set(devices))
@@ -257,6 +284,7 @@ def _take_device(comm: Communicator, backend: Backend, reporter: Reporter) -> No
             f"warning: {comm.size} ranks share {different} GPU{'s' if different > 1 else ''} and wait for one another; "
             f"{different} rank{'s' if different > 1 else ''} would be faster",
         )  # fmt: skip
+    return mine
 
 
 def _describe(experiment: Experiment, comm: Communicator, backend: Backend) -> str:
@@ -279,7 +307,14 @@ def _warn_of_rounding(simulation: Simulation, reporter: Reporter) -> None:
 
 
 def _summary(
-    simulation: Simulation, seconds: Mapping[str, float], events: int, synapses: int, stored: int, peak: int
+    simulation: Simulation,
+    seconds: Mapping[str, float],
+    events: int,
+    synapses: int,
+    stored: int,
+    peak: int,
+    on_device: int,
+    energy: Energy,
 ) -> dict[str, Any]:
     experiment, comm = simulation.experiment, simulation.comm
     network, run = experiment.network, experiment.run
@@ -304,7 +339,12 @@ def _summary(
         "neurons": sum(p.size for _, p in neurons),
         "synapses": synapses,
         "bytes_per_synapse": stored / synapses if synapses else None,
-        "memory_bytes": {"per_rank_max": int(memory[0][0]), "total": int(memory[1][0])},
+        "memory_bytes": {
+            "per_rank_max": int(memory[0][0]),
+            "total": int(memory[1][0]),
+            "device": comm.total(on_device),
+        },
+        "energy": energy.document(events),
         "exchange_interval": simulation.interval * run.dt,
         "seconds": {name: seconds[name] for name in order},
         "realtime_factor": seconds["simulate"] / biological if biological else None,
@@ -343,15 +383,6 @@ def _process_age() -> float:
     except OSError:
         return time.process_time()
     return uptime - started / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_bytes() -> int:
-    """Memory of this process now."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * resource.getpagesize()
 
 
 def _peak_bytes() -> int:

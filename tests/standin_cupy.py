@@ -53,6 +53,7 @@ class Stream:
         self.queue: list[Callable[[], None]] = []
         self.captured: list[Callable[[], None]] | None = None
         self.log: list[str] = []
+        self.clock = 0.0  # kernels that ran
         _STREAMS[self.ptr] = self
 
     def __enter__(self) -> Stream:
@@ -101,6 +102,30 @@ class Graph:
                 work()
 
         stream.put(f"graph of {len(works)}", run)
+
+
+class Event:
+    """A point of a stream: its time is `clock`, which counts kernels, so that tests know what comes out."""
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+
+    def record(self, stream: Stream) -> None:
+        if stream.captured is not None:
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
+        self.at = None
+
+        def run() -> None:
+            self.at = stream.clock
+
+        stream.queue.append(run)
+
+
+def get_elapsed_time(first: Event, last: Event) -> float:
+    """ms; a kernel takes one."""
+    if first.at is None or last.at is None:
+        raise CUDARuntimeError("cudaErrorNotReady")
+    return last.at - first.at
 
 
 _STREAMS: dict[int, Stream] = {}
@@ -184,12 +209,15 @@ class Kernel:
         assert isinstance(on_device, ndarray), "arguments lie on the device"
         address, owner, function, name = on_device.data.ptr, self._owner, self._function, self.name
 
+        stream = current_stream()
+
         def run() -> None:  # holds the address only: neither a launch nor a graph keeps memory alive
             assert address in owner.live, f"{name}: its arguments were freed"
             owner.launches[name] = owner.launches.get(name, 0) + 1
+            stream.clock += 1.0
             function(address)
 
-        current_stream().put(name, run)
+        stream.put(name, run)
 
 
 class RawModule:
@@ -239,6 +267,8 @@ class Cupy:
         self.errors: list[str] = []
         self.launches: dict[str, int] = {}
         self.taken = 0
+        self.ranges: list[str] = []  # NVTX: all that were opened
+        self.open_ranges: list[str] = []
         self._devices, self._error = devices, error
         self.ndarray = ndarray
         self.RawModule = lambda **how: RawModule(self, **how)
@@ -261,8 +291,16 @@ class Cupy:
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             compiler=SimpleNamespace(CompileException=CompileException), Stream=stream,
             Device=lambda number: Device(number, self._devices), alloc_pinned_memory=self._pinned,
-            is_available=lambda: True,
+            is_available=lambda: True, Event=Event, get_elapsed_time=get_elapsed_time,
+            nvtx=SimpleNamespace(RangePush=self._push, RangePop=self._pop),
         )  # fmt: skip
+
+    def _push(self, name: str) -> None:
+        self.ranges.append(name)
+        self.open_ranges.append(name)
+
+    def _pop(self) -> None:
+        self.open_ranges.pop()
 
     def _no_capture(self) -> None:
         raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+from distsim.backend.profile import Profiler
+
 # A backend's own array type: numpy.ndarray on the host, cupy.ndarray on a GPU.
 Array = Any
 
@@ -19,6 +21,10 @@ class Module(ABC):
     @abstractmethod
     def launch(self, kernel: str, arguments: ctypes.Structure, n: int) -> None:
         """Run `kernel` on one structure of arguments, for `n` items (or groups)."""
+
+    @abstractmethod
+    def seconds(self, kernel: str, arguments: ctypes.Structure, n: int, times: int) -> float:
+        """Seconds a launch, over `times` launches in a row on arguments that lie there already; complete on return."""
 
 
 class Mirror(ABC):
@@ -56,6 +62,10 @@ class Stepper(ABC):
         one stopped. Between two calls the mirror of the loop is current on the host, and what the host changes
         there is seen by the next.
         """
+
+    @abstractmethod
+    def watch(self, profiler: Profiler) -> None:
+        """Tell `profiler`, from now on, what each kernel takes."""
 
 
 class Backend(ABC):
@@ -106,6 +116,10 @@ class Backend(ABC):
     @abstractmethod
     def mirror(self, content: Any) -> Mirror:
         """A mirror of a structure, an array of structures or a NumPy array; its contents are stored already."""
+
+    @abstractmethod
+    def profiler(self) -> Profiler:
+        """A profiler that measures, for the device that `assign` took."""
 
     @abstractmethod
     def exclusive_sum(self, array: Array) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend.base import Array, Backend, Mirror, Module, Stepper
+from distsim.backend.profile import Profiler
 from distsim.errors import BackendError
 
 # The same arithmetic as on the host: no contraction to FMA, correctly rounded division and root, subnormals
@@ -71,6 +72,11 @@ class CudaModule(Module):
         if n > 0:
             on_device = self._backend.to_device(np.frombuffer(bytes(arguments), np.uint8))
             self.start(kernel, on_device, self._backend.blocks_for(n))
+
+    def seconds(self, kernel: str, arguments: ctypes.Structure, n: int, times: int) -> float:
+        from distsim.backend.cuda_machine import seconds_a_launch
+
+        return seconds_a_launch(self._backend, self.prepared(kernel), arguments, self._backend.blocks_for(n), times)
 
     def start(self, kernel: str, arguments: Array, blocks: int, threads: int = THREADS) -> None:
         """Launch on arguments that lie on the device."""
@@ -213,6 +219,11 @@ class CudaBackend(Backend):
 
     def mirror(self, content: Any) -> Mirror:
         return CudaMirror(self, content)
+
+    def profiler(self) -> Profiler:
+        from distsim.backend.cuda_profile import CudaProfiler
+
+        return CudaProfiler(self)
 
     def exclusive_sum(self, array: Array) -> int:
         if not array.size:

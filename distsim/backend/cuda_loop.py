@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from distsim.backend.base import Mirror, Stepper
+from distsim.backend.profile import Profiler
 from distsim.kernels.loop import ADMIT, DELIVER, RECEIVE, RUNNING, STATES
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class CudaStepper(Stepper):
     ) -> None:
         self._backend, self._module, self._loop = backend, module, loop
         self._groups = groups  # kept alive
+        self._profiler = Profiler()
         processors = backend.processors
         wide, some = processors * 4, processors
         exchanges = loop.host.n_ranks > 1
@@ -63,14 +65,22 @@ class CudaStepper(Stepper):
         """A kernel on the loop: on so many blocks, or on one warp where it is one thread's work."""
         prepared = self._module.prepared(kernel)
         grid, block = ((blocks,), (256,)) if blocks else ((1,), (32,))
-        return partial(prepared, grid, block, (self._loop.device,))
+        return partial(self._start, kernel, partial(prepared, grid, block, (self._loop.device,)))
+
+    def _start(self, kernel: str, launch: Launch) -> None:
+        self._profiler.launch(kernel, launch)
+
+    def watch(self, profiler: Profiler) -> None:
+        self._profiler = profiler
 
     def _update(self, model: str, mirror: Mirror) -> Launch:
         from distsim.backend.cuda import THREADS, CudaMirror
 
         assert isinstance(mirror, CudaMirror)
         blocks = self._backend.blocks_for(int(mirror.host.n_chunks))
-        return partial(self._module.prepared(f"update_{model}"), (blocks,), (THREADS,), (mirror.device,))
+        kernel = f"update_{model}"
+        launch = partial(self._module.prepared(kernel), (blocks,), (THREADS,), (mirror.device,))
+        return partial(self._start, kernel, launch)
 
     def advance(self, last: int) -> int:
         loop = self._loop.host
@@ -78,6 +88,7 @@ class CudaStepper(Stepper):
             loop.status = RUNNING
             self._loop.enqueue_store()
             phase, steps = int(loop.phase), last - int(loop.step) + 1
+            self._profiler.begin(int(loop.step))
             if phase == RECEIVE:
                 _run(self._open)
             elif phase in (STATES, ADMIT):
@@ -87,12 +98,16 @@ class CudaStepper(Stepper):
             _run(self._close)
             self._loop.enqueue_fetch()
             self._backend.stream.synchronize()
+            self._profiler.end(int(loop.step), complete=not loop.status)
         assert loop.status or (loop.step == last + 1 and loop.phase == DELIVER)
         return int(loop.status)
 
     def _run_steps(self, n: int) -> None:
         """Launch `n` whole steps; as a graph, where as many were asked for before."""
         if n <= 0:
+            return
+        if self._profiler.sampling:
+            _run([*self._whole_step] * n)
             return
         if n not in self._captured:
             self._asked[n] = self._asked.get(n, 0) + 1

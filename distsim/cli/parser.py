@@ -49,6 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--progress", choices=("auto", "bar", "lines", "json"), default="auto",
                      help="json: one object a line, the summary last (default: auto)")  # fmt: skip
     run.add_argument("--log-file", action="store_true", help="a log of each rank in DIR: log.rank0000.txt …")
+    run.add_argument(
+        "--profile", action="store_true", help="what each phase and kernel took: a table, and in summary.json"
+    )
     run.add_argument("--ignore-memory", action="store_true", help="build even what is expected not to fit")
     run.set_defaults(command=_command("distsim.cli.run"))
     _inspecting(commands)

@@ -14,6 +14,7 @@ from typing import Any
 from distsim.backend import Backend, open_backend
 from distsim.build.capacity import available_bytes, check_fits, ranks_on_this_machine, resident_bytes, total_bytes
 from distsim.checks import check_ranks
+from distsim.cli.profile_table import profile_table
 from distsim.cli.progress import JsonLines, ToReporter, open_reporter
 from distsim.comm import Communicator, connect, launched_as
 from distsim.config import load_experiment
@@ -45,7 +46,7 @@ def main(options: argparse.Namespace) -> int:
                 stack.enter_context(attached(ToReporter(reporter), (INFO, DEBUG)[min(options.verbose, 2) - 1]))
         outcome = run_experiment(
             loaded.experiment, comm, backend, document=loaded.document, out=out, overwrite=options.overwrite,
-            reporter=reporter, log_files=options.log_file,
+            reporter=reporter, log_files=options.log_file, profile=options.profile,
         )  # fmt: skip
     if comm.rank == 0:
         if options.progress == "json":
@@ -109,9 +110,20 @@ def report(summary: Mapping[str, Any], out: Path) -> str:
             f"real-time factor {factor:.3g} ({seconds['simulate']:.2f} s for {summary['duration']:g} ms), "
             f"{summary['spikes']:,} spikes, {summary['synaptic_events']:,} synaptic events"
         )
+    if summary["energy"] is not None:
+        lines.append(energy_line(summary["energy"]))
+    if "profile" in summary:
+        lines.append(profile_table(summary["profile"], seconds["simulate"]))
     lines.append(digest_line(summary).rstrip())
     lines.append(f"results in {out}")
     return "\n".join(lines) + "\n"
+
+
+def energy_line(energy: Mapping[str, Any]) -> str:
+    """Joules, and what a synaptic event took."""
+    each = energy["nanojoules_per_event"]
+    an_event = "" if each is None else f", {each:.3g} nJ a synaptic event"
+    return f"energy {energy['joules']:.4g} J{an_event}, by {', '.join(energy['source'])}"
 
 
 def digest_line(summary: Mapping[str, Any]) -> str:

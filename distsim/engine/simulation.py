@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from distsim.backend import Backend, Module
+from distsim.backend.profile import Profiler
 from distsim.build.partition import Layout
 from distsim.build.projections import local_projections
 from distsim.build.quanta import plan_planes
@@ -74,13 +75,18 @@ class Simulation:
         The ranks and this rank's device.
     sinks
         Receivers of recorded spikes (steps and gids, uint64) and states.
+    profiler
+        Who is told what takes how long; by default nobody.
     """
 
     def __init__(
         self, experiment: Experiment, comm: Communicator, backend: Backend, sinks: Sinks | None = None,
         tuning: Tuning | None = None, progress: Callable[[float], None] | None = None,
+        profiler: Profiler | None = None,
     ) -> None:  # fmt: skip
         check_experiment(experiment)
+        self.profiler = profiler or Profiler()
+        mark = self.profiler.mark
         self.experiment, self.comm, self.backend = experiment, comm, backend
         self.sinks, self.tuning = sinks or Sinks(), tuning or Tuning()
         network, run = experiment.network, experiment.run
@@ -90,18 +96,25 @@ class Simulation:
         planes = self.planes = plan_planes(network, run.precision)
         shapes = [group_shape(network, g, planes, run.dt) for g in layout.groups]
         double = run.precision == "double"
+        mark("compile construction")
         construction = backend.compile(construction_source(double), f"construct-{run.precision}")
+        mark("compile loop")
         loop_module = backend.compile(loop_source(double, shapes), f"loop-{run.precision}")
+        mark("")
         self.seconds["compile"] = time.perf_counter() - started
         comm.barrier()
         started = time.perf_counter()
+        mark("projections")
         local = local_projections(network, layout, planes, backend, construction, run.seed, run.dt)
+        mark("rows")
         self.rows = build_rows(
             network, layout, [s.n_planes for s in shapes], local, backend, construction, run.precision,
             self.tuning.block_bits, self.tuning.cell_budget, progress,
         )  # fmt: skip
         del local
+        mark("routing")
         self.routing = build_routing(layout, self.rows, comm)
+        mark("states")
         self._sum = np.dtype(np.int64 if double else np.int32)
         self._input = backend.zeros(max(1, self.rows.input_size), self._sum)
         self.groups = [
@@ -111,7 +124,9 @@ class Simulation:
             )
             for group, shape in zip(layout.groups, shapes, strict=True)
         ]  # fmt: skip
+        mark("loop")
         self._set_up_loop(loop_module)
+        mark("")
         comm.barrier()
         self.seconds["build"] = time.perf_counter() - started
 
@@ -166,6 +181,7 @@ class Simulation:
             group.mirror = backend.mirror(group.arguments)
             groups.append((group.shape.model.name, group.mirror))
         self._stepper = backend.stepper(module, mirror, groups)
+        self._stepper.watch(self.profiler)
 
     @property
     def step(self) -> int:
@@ -179,7 +195,8 @@ class Simulation:
         t + d; when an interval starts, the spikes of all earlier intervals of all ranks are on the wheel;
         nothing is dropped: a full buffer interrupts the loop, grows, and the loop goes on.
         """
-        exchange, advance = self.exchange, self._stepper.advance
+        exchange, advance = self.exchange, self.profiler.ranged("interval", self._stepper.advance)
+        meet = self.profiler.ranged("exchange", exchange.run) if exchange is not None else None
         interval, clock = self.interval, time.perf_counter
         waited = self.seconds.get("waited", 0.0)
         next_report = clock() + every
@@ -191,9 +208,9 @@ class Simulation:
             while status:
                 self._mend(status)
                 status = advance(stop)
-            if exchange is not None:
+            if meet is not None:
                 before = clock()
-                exchange.run()
+                meet()
                 waited += clock() - before
             step = stop + 1
             now = clock()
@@ -220,11 +237,13 @@ class Simulation:
 
     def flush(self) -> None:
         """Hand over everything recorded so far."""
+        started = time.perf_counter()
         steps, gids = self.spikes.take()
         if steps.size:
             self.sinks.spikes(steps, gids)
         for samples in self.states.take():
             self.sinks.states(samples)
+        self.seconds["flush"] = self.seconds.get("flush", 0.0) + time.perf_counter() - started
 
     def _mend(self, status: int) -> None:
         loop = self.loop

@@ -46,12 +46,22 @@ def _head(double: bool) -> str:
     )
 
 
+def words_source() -> str:
+    """Only the words in which kernels are written."""
+    return _text("words.h")
+
+
 def construction_source(double: bool) -> str:
     """Everything that builds a network; independent of the network."""
     rules = "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER };\n"
     structures = "".join(cpp_of(s) for s in (values.Values, connect.Connect, connect.Rows, connect.Shares))
     files = ("connect.cpp", "shares.cpp", "rows.cpp", "values.cpp")
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
+
+
+def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
+    """The kernels of the host's loop, in the order of its table of times."""
+    return (*LOOP_KERNELS, *(f"update_{name}" for name in models))
 
 
 def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -> str:
@@ -65,12 +75,13 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
     if host:
         names = [s.model.name for s in shapes]
         members = " ".join(f"const Group_{n}* {n};" for n in names) or "int unused;"
-        calls = " ".join(f"update_{n}(groups->{n});" for n in names)
+        calls = " ".join(f"update_{n}(groups->{n}); DONE(update_{n});" for n in names)
         parts.append(f"#ifndef __CUDACC__\nstruct Groups {{ {members} }};\n")
+        parts.append(f"enum {{ {', '.join(f'PROFILE_{k}' for k in profiled_kernels(names))} }};\n" + _text("profile.h"))
         parts.append(
             "static inline void update_all(Loop* loop) {\n"
-            "    const Groups* groups = (const Groups*)loop->groups;\n"
-            f"    {calls}\n    (void)groups;\n}}\n"
+            "    Loop& l = *loop;\n    const Groups* groups = (const Groups*)loop->groups;\n"
+            f"    {calls}\n    (void)groups; (void)l;\n}}\n"
         )
         parts.append(_text("host_loop.cpp") + "#endif\n")
     return "".join(parts)
