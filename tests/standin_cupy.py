@@ -238,7 +238,12 @@ class Device:
         assert 0 <= number < count, "cudaErrorInvalidDevice"
         self.id = number
         self.pci_bus_id = f"0000:{number:02x}:00.0"
-        self.attributes = {"MultiProcessorCount": 3}
+        self.attributes = {
+            "MultiProcessorCount": 3,
+            "MemoryClockRate": 1_000_000,
+            "GlobalMemoryBusWidth": 1024,
+            "L2CacheSize": 2**22,
+        }
 
     def __enter__(self) -> Device:
         return self

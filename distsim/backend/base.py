@@ -90,6 +90,14 @@ class Backend(ABC):
         """The backend and its device in words."""
 
     @abstractmethod
+    def peak_bandwidth(self) -> float | None:
+        """Bytes a second between the device and its memory, as the device tells it; None where it does not."""
+
+    @abstractmethod
+    def cache_bytes(self) -> int:
+        """Size of the second-level cache; 0 where it is not known."""
+
+    @abstractmethod
     def memory_bytes(self) -> int:
         """The most memory taken so far, besides the process's own."""
 

@@ -181,6 +181,16 @@ class CudaBackend(Backend):
         name = properties["name"]
         return f"cuda ({name.decode() if isinstance(name, bytes) else name})"
 
+    def peak_bandwidth(self) -> float | None:
+        self._open()
+        told = self._device.attributes  # kHz of a clock with two transfers, bits
+        clock, width = told.get("MemoryClockRate"), told.get("GlobalMemoryBusWidth")
+        return 2.0 * 1000.0 * clock * width / 8.0 if clock and width else None
+
+    def cache_bytes(self) -> int:
+        self._open()
+        return int(self._device.attributes.get("L2CacheSize", 0))
+
     def memory_bytes(self) -> int:
         if not self._opened:
             return 0

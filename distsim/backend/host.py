@@ -116,6 +116,13 @@ class HostBackend(Backend):
     def describe(self) -> str:
         return "cpu"
 
+    def peak_bandwidth(self) -> float | None:
+        return None
+
+    def cache_bytes(self) -> int:
+        name = "SC_LEVEL2_CACHE_SIZE"
+        return max(0, os.sysconf(name)) if name in os.sysconf_names else 0
+
     def memory_bytes(self) -> int:
         return 0
 

@@ -123,8 +123,8 @@ def test_an_interrupted_stretch_is_not_measured() -> None:
     backend = CudaBackend(standin_cupy.Cupy())
     profiler = CudaProfiler(backend, every=1)
     with support.optimised("-O1"):
-        profiler.begin(1)
         with backend.at_work():
+            profiler.begin(1)
             profiler.launch("deliver", lambda: None)
             backend.stream.synchronize()
         profiler.end(1, complete=False)
