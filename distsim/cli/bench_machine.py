@@ -125,6 +125,7 @@ def measure(backend: Backend, sizes: Sizes | None = None) -> MachineFigures:
         bandwidth,
         atomics,
         operations,
+        backend.cache_bytes(),
         backend.peak_bandwidth(),
         backend.describe(),
     )
