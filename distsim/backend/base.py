@@ -95,7 +95,7 @@ class Backend(ABC):
 
     @abstractmethod
     def cache_bytes(self) -> int:
-        """Size of the second-level cache; 0 where it is not known."""
+        """Size of the largest cache; 0 where it is not known."""
 
     @abstractmethod
     def memory_bytes(self) -> int:

@@ -35,6 +35,7 @@ FLAGS = (
     "-std=c++17", "-O3", "-march=native", *_VECTORS, "-ffp-contract=off", "-fno-math-errno",
     "-fno-trapping-math", "-fPIC", "-shared", "-w",
 )  # fmt: skip
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 class HostModule(Module):
@@ -120,8 +121,8 @@ class HostBackend(Backend):
         return None
 
     def cache_bytes(self) -> int:
-        name = "SC_LEVEL2_CACHE_SIZE"
-        return max(0, os.sysconf(name)) if name in os.sysconf_names else 0
+        sizes = [f.read_text().strip() for f in _CACHES.glob("index*/size")]
+        return max((int(x[:-1]) * 1024 for x in sizes if x.endswith("K")), default=0)
 
     def memory_bytes(self) -> int:
         return 0

@@ -16,6 +16,8 @@ from distsim.profile import DUE, EMITTED, RUN
 CACHED_LOADS, MEMORY_LOADS = 8, 2  # a run's synapses and a source's row come from memory
 # Of the Philox rounds and comparisons of one Poisson draw: a block of 10 rounds serves eight steps.
 POISSON_OPERATIONS = 40
+# Where the machine does not tell: more than most have, so that no bound counts bytes that never reach memory.
+CACHE_UNKNOWN = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def operations_of(model: Model, poisson: int) -> int:
 def work_of(summary: Mapping[str, Any], model: Model, cache_bytes: int, poisson: int = 0) -> Work:
     """One rank's work in a step of a run of one model with `profile`.
 
-    On the host a launch is a call into compiled code, one an interval. What fits into the second-level cache,
-    of the connectivity or of the states, is taken to stay there.
+    On the host a launch is a call into compiled code, one an interval. What fits into the largest cache, of
+    the connectivity or of the states, is taken to stay there.
     """
     profile, ranks = summary["profile"], summary["ranks"]
     counts = profile["counts"]
@@ -85,8 +87,9 @@ def work_of(summary: Mapping[str, Any], model: Model, cache_bytes: int, poisson:
     moved = events * synapse + runs * (2 * DUE + RUN) + 2 * counts["spikes"] * EMITTED
     updated = profile["bytes_estimated"]["update"]
     connectivity = (summary["bytes_per_synapse"] or 0.0) * summary["synapses"] / ranks
-    streams = connectivity > cache_bytes
-    in_memory = moved * streams + updated * (updated * each / 2 > cache_bytes)
+    cache = cache_bytes or CACHE_UNKNOWN
+    streams = connectivity > cache
+    in_memory = moved * streams + updated * (updated * each / 2 > cache)
     return Work(
         launches=launches,
         loads=CACHED_LOADS,

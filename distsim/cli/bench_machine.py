@@ -1,7 +1,7 @@
 """What the machine can do, each thing alone, measured by small kernels: the bounds of a step.
 
-`python -m distsim.cli.bench_machine DEVICE` prints one process's figures as JSON; `bench` starts as many at
-once as there are ranks, so that they share the memory as ranks do.
+`python -m distsim.cli.bench_machine DEVICE [LOCAL_RANK]` prints one process's figures as JSON; `bench` starts as
+many at once as there are ranks, so that they share the memory as ranks do.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from distsim.backend import Backend, Module, open_backend
 from distsim.errors import ConfigError
 from distsim.kernels.machine import Machine, machine_source
 
+MOST_LANES = 256  # that any device has in a group
 ROUNDS = 5  # of each measurement; the best one counts, since others only take away
 
 
@@ -40,7 +41,7 @@ class MachineFigures:
     operations
         Multiplications and additions a second, in single precision, as kernels do them: never fused.
     cache_bytes
-        Of the second-level cache; 0 where it is not known.
+        Of the largest cache; 0 where it is not known.
     peak_bandwidth
         As the device tells it; None where it does not.
     """
@@ -93,7 +94,7 @@ def measure(backend: Backend, sizes: Sizes | None = None) -> MachineFigures:
     kernels = backend.compile(machine_source(), "machine")
     launch = _best(kernels, "nothing", Machine(), 1, sizes.launches)
     round_trip = _best(kernels, "nothing", Machine(), 1, 1)
-    small = backend.zeros(max(sizes.scatter_words, sizes.groups * backend.lanes), np.uint32)
+    small = backend.zeros(max(sizes.scatter_words, sizes.groups * MOST_LANES), np.uint32)
     to = backend.pointer(small)
 
     items = sizes.copy_bytes // 16
@@ -104,14 +105,10 @@ def measure(backend: Backend, sizes: Sizes | None = None) -> MachineFigures:
         bandwidth = 32 * items / _best(kernels, "copy", arguments, items // backend.lanes, 1)
     del source, target
 
-    latencies = []
-    for size, loads in ((sizes.chase_bytes, 20_000), (sizes.cached_bytes, 4 * sizes.cached_bytes // 4)):
-        chain = backend.to_device(_one_cycle(size // 4))
-        arguments = Machine(to=to, rounds=loads)
-        setattr(arguments, "from", backend.pointer(chain))
-        latencies.append(_best(kernels, "chase", arguments, 1, 1) / loads)
-        del chain
-
+    latencies = [
+        _latency(backend, kernels, sizes.chase_bytes // 4, 20_000, to, again=False),
+        _latency(backend, kernels, sizes.cached_bytes // 4, 100_000, to, again=True),
+    ]
     arguments = Machine(to=to, n=sizes.groups, mask=sizes.scatter_words - 1)
     atomics = 256 * sizes.groups / _best(kernels, "scatter", arguments, sizes.groups, 1)
     groups = min(sizes.groups, 256) if backend.lanes > 32 else sizes.groups
@@ -137,6 +134,17 @@ def _best(kernels: Module, kernel: str, arguments: Any, n: int, times: int) -> f
     return min(kernels.seconds(kernel, arguments, n, times) for _ in range(ROUNDS))
 
 
+def _latency(backend: Backend, kernels: Module, places: int, loads: int, to: int, again: bool) -> float:
+    """Seconds of a load along a cycle: from the same place every time, or each time where nobody has been."""
+    chain = backend.to_device(_one_cycle(places))
+    found = []
+    for start in np.linspace(0, places - 1, ROUNDS + 1).astype(int).tolist():
+        arguments = Machine(to=to, rounds=loads, n=0 if again else start)
+        setattr(arguments, "from", backend.pointer(chain))
+        found.append(kernels.seconds("chase", arguments, 1, 1) / loads)
+    return min(found[1:])
+
+
 def _one_cycle(n: int) -> np.ndarray:
     """uint32[n]: from each place to the next of one random cycle through all of them."""
     order = np.random.default_rng(1).permutation(n)
@@ -148,7 +156,9 @@ def _one_cycle(n: int) -> np.ndarray:
 def measured_machine(device: str, ranks: int) -> MachineFigures:
     """One rank's figures while as many others measure beside it: the mean over them."""
     command = [sys.executable, "-m", "distsim.cli.bench_machine", device]
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(ranks)]
+    started = [
+        subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for rank in range(ranks)
+    ]
     ended = [process.communicate() for process in started]
     for process, (_, said) in zip(started, ended, strict=True):
         if process.returncode:
@@ -164,7 +174,7 @@ def measured_machine(device: str, ranks: int) -> MachineFigures:
 def main(arguments: list[str]) -> int:
     """One process's figures as JSON."""
     backend = open_backend(arguments[0] if arguments else "auto")
-    backend.assign(0)
+    backend.assign(int(arguments[1]) if len(arguments) > 1 else 0)
     json.dump(asdict(measure(backend)), sys.stdout)
     return 0
 

@@ -28,11 +28,11 @@ KERNEL copy(Machine* m) {
     ITEM_FOR(i, m->n) { to[i] = from[i]; }
 }
 
-// `rounds` loads, each at the place that the one before it gave.
+// `rounds` loads from place `n` on, each at the place that the one before it gave.
 KERNEL chase(Machine* m) {
     if (!ONLY_ONE) return;
     const uint32* next = (const uint32*)m->from;
-    uint32 at = 0;
+    uint32 at = (uint32)m->n;
     for (uint64 k = 0; k < m->rounds; ++k) at = next[at];
     ((uint32*)m->to)[0] = at;
 }

@@ -12,7 +12,7 @@ Machine = declare(
     [
         ("from", "const void*"),
         ("to", "void*"),
-        ("n", "uint64"),  # items or groups
+        ("n", "uint64"),  # items or groups; of chase, the first place
         ("rounds", "uint64"),
         ("mask", "uint64"),
         ("nanoseconds", "uint64"),
