@@ -346,7 +346,7 @@ class Cupy:
         return sums
 
     def _on_device(self, address: int, nbytes: int) -> None:
-        inside = any(a <= address and address + nbytes <= a + n for a, n in list(self.live.items()))
+        inside = any(a <= address and address + nbytes <= a + n for a, n in self.live.copy().items())
         assert inside, "a copy to or from what is no live device memory"
 
     def _copy(self, target: int, source: int, nbytes: int, kind: int, stream: int) -> None:
@@ -370,5 +370,7 @@ class Cupy:
         """Members of a structure that point elsewhere than into live device memory (null is allowed)."""
         for name, kind, *_ in structure._fields_:
             address = getattr(structure, name) if kind is ctypes.c_void_p else None
-            if address and not any(a <= address <= a + n for a, n in self.live.items()):  # one past the end is none
+            if address and not any(
+                a <= address <= a + n for a, n in self.live.copy().items()
+            ):  # one past the end is none
                 yield name
