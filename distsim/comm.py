@@ -26,10 +26,20 @@ Counts = npt.NDArray[np.int64]
 
 
 class Collective(ABC):
-    """A prepared all-to-all of uint32 words between fixed places of two buffers."""
+    """A prepared all-to-all of uint32 words between fixed places of two buffers.
+
+    Between `start` and `wait` nobody may change the one or look into the other.
+    """
 
     @abstractmethod
-    def run(self) -> None: ...
+    def start(self) -> None: ...
+
+    @abstractmethod
+    def wait(self) -> None: ...
+
+    def run(self) -> None:
+        self.start()
+        self.wait()
 
 
 class Communicator(ABC):
@@ -175,22 +185,25 @@ class Mpi(Communicator):
 
 
 class _MpiCollective(Collective):
-    """A persistent Alltoallv where the MPI has them (MPI 4), else a plain one."""
+    """A persistent Alltoallv where the MPI has them (MPI 4), else one made each time."""
 
     def __init__(self, world: Any, send: list[Any], receive: list[Any]) -> None:
         self._world, self._send, self._receive = world, send, receive
         self._request: Any = None
+        self._persistent = True
         try:
             self._request = world.Alltoallv_init(send, receive)
         except NotImplementedError:
-            return
+            self._persistent = False
 
-    def run(self) -> None:
-        if self._request is None:
-            self._world.Alltoallv(self._send, self._receive)
-        else:
+    def start(self) -> None:
+        if self._persistent:
             self._request.Start()
-            self._request.Wait()
+        else:
+            self._request = self._world.Ialltoallv(self._send, self._receive)
+
+    def wait(self) -> None:
+        self._request.Wait()
 
 
 class Threads(Communicator):
@@ -272,14 +285,23 @@ class _ThreadCollective(Collective):
         self._ranks, self._send, self._receive = ranks, send, receive
         self._send_counts, self._send_at, self._counts, self._at = send_counts, send_at, counts, at
 
-    def run(self) -> None:
+    def start(self) -> None:
+        self._parts = self._sent()
+        for a, n in zip(self._at, self._counts, strict=True):
+            self._receive[a : a + n] = 0xDEADBEEF  # MPI may write here at any time from now on
+
+    def wait(self) -> None:
         mine = self._ranks.rank
-        parts = [self._send[a : a + n].copy() for a, n in zip(self._send_at, self._send_counts, strict=True)]
-        for source, sent in enumerate(self._ranks._swap(parts)):
+        if any(not np.array_equal(was, is_now) for was, is_now in zip(self._parts, self._sent(), strict=True)):
+            raise CommunicationError(f"rank {mine} changed words while they were being sent")
+        for source, sent in enumerate(self._ranks._swap(self._parts)):
             part, n, a = sent[mine], self._counts[source], self._at[source]
             if part.size != n:
                 raise CommunicationError(f"rank {source} sent {part.size} words to rank {mine}, which expected {n}")
             self._receive[a : a + n] = part
+
+    def _sent(self) -> list[Words]:
+        return [self._send[a : a + n].copy() for a, n in zip(self._send_at, self._send_counts, strict=True)]
 
 
 def _starts(counts: Counts) -> Counts:

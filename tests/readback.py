@@ -22,6 +22,7 @@ from distsim.build.quanta import PlaneTable, plan_planes
 from distsim.build.rows import CELL_BUDGET, Rows, build_rows
 from distsim.engine.groups import group_shape
 from distsim.engine.simulation import Simulation
+from distsim.kernels.connect import LONGEST_RUN
 from distsim.kernels.sources import construction_source
 from distsim.network import Network
 
@@ -94,12 +95,14 @@ def read_rows(
     runs, words = np.concatenate(runs_found), np.concatenate(words_found)
     assert runs["count"].min() > 0, "an empty run"
     row_of_run = np.repeat(np.arange(counts.size), counts)
-    # Runs of a row follow one another without a gap, by (delay, column), each pair once.
+    # Runs of a row follow one another without a gap, by (delay, column), each pair once where it fits one run.
     before = np.concatenate(([0], np.cumsum(runs["count"], dtype=np.int64)))[:-1]
     first = np.concatenate(([0], np.cumsum(counts)))[:-1]
     assert np.array_equal(runs["offset"], before - before[first][row_of_run]), "runs of a row leave gaps"
     key = (row_of_run.astype(np.int64) << 32) | (runs["delay"].astype(np.int64) << 16) | runs["column"]
-    assert (np.diff(key) > 0).all(), "runs of a row are not ordered by (delay, column)"
+    full = runs["count"] == LONGEST_RUN
+    assert ((np.diff(key) > 0) | (full[:-1] & (np.diff(key) == 0))).all(), "runs are not ordered by (delay, column)"
+    assert runs["count"].max() <= LONGEST_RUN
     assert np.array_equal(rows.first_delay, runs["delay"][first]), "a row's smallest delay is wrong"
     assert words.size == rows.n_synapses and runs.size == rows.n_runs
     runs_per_delay = np.unique(key >> 16, return_counts=True)[1]

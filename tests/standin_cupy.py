@@ -12,7 +12,9 @@ GPU, alignment, speed.
 from __future__ import annotations
 
 import ctypes
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +25,8 @@ import numpy.typing as npt
 from distsim.backend import HostBackend
 
 NEW, FREED = 0xCD, 0xDD
-H2D, D2H = 1, 2
+H2D, D2H, D2D = 1, 2, 3
+THREADS_OF_A_PROCESSOR = 2048
 
 
 class CUDARuntimeError(RuntimeError):
@@ -75,10 +78,16 @@ class Stream:
     def synchronize(self) -> None:
         if self.captured is not None:
             raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
-        while self.queue:
-            waiting, self.queue = self.queue, []
-            for work in waiting:
-                work()
+        self.log.append("synchronize")
+        self.run_until(lambda: False)
+
+    def run_until(self, done: Callable[[], bool]) -> None:
+        """Work off the queue, up to what makes `done` true."""
+        while self.queue and not done():
+            self.queue.pop(0)()
+
+    def wait_event(self, event: Event) -> None:
+        self.put("wait", event.happen)
 
     def begin_capture(self) -> None:
         self.captured = []
@@ -88,6 +97,50 @@ class Stream:
         graph = Graph(self.captured)
         self.captured = None
         return graph
+
+
+class Event:
+    """A point of a stream; one that is polled happens by itself, but not at once."""
+
+    def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
+        self.timing = not disable_timing
+        self.time: float | None = None
+        self.kernels = 0.0  # that had run by then
+        self._stream: Stream | None = None
+        self._polled = 0
+
+    def record(self, stream: Stream) -> None:
+        self.time, self._stream, self._polled = None, stream, 0
+
+        def happened() -> None:
+            self.time, self.kernels = time.perf_counter(), stream.clock
+
+        stream.put("event", happened)
+
+    def happen(self) -> None:
+        if self._stream is not None and self.time is None:
+            self._stream.run_until(lambda: self.time is not None)
+
+    @property
+    def done(self) -> bool:
+        self._polled += 1
+        if self._polled > 1:
+            self.happen()
+        return self.time is not None
+
+    def synchronize(self) -> None:
+        self.happen()
+
+
+def get_elapsed_time(start: Event, end: Event) -> float:
+    assert start.timing and end.timing and start.time is not None and end.time is not None, "not synchronised"
+    return (end.time - start.time) * 1000.0
+
+
+def kernels_between(start: Event, end: Event) -> float:
+    """For `Cupy.elapsed`, where a test has to know the time: a kernel takes 1 ms."""
+    assert get_elapsed_time(start, end) >= 0.0
+    return end.kernels - start.kernels
 
 
 class Graph:
@@ -102,30 +155,6 @@ class Graph:
                 work()
 
         stream.put(f"graph of {len(works)}", run)
-
-
-class Event:
-    """A point of a stream: its time is `clock`, which counts kernels, so that tests know what comes out."""
-
-    def __init__(self) -> None:
-        self.at: float | None = None
-
-    def record(self, stream: Stream) -> None:
-        if stream.captured is not None:
-            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
-        self.at = None
-
-        def run() -> None:
-            self.at = stream.clock
-
-        stream.queue.append(run)
-
-
-def get_elapsed_time(first: Event, last: Event) -> float:
-    """ms; a kernel takes one."""
-    if first.at is None or last.at is None:
-        raise CUDARuntimeError("cudaErrorNotReady")
-    return last.at - first.at
 
 
 _STREAMS: dict[int, Stream] = {}
@@ -198,24 +227,29 @@ class ndarray:
 class Kernel:
     """A host-compiled kernel; a launch is one call, whatever the grid."""
 
-    def __init__(self, name: str, function: Any, owner: Cupy) -> None:
-        self.name, self._function, self._owner = name, function, owner
-        function.restype, function.argtypes = None, [ctypes.c_void_p]
+    def __init__(self, name: str, function: Any, arity: int, owner: Cupy) -> None:
+        self.name, self._function, self._owner, self.arity = name, function, owner, arity
+        function.restype, function.argtypes = None, [ctypes.c_void_p] * arity
+        address = int(ctypes.cast(function, ctypes.c_void_p).value or 0)
+        owner.functions[address] = self
+        self.kernel = SimpleNamespace(ptr=address)
 
-    def __call__(self, grid: tuple[int], block: tuple[int], arguments: tuple[ndarray]) -> None:
-        assert len(grid) == 1 and len(block) == 1 and len(arguments) == 1
+    def __call__(self, grid: tuple[int], block: tuple[int], arguments: tuple[ndarray, ...]) -> None:
+        assert len(grid) == 1 and len(block) == 1 and len(arguments) == self.arity
         assert 1 <= grid[0] < 2**31 and 32 <= block[0] <= 1024 and block[0] % 32 == 0, (self.name, grid, block)
-        (on_device,) = arguments
-        assert isinstance(on_device, ndarray), "arguments lie on the device"
-        address, owner, function, name = on_device.data.ptr, self._owner, self._function, self.name
+        assert all(isinstance(a, ndarray) for a in arguments), "arguments lie on the device"
+        self.put(current_stream(), tuple(a.data.ptr for a in arguments), grid[0])
 
-        stream = current_stream()
+    def put(self, stream: Stream, addresses: tuple[int, ...], blocks: int) -> None:
+        """A launch holds addresses only: neither it nor a graph keeps memory alive."""
+        owner, function, name = self._owner, self._function, self.name
+        owner.arguments.setdefault(name, set()).add((*addresses, blocks))
 
-        def run() -> None:  # holds the address only: neither a launch nor a graph keeps memory alive
-            assert address in owner.live, f"{name}: its arguments were freed"
+        def run() -> None:
+            assert all(a in owner.live for a in addresses), f"{name}: its arguments were freed"
             owner.launches[name] = owner.launches.get(name, 0) + 1
             stream.clock += 1.0
-            function(address)
+            function(*addresses)
 
         stream.put(name, run)
 
@@ -230,7 +264,13 @@ class RawModule:
         self._library = HostBackend().compile(self._code, "standin")
 
     def get_function(self, name: str) -> Kernel:
-        return Kernel(name, getattr(self._library._library, name), self._owner)
+        signature = re.search(rf"^KERNEL {name}\(([^)]*)\)", self._code, re.MULTILINE)
+        assert signature is not None, f"cudaErrorSymbolNotFound: {name}"
+        more = re.search(r"^#define GROUP_PARAMETERS(.*)$", self._code, re.MULTILINE)
+        arity = signature[1].count("*")
+        if more and "GROUP_PARAMETERS" in signature[1]:
+            arity += more[1].count("*")
+        return Kernel(name, getattr(self._library._library, name), arity, self._owner)
 
 
 class Device:
@@ -240,6 +280,7 @@ class Device:
         self.pci_bus_id = f"0000:{number:02x}:00.0"
         self.attributes = {
             "MultiProcessorCount": 3,
+            "CooperativeLaunch": 1,
             "MemoryClockRate": 1_000_000,
             "GlobalMemoryBusWidth": 1024,
             "L2CacheSize": 2**22,
@@ -263,11 +304,23 @@ class Cupy:
         What went wrong where no exception could be raised.
     launches
         How often each kernel ran.
+    arguments
+        What each kernel was launched with: addresses, and blocks.
     fail_capture
         As a device that cannot capture graphs.
+    cooperative
+        As a device that has cooperative launches.
+    free
+        Bytes that memGetInfo finds free.
     """
 
-    def __init__(self, devices: int = 1, error: str | None = None, fail_capture: bool = False) -> None:
+    def __init__(
+        self, devices: int = 1, error: str | None = None, fail_capture: bool = False, cooperative: bool = True,
+        free: int = 2**40,
+    ) -> None:  # fmt: skip
+        self.arguments: dict[str, set[tuple[int, ...]]] = {}
+        self.functions: dict[int, Kernel] = {}
+        self.elapsed: Callable[[Event, Event], float] = get_elapsed_time
         self.live: dict[int, int] = {}
         self.errors: list[str] = []
         self.launches: dict[str, int] = {}
@@ -279,7 +332,9 @@ class Cupy:
         self.RawModule = lambda **how: RawModule(self, **how)
         runtime = SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError, memcpyHostToDevice=H2D, memcpyDeviceToHost=D2H,
-            getDeviceCount=self._count, memcpyAsync=self._copy, memcpy2DAsync=self._copy_2d,
+            memcpyDeviceToDevice=D2D,
+            memGetInfo=lambda: (free, 2**41), getDeviceCount=self._count, memcpyAsync=self._copy,
+            memcpy2DAsync=self._copy_2d,
             getDeviceProperties=lambda number: {"name": b"stand-in"},
         )  # fmt: skip
         self.streams: list[Stream] = []
@@ -291,12 +346,24 @@ class Cupy:
             self.streams.append(made)
             return made
 
+        driver = SimpleNamespace(
+            CUDADriverError=CUDADriverError, launchCooperativeKernel=self._launch_together,
+            occupancyMaxActiveBlocksPerMultiprocessor=lambda function, threads, shared: (
+                THREADS_OF_A_PROCESSOR // threads // 2
+            ),
+        )  # fmt: skip
+
+        def device(number: int) -> Device:
+            made = Device(number, self._devices)
+            made.attributes["CooperativeLaunch"] = int(cooperative)
+            return made
+
         self.cuda = SimpleNamespace(
-            runtime=runtime, driver=SimpleNamespace(CUDADriverError=CUDADriverError),
+            runtime=runtime, driver=driver, Event=Event, get_elapsed_time=lambda a, b: self.elapsed(a, b),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             compiler=SimpleNamespace(CompileException=CompileException), Stream=stream,
-            Device=lambda number: Device(number, self._devices), alloc_pinned_memory=self._pinned,
-            is_available=lambda: True, Event=Event, get_elapsed_time=get_elapsed_time,
+            Device=device, alloc_pinned_memory=self._pinned,
+            is_available=lambda: True,
             nvtx=SimpleNamespace(RangePush=self._push, RangePop=self._pop),
         )  # fmt: skip
 
@@ -309,6 +376,18 @@ class Cupy:
 
     def _no_capture(self) -> None:
         raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
+
+    def _launch_together(
+        self, function: int, grid: int, grid_y: int, grid_z: int, block: int, block_y: int, block_z: int, shared: int,
+        stream: int, parameters: int,
+    ) -> None:  # fmt: skip
+        assert (grid_y, grid_z, block_y, block_z, shared) == (1, 1, 1, 1, 0) and block % 32 == 0
+        if grid > 3 * (THREADS_OF_A_PROCESSOR // block // 2):
+            raise CUDADriverError("CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE")
+        kernel = self.functions[function]
+        places = (ctypes.c_void_p * kernel.arity).from_address(parameters)
+        addresses = tuple(int(ctypes.c_void_p.from_address(p or 0).value or 0) for p in places)
+        kernel.put(_STREAMS[stream], addresses, grid)
 
     def _count(self) -> int:
         if self._error:
@@ -356,11 +435,13 @@ class Cupy:
         self, target: int, target_pitch: int, source: int, source_pitch: int, width: int, height: int, kind: int,
         stream: int,
     ) -> None:  # fmt: skip
-        assert kind in (H2D, D2H) and 0 < width <= min(target_pitch, source_pitch)
+        assert kind in (H2D, D2H, D2D) and 0 < width <= min(target_pitch, source_pitch)
 
         def run() -> None:
-            device, pitch = (target, target_pitch) if kind == H2D else (source, source_pitch)
-            self._on_device(device, pitch * (height - 1) + width)
+            if kind in (H2D, D2D):
+                self._on_device(target, target_pitch * (height - 1) + width)
+            if kind in (D2H, D2D):
+                self._on_device(source, source_pitch * (height - 1) + width)
             for row in range(height):
                 ctypes.memmove(target + row * target_pitch, source + row * source_pitch, width)
 

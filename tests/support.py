@@ -174,9 +174,16 @@ class _Counted:
     ranks: Strict
     collective: Any
 
-    def run(self) -> None:
+    def start(self) -> None:
         self.ranks._runs += 1
-        self.collective.run()
+        self.collective.start()
+
+    def wait(self) -> None:
+        self.collective.wait()
+
+    def run(self) -> None:
+        self.start()
+        self.wait()
 
 
 def run(experiment: Experiment, ranks: int = 1, tuning: Tuning | None = None, stops: Sequence[int] = ()) -> Outcome:

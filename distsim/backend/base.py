@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -52,20 +52,91 @@ class Mirror(ABC):
 
 
 class Stepper(ABC):
-    """The loop over steps, compiled: see kernels/host_loop.cpp for its invariants."""
+    """The loop over steps, compiled: see kernels/host_loop.cpp for its invariants.
+
+    Between `finish` and the next `start` the mirror of the loop is current on the host, and what the host
+    changes there is seen by the next steps. Then no spike is pending: all are on the wheel, in the messages and
+    in the records.
+
+    Attributes
+    ----------
+    most_steps
+        As many steps are worth a call, where no delay asks for fewer.
+    collect
+        Called when everything that `finish` waits for has been launched (on the host: is done): copies to the
+        host that are complete when `finish` returns.
+    """
+
+    most_steps: int
+    collect: Callable[[], None] | None = None
 
     @abstractmethod
-    def advance(self, last: int) -> int:
-        """Go on to the end of step `last`; returns the loop's status (see kernels/loop.py).
+    def start(self, last: int, complete: bool = True) -> None:
+        """Begin to go on to the end of step `last`.
 
-        On a status other than RUNNING a buffer has to grow or be emptied; the next call goes on where this
-        one stopped. Between two calls the mirror of the loop is current on the host, and what the host changes
-        there is seen by the next.
+        Where the loop's phase is RECEIVE and the messages are not `complete` before `finish` is called, only what
+        does not need them is begun.
         """
+
+    @abstractmethod
+    def finish(self) -> int:
+        """Get to the end of what was started; returns the loop's status (see kernels/loop.py).
+
+        On a status other than RUNNING a buffer has to grow or be emptied; the next call of `start` goes on
+        where this one stopped.
+        """
+
+    def advance(self, last: int) -> int:
+        """Start and finish."""
+        self.start(last)
+        return self.finish()
 
     @abstractmethod
     def watch(self, profiler: Profiler) -> None:
         """Tell `profiler`, from now on, what each kernel takes."""
+
+
+class Messages(ABC):
+    """Words that MPI sends or receives, seen from both sides.
+
+    Attributes
+    ----------
+    words
+        What MPI is given: uint32, one-dimensional, in memory that it can read and write.
+    address
+        The kernels' side.
+    """
+
+    words: Any
+    address: int
+
+    @abstractmethod
+    def collector(self, source: Array, width: int) -> Callable[[], None]:
+        """What copies the first `width` words of each row of the two-dimensional `source`; for `Stepper.collect`."""
+
+    @abstractmethod
+    def store(self) -> None:
+        """What MPI received is seen by kernels launched after this."""
+
+    @abstractmethod
+    def read(self) -> npt.NDArray[Any]:
+        """A copy of the words for the host."""
+
+    @abstractmethod
+    def write(self, words: npt.NDArray[Any]) -> None:
+        """Put `words` in place of all, as if MPI had received them."""
+
+
+class Later(ABC):
+    """A copy to the host that is under way while kernels go on."""
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether `take` would not wait."""
+
+    @abstractmethod
+    def take(self) -> list[npt.NDArray[Any]]:
+        """The arrays; waits for them."""
 
 
 class Backend(ABC):
@@ -73,6 +144,7 @@ class Backend(ABC):
 
     name: str
     lanes: int  # of a group: the most neurons of an update chunk
+    runs_beside: bool  # kernels run while the host does something else
 
     @abstractmethod
     def check(self) -> None:
@@ -128,6 +200,21 @@ class Backend(ABC):
     @abstractmethod
     def profiler(self) -> Profiler:
         """A profiler that measures, for the device that `assign` took."""
+
+    @abstractmethod
+    def messages(self, words: int, direct: bool) -> Messages:
+        """Room for so many words. `direct`: MPI is given the device's memory, where the device has its own."""
+
+    @abstractmethod
+    def fetch_later(self, arrays: Sequence[Array]) -> Later:
+        """Begin to copy to the host; the arrays must not change until the copy was taken."""
+
+    @abstractmethod
+    def available_bytes(self, local_rank: int) -> tuple[int, int] | None:
+        """(bytes free, devices on this machine) of the device that `assign` would take.
+
+        None where the network lies in the host's own memory.
+        """
 
     @abstractmethod
     def exclusive_sum(self, array: Array) -> int:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distsim.backend.base import Array, Backend, Mirror, Module, Stepper
+from distsim.backend.base import Array, Backend, Later, Messages, Mirror, Module, Stepper
+from distsim.backend.cuda_machine import DeviceFigures, seconds_a_launch
 from distsim.backend.profile import Profiler
 from distsim.errors import BackendError
 
@@ -25,6 +27,7 @@ from distsim.errors import BackendError
 # kept; never --use_fast_math.
 OPTIONS = ("-std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false")
 THREADS = 256  # of a block
+LOOPS = ("auto", "graph", "persistent", "steps")
 BLOCKS_PER_PROCESSOR = 8  # fill a multiprocessor's 2048 threads; loops in kernels stride over the rest
 WAY_OUT = "install distsim[cuda13] (pip install 'distsim[cuda13]'; cuda12 for drivers before 580), or use --device cpu"
 
@@ -74,8 +77,6 @@ class CudaModule(Module):
             self.start(kernel, on_device, self._backend.blocks_for(n))
 
     def seconds(self, kernel: str, arguments: ctypes.Structure, n: int, times: int) -> float:
-        from distsim.backend.cuda_machine import seconds_a_launch
-
         return seconds_a_launch(self._backend, self.prepared(kernel), arguments, self._backend.blocks_for(n), times)
 
     def start(self, kernel: str, arguments: Array, blocks: int, threads: int = THREADS) -> None:
@@ -144,27 +145,108 @@ class CudaMirror(Mirror):
             )  # fmt: skip
 
 
-class CudaBackend(Backend):
+class CudaMessages(Messages):
+    """Words in pinned memory, and where the kernels read them a copy in device memory; or in device memory alone."""
+
+    def __init__(self, backend: CudaBackend, words: int, direct: bool) -> None:
+        cupy = backend.cupy
+        self._backend, self._runtime, self._direct, self._bytes = backend, cupy.cuda.runtime, direct, 4 * words
+        self._device = backend.zeros(max(1, words), np.uint32)
+        self.address = backend.pointer(self._device)
+        self.words = self._device
+        self._host = self.address
+        if not direct:
+            with backend.at_work():
+                pinned = np.ndarray((max(1, words),), np.uint32, cupy.cuda.alloc_pinned_memory(max(4, 4 * words)))
+            pinned[:] = 0
+            self.words = pinned[:words]
+            self._host = int(pinned.ctypes.data)
+
+    def collector(self, source: Array, width: int) -> Callable[[], None]:
+        rows, columns = source.shape
+        assert rows * width * 4 == self._bytes
+        kind = self._runtime.memcpyDeviceToDevice if self._direct else self._runtime.memcpyDeviceToHost
+        return partial(
+            self._runtime.memcpy2DAsync, self._host, width * 4, self._backend.pointer(source), columns * 4, width * 4,
+            rows, kind, self._backend.stream.ptr,
+        )  # fmt: skip
+
+    def store(self) -> None:
+        if self._direct or not self._bytes:
+            return
+        with self._backend.at_work():
+            self._runtime.memcpyAsync(
+                self.address, self._host, self._bytes, self._runtime.memcpyHostToDevice, self._backend.stream.ptr
+            )
+
+    def read(self) -> npt.NDArray[Any]:
+        return self._backend.to_host(self._device) if self._direct else self.words.copy()
+
+    def write(self, words: npt.NDArray[Any]) -> None:
+        if self._direct:
+            self._backend.copy_into(self._device, words)
+        else:
+            self.words[:] = words
+
+
+class CudaLater(Later):
+    """Copies to pinned memory on a stream of their own, after what the other stream has done so far."""
+
+    def __init__(self, backend: CudaBackend, copies: Any, arrays: Sequence[Array]) -> None:
+        cupy = backend.cupy
+        runtime = cupy.cuda.runtime
+        self._backend, self._arrays = backend, list(arrays)  # kept alive
+        self._pinned: list[npt.NDArray[Any]] = []
+        with backend.at_work():
+            before = cupy.cuda.Event(disable_timing=True)
+            before.record(backend.stream)
+            copies.wait_event(before)
+            for array in arrays:
+                memory = cupy.cuda.alloc_pinned_memory(max(1, int(array.nbytes)))
+                self._pinned.append(np.ndarray(array.shape, array.dtype, memory))
+                if array.nbytes:
+                    runtime.memcpyAsync(
+                        int(self._pinned[-1].ctypes.data), backend.pointer(array), int(array.nbytes),
+                        runtime.memcpyDeviceToHost, copies.ptr,
+                    )  # fmt: skip
+            self._done = cupy.cuda.Event(disable_timing=True)
+            self._done.record(copies)
+
+    def ready(self) -> bool:
+        return bool(self._done.done)
+
+    def take(self) -> list[npt.NDArray[Any]]:
+        with self._backend.at_work():
+            self._done.synchronize()
+        return self._pinned
+
+
+class CudaBackend(DeviceFigures, Backend):
     """One GPU.
 
     Parameters
     ----------
     cupy
         The module, or a stand-in for it.
-    graphs
-        Capture the steps of an interval in a CUDA graph.
+    loop
+        How steps are launched: "graph", "persistent", "auto" (whichever is faster) or "steps" (one by one, for
+        debuggers); None: what DISTSIM_CUDA_LOOP says, else "auto".
     """
 
     name = "cuda"
     lanes = 32
+    runs_beside = True
 
-    def __init__(self, cupy: Any = None, graphs: bool | None = None) -> None:
+    def __init__(self, cupy: Any = None, loop: str | None = None) -> None:
         self.cupy: Any = load_cupy() if cupy is None else cupy
-        self.graphs = os.environ.get("DISTSIM_CUDA_GRAPHS", "1") != "0" if graphs is None else graphs
+        self.loop = loop or os.environ.get("DISTSIM_CUDA_LOOP") or "auto"
+        if self.loop not in LOOPS:
+            raise BackendError(f"DISTSIM_CUDA_LOOP: found {self.loop!r}; allowed: {', '.join(LOOPS)}")
         self._number = 0
         self._opened = False
         self.processors = 0  # multiprocessors
         self.stream: Any = None
+        self._copies: Any = None  # the stream of copies that run beside the kernels
         self._device: Any = None
 
     def check(self) -> None:
@@ -180,16 +262,6 @@ class CudaBackend(Backend):
         properties = self.cupy.cuda.runtime.getDeviceProperties(self._number)
         name = properties["name"]
         return f"cuda ({name.decode() if isinstance(name, bytes) else name})"
-
-    def peak_bandwidth(self) -> float | None:
-        self._open()
-        told = self._device.attributes  # kHz of a clock with two transfers, bits
-        clock, width = told.get("MemoryClockRate"), told.get("GlobalMemoryBusWidth")
-        return 2.0 * 1000.0 * clock * width / 8.0 if clock and width else None
-
-    def cache_bytes(self) -> int:
-        self._open()
-        return int(self._device.attributes.get("L2CacheSize", 0))
 
     def memory_bytes(self) -> int:
         if not self._opened:
@@ -235,6 +307,18 @@ class CudaBackend(Backend):
 
         return CudaProfiler(self)
 
+    def messages(self, words: int, direct: bool) -> Messages:
+        return CudaMessages(self, words, direct)
+
+    def fetch_later(self, arrays: Sequence[Array]) -> Later:
+        self._open()
+        return CudaLater(self, self._copies, arrays)
+
+    def available_bytes(self, local_rank: int) -> tuple[int, int] | None:
+        devices = count_devices(self.cupy)
+        with _errors(self.cupy), self.cupy.cuda.Device(local_rank % devices):
+            return int(self.cupy.cuda.runtime.memGetInfo()[0]), devices
+
     def exclusive_sum(self, array: Array) -> int:
         if not array.size:
             return 0
@@ -263,6 +347,17 @@ class CudaBackend(Backend):
         assert isinstance(module, CudaModule) and isinstance(loop, CudaMirror)
         return CudaStepper(self, module, loop, groups)
 
+    def launches_together(self) -> bool:
+        """Whether the device has cooperative launches, whose blocks can wait for one another."""
+        self._open()
+        return bool(self._device.attributes.get("CooperativeLaunch", 0))
+
+    def blocks_at_once(self, function: int, threads: int = THREADS) -> int:
+        """Blocks of a kernel (its address) that the device holds at once."""
+        with self.at_work():
+            found = self.cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(function, threads, 0)
+        return int(found) * self.processors
+
     def blocks_for(self, n: int) -> int:
         """Blocks of THREADS for `n` items or groups: a warp each, no more than the device holds at once."""
         self._open()
@@ -276,6 +371,7 @@ class CudaBackend(Backend):
             self.processors = int(self._device.attributes["MultiProcessorCount"])
             with self._device:
                 self.stream = self.cupy.cuda.Stream(non_blocking=True)
+                self._copies = self.cupy.cuda.Stream(non_blocking=True)
         self._opened = True
 
     @contextmanager

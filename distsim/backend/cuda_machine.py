@@ -1,9 +1,10 @@
-"""How long a kernel takes on a GPU when it is launched many times in a row."""
+"""What a GPU tells of itself, and how long a kernel takes when it is launched many times in a row."""
 
 from __future__ import annotations
 
 import ctypes
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,29 @@ if TYPE_CHECKING:
     from distsim.backend.cuda import CudaBackend
 
 THREADS = 256
+
+
+class DeviceFigures(ABC):
+    """The part of a CudaBackend that asks its device for figures."""
+
+    _device: Any
+
+    def peak_bandwidth(self) -> float | None:
+        told = self._told()  # kHz of a clock with two transfers, bits
+        clock, width = told.get("MemoryClockRate"), told.get("GlobalMemoryBusWidth")
+        return 2.0 * 1000.0 * clock * width / 8.0 if clock and width else None
+
+    def cache_bytes(self) -> int:
+        return int(self._told().get("L2CacheSize", 0))
+
+    def _told(self) -> dict[str, int]:
+        self._open()
+        told: dict[str, int] = self._device.attributes
+        return told
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Begin to use the device."""
 
 
 def seconds_a_launch(
@@ -29,7 +53,7 @@ def seconds_a_launch(
         run = launch
         launch()  # loads it
         stream.synchronize()
-        if times > 1 and backend.graphs:
+        if times > 1 and backend.loop != "steps":
             stream.begin_capture()
             try:
                 launch()

@@ -15,15 +15,15 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distsim.backend.base import Array, Backend, Mirror, Module, Stepper
+from distsim.backend.base import Array, Backend, Later, Messages, Mirror, Module, Stepper
 from distsim.backend.profile import HostProfiler, Profiler
 from distsim.errors import BackendError
 from distsim.kernels.sources import profiled_kernels
@@ -84,16 +84,27 @@ class HostMirror(Mirror):
 class HostStepper(Stepper):
     """An interval is one call into compiled code."""
 
+    most_steps = 64
+
     def __init__(self, module: HostModule, loop: Mirror, groups: Sequence[tuple[str, Mirror]]) -> None:
         self._groups = (ctypes.c_void_p * max(1, len(groups)))(*(mirror.address for _, mirror in groups))
         self._keep = (loop, groups)
         self._profiler = Profiler()
         loop.host.groups = ctypes.addressof(self._groups)
         self._advance = module.function("advance", ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
+        self._early = module.function("advance_early", None, ctypes.c_void_p)
         self._address = loop.address
+        self._last = 0
 
-    def advance(self, last: int) -> int:
-        status: int = self._advance(self._address, last)
+    def start(self, last: int, complete: bool = True) -> None:
+        self._last = last
+        if not complete:
+            self._early(self._address)
+
+    def finish(self) -> int:
+        status: int = self._advance(self._address, self._last)
+        if self.collect is not None and not status:
+            self.collect()
         return status
 
     def watch(self, profiler: Profiler) -> None:
@@ -102,11 +113,45 @@ class HostStepper(Stepper):
         loop.host.profile = profiler.table(profiled_kernels([name for name, _ in groups])) or None
 
 
+class HostMessages(Messages):
+    """One place for all."""
+
+    def __init__(self, words: int) -> None:
+        self.words = np.zeros(words, np.uint32)
+        self.address = int(self.words.ctypes.data)
+
+    def collector(self, source: Array, width: int) -> Callable[[], None]:
+        return partial(np.copyto, self.words.reshape(len(source), width), source[:, :width])
+
+    def store(self) -> None:
+        return None
+
+    def read(self) -> npt.NDArray[Any]:
+        return np.array(self.words)
+
+    def write(self, words: npt.NDArray[Any]) -> None:
+        self.words[:] = words
+
+
+class HostLater(Later):
+    """Copied already."""
+
+    def __init__(self, arrays: Sequence[Array]) -> None:
+        self._arrays = [array.copy() for array in arrays]
+
+    def ready(self) -> bool:
+        return True
+
+    def take(self) -> list[npt.NDArray[Any]]:
+        return self._arrays
+
+
 class HostBackend(Backend):
     """One rank is one thread of the host."""
 
     name = "cpu"
     lanes = 256
+    runs_beside = False
 
     def check(self) -> None:
         find_compiler()
@@ -151,6 +196,15 @@ class HostBackend(Backend):
 
     def profiler(self) -> Profiler:
         return HostProfiler()
+
+    def messages(self, words: int, direct: bool) -> Messages:
+        return HostMessages(words)
+
+    def fetch_later(self, arrays: Sequence[Array]) -> Later:
+        return HostLater(arrays)
+
+    def available_bytes(self, local_rank: int) -> tuple[int, int] | None:
+        return None
 
     def exclusive_sum(self, array: Array) -> int:
         if not array.size:

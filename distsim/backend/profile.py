@@ -18,8 +18,8 @@ Call = TypeVar("Call", bound=Callable[..., object])
 # Which phase of the summary a kernel of the loop belongs to; all others spread spikes.
 _PHASES = {
     "update": "update", "deliver": "deliver", "receive": "exchange", "admit_received": "exchange",
-    "open_interval": "exchange", "close_interval": "exchange", "pack": "exchange", "admit_states": "sample",
-    "sample_states": "sample", "count_samples": "sample",
+    "close_interval": "exchange", "close_steps": "exchange", "note_delivery": "deliver", "step_models": "update",
+    "run_steps": "update", "sample_states": "sample",
 }  # fmt: skip
 
 

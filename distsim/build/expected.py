@@ -25,6 +25,7 @@ from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Unif
 from distsim.edges import EdgeList
 from distsim.experiment import Experiment
 from distsim.grid import round_to_steps, rounded_to_steps
+from distsim.kernels.connect import LONGEST_RUN
 from distsim.network import Projection
 from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne
 
@@ -300,15 +301,18 @@ class _Cells:
         last = max(s.last for _, s, _, _ in self._parts)
         columns = sorted({c for _, _, here, _ in self._parts for c in here})
         empty = np.zeros((last - first + 1, len(columns)))
+        mean = np.zeros_like(empty)
         synapses, no_row = self._synapses, math.log(self._no_row) if self._no_row else -math.inf
         with np.errstate(divide="ignore"):
             for draws, steps, here, share in self._parts:
                 chance = np.minimum(draws.chance * np.outer(steps.share, share), 1.0)
                 places = np.searchsorted(columns, here)
                 empty[steps.first - first : steps.last - first + 1, places] += draws.trials * np.log1p(-chance)
+                mean[steps.first - first : steps.last - first + 1, places] += draws.trials * chance
                 synapses += draws.trials * draws.chance
                 no_row += draws.trials * float(np.log1p(-min(draws.chance, 1.0)))
-        return Sources(synapses, self._runs + float(-np.expm1(empty).sum()), -math.expm1(no_row))
+        more = np.maximum(np.ceil(mean / LONGEST_RUN) - 1.0, 0.0).sum()  # long ones are cut
+        return Sources(synapses, self._runs + float(-np.expm1(empty).sum() + more), -math.expm1(no_row))
 
 
 def _ports(projection: Projection) -> Sequence[str | None]:

@@ -21,6 +21,7 @@ from distsim.kernels import connect as structs
 from distsim.network import Network, Population
 
 CELL_BUDGET = 256 * 2**20  # bytes of counters of one chunk
+SYNAPSES_OF_A_CHUNK = 2**32 - 1  # cells count, and point to, them with 32 bits
 SYNAPSE_BYTES = {"single": 4, "double": 8}
 RUN_BYTES = 12
 ROW_BYTES = 24
@@ -222,23 +223,26 @@ class _Build:
         self.kernels.launch("row_totals", rows, n_rows)
         n_runs = backend.exclusive_sum(runs_before)
         n_synapses = backend.exclusive_sum(synapses_before)
-        if n_synapses >= 2**32:
-            raise BuildError(
-                f"sources {chunk.low} to {chunk.high - 1}: {n_synapses} synapses on one rank; allowed: 2^32 a chunk; "
-                "use more ranks"
-            )
+        if n_synapses > SYNAPSES_OF_A_CHUNK:
+            before = backend.to_host(synapses_before)
+            del cells, runs_before, synapses_before, launches
+            for low, high in _cut(before, n_synapses):
+                self.build_chunk(_Chunk(chunk.low + low, chunk.low + high, chunk.projections))
+            return
         if not n_synapses:
             return
         runs = backend.empty(n_runs * 3, np.uint32)
         synapses = backend.empty(n_synapses, np.int32 if self.precision == "single" else np.int64)
         shortest = backend.empty(n_rows, np.uint16)
         rows.runs, rows.shortest = backend.pointer(runs), backend.pointer(shortest)
+        most = backend.zeros(1, np.uint32)
+        rows.most_of_a_delay = backend.pointer(most)
         self.kernels.launch("write_runs", rows, n_rows)
         for p, arguments, _ in launches:
             arguments.synapses = backend.pointer(synapses)
             self.kernels.launch(f"fill_{p.rule_name}", arguments, p.n_items)
         self._keep(chunk, n_runs, n_synapses, runs, synapses, runs_before, synapses_before, shortest)
-        self.runs_per_slot = max(self.runs_per_slot, len(columns))
+        self.runs_per_slot = max(self.runs_per_slot, int(backend.to_host(most)[0]))
 
     def _keep(
         self, chunk: _Chunk, n_runs: int, n_synapses: int, runs: Array, synapses: Array,
@@ -260,3 +264,24 @@ class _Build:
         self.segments += [runs, synapses]
         self.n_synapses += n_synapses
         self.n_runs += n_runs
+
+
+def _cut(before: npt.NDArray[np.uint64], n_synapses: int) -> list[tuple[int, int]]:
+    """Ranges of rows with at most SYNAPSES_OF_A_CHUNK synapses each, from the synapses before each row.
+
+    Raises
+    ------
+    BuildError
+        One row has more by itself.
+    """
+    ends = np.append(before[1:], np.uint64(n_synapses))
+    ranges, low = [], 0
+    while low < before.size:
+        most = np.uint64(int(before[low]) + SYNAPSES_OF_A_CHUNK)
+        high = int(np.searchsorted(ends, most, side="right"))
+        if high == low:
+            found = int(ends[low] - before[low])
+            raise BuildError(f"one source: found {found} synapses on one rank; allowed: 2^32 - 1; use more ranks")
+        ranges.append((low, high))
+        low = high
+    return ranges

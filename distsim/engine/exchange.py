@@ -4,141 +4,266 @@ One collective carries, from each rank to each other, a header and room for `pai
 common case, so an interval costs one collective. Where some pair has more, a bit in every header tells all
 ranks; a second collective brings exactly the rest, and the pair's room grows. Sender and receiver see the
 same count, so they agree on the new room without talking.
+
+The collective hides behind computing in one of two ways. D is the smallest delay that crosses ranks, in steps.
+
+- *Early delivery*, where one thread does it all: intervals of up to D steps. While the messages of an interval are
+  under way, the runs of the next step that are on the wheel already are delivered; those that arrive for this very
+  step are added after it. The first step after an interval that began with step s is at most s + D: the earliest
+  message is due then, and in no step before.
+- *Overlap*, where kernels run by themselves: intervals of up to h = D div 2 steps. The messages of an interval are
+  under way while the next is computed, and are scheduled before the one after it. Intervals of a ≤ h and b ≤ h steps,
+  the first beginning with step s: the earliest message is due in step s + D, and the third interval begins with step
+  s + a + b ≤ s + 2h ≤ s + D, for even D and odd. Each of two sides has buffers and a collective of its own; they
+  take turns.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distsim.backend import Backend
-from distsim.comm import Communicator
+from distsim.backend import Array, Backend
+from distsim.backend.base import Messages, Stepper
+from distsim.comm import Collective, Communicator
 from distsim.kernels.loop import RECEIVE
 
 FIRST_ROOM = 62  # messages a pair; 64 words with the header of a one-step interval
+REST, COUNT = np.uint32(0x80000000), np.uint32(0x7FFFFFFF)  # of a header's first word
+
+
+@dataclass
+class _Side:
+    """Buffers of one interval, and the prepared collective that is bound to them.
+
+    Kernels pack into `out`, uint32[rank, header + capacity], which a rank may grow by itself. What the first
+    collective carries is copied from there to `send`: all ranks prepare a collective anew together or not at all.
+    """
+
+    out: Array
+    capacity: int
+    out_pair: npt.NDArray[np.int64]  # messages that the collective carries to each rank, and from each
+    in_pair: npt.NDArray[np.int64]
+    device_out_pair: Array
+    send: Messages
+    received: Messages
+    begin: npt.NDArray[np.int64]  # word of `received` at which each rank's header begins
+    device_begin: Array
+    collective: Collective
+    collect: Callable[[], None] | None = None  # copies from `out` to `send`
+    start: int = 0  # the interval's first step
 
 
 class SpikeExchange:
-    """Buffers and prepared collectives of one rank.
+    """Messages of one rank.
 
-    Kernels pack into one region a destination, `header + capacity` words, which a rank may grow by itself.
-    What the first collective carries is copied from there to a send buffer of its own: a prepared
-    collective is bound to its buffers, and all ranks prepare it anew together or not at all. The receive
-    buffer has a region a source. Packed and received words are mirrored: kernels use them on the device,
-    MPI on the host.
+    Parameters
+    ----------
+    interval
+        The most steps of an interval.
+    room
+        Messages from each rank to each other that the first collective carries to begin with.
+    overlap
+        See the module's docstring.
+    direct
+        MPI reads and writes the device's memory.
     """
 
-    def __init__(self, comm: Communicator, backend: Backend, loop: Any, interval: int, room: int = FIRST_ROOM) -> None:
+    def __init__(
+        self, comm: Communicator, backend: Backend, loop: Any, interval: int, room: int = FIRST_ROOM,
+        overlap: bool = False, direct: bool = False,
+    ) -> None:  # fmt: skip
+        assert not (overlap and direct), "the host reads headers while kernels run"
         self._comm, self._backend, self._loop = comm, backend, loop
-        self._header = 1 + interval
+        self._header, self.overlap, self._direct = 1 + interval, overlap, direct
         size = comm.size
-        self.out_pair = np.full(size, room, np.uint32)
-        self.in_pair = np.full(size, room, np.uint32)
+        self.out_pair = np.full(size, room, np.int64)
+        self.in_pair = np.full(size, room, np.int64)
         self.out_pair[comm.rank] = self.in_pair[comm.rank] = 0
         self.growths = 0
         loop.n_ranks, loop.rank, loop.header = size, comm.rank, self._header
         self._out_count = backend.zeros(size, np.uint32)
         loop.out_count = backend.pointer(self._out_count)
-        loop.out_capacity = max(4 * room, 256)
-        self._in_begin = np.zeros(size, np.int64)
-        self._mirror_out(np.zeros((size, self._header + loop.out_capacity), np.uint32))
-        self._grow_in(None)
-        self._prepare()
+        self._sides = [self._new_side(max(4 * room, 256)) for _ in range(2 if overlap else 1)]
+        # What an interval receives after which none came before: headers without messages.
+        self._nothing = backend.messages(self._header, False)
+        self._all_at_0 = backend.zeros(size, np.uint64)
+        self._nothing.store()
+        self._turn = 0
+        self._flying: _Side | None = None  # its collective is under way
+        self._arrived: _Side | None = None  # it is done, and nobody has scheduled the messages
+        self._stepper: Stepper | None = None
+        self._pack_into(self._sides[0])
+        if not overlap:
+            self._receive_from(self._sides[0])
 
     @property
     def bytes(self) -> int:
-        return int(self._out.host.nbytes + self._in.host.nbytes)
+        return 4 * sum(int(s.out.size + s.send.words.size + s.received.words.size) for s in self._sides)
+
+    def attach(self, stepper: Stepper) -> None:
+        """Have the stepper collect what the collective carries; from now on."""
+        self._stepper = stepper
+        stepper.collect = self._sides[self._turn].collect
+
+    def begin(self) -> None:
+        """Send the interval that was just computed; the next one receives what has arrived."""
+        side, loop = self._sides[self._turn], self._loop
+        assert self._flying is None
+        side.start = loop.interval_start
+        side.collective.start()
+        self._flying = side
+        if self.overlap:
+            self.hand_over()
+            self._turn = 1 - self._turn
+            self._pack_into(self._sides[self._turn])
+        else:  # the loop knows the one side there is
+            loop.received_start, loop.phase = side.start, RECEIVE
+
+    def finish(self) -> None:
+        """Wait for what is under way."""
+        side = self._flying
+        if side is None:
+            return
+        side.collective.wait()
+        self._flying = None
+        if self.overlap:
+            self._arrived = side
+            if (side.received.words[side.begin] & REST).any():
+                self._fetch_rest(side)
+        side.received.store()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something has arrived that the loop cannot know of: it has to receive other messages before."""
+        return self._arrived is not None
+
+    def hand_over(self) -> None:
+        """The next interval receives what has arrived."""
+        self._receive_from(self._arrived)
+        self._loop.phase = RECEIVE
+        self._loop.rest_received = 1  # overlapping, the host has looked at the headers
+        self._arrived = None
+
+    def _receive_from(self, side: _Side | None) -> None:
+        loop, pointer = self._loop, self._backend.pointer
+        # `in` is a word of Python: hence setattr.
+        if side is None:
+            setattr(loop, "in", self._nothing.address)
+            loop.in_begin = pointer(self._all_at_0)
+        else:
+            setattr(loop, "in", side.received.address)
+            loop.in_begin, loop.received_start = pointer(side.device_begin), side.start
 
     def grow_out(self, capacity: int) -> None:
         """Room for `capacity` messages to each destination; what is packed already is kept."""
-        self._out.fetch()
-        packed = self._out.host
-        grown = np.zeros((self._comm.size, self._header + capacity), np.uint32)
-        grown[:, : packed.shape[1]] = packed
-        self._loop.out_capacity = capacity
-        self._mirror_out(grown)
-
-    def run(self) -> None:
-        """Send and receive headers and the first messages of the interval that was just computed."""
-        if self._stale:
-            self._prepare()
-        columns = self._send.shape[1]
-        self._out.fetch(columns)
-        np.copyto(self._send, self._out.host[:, :columns])
-        self._collective.run()
-        self._in.store()
-        loop = self._loop
-        loop.received_start = loop.interval_start
-        loop.phase = RECEIVE
+        side = self._sides[self._turn]
+        self._grow_out(side, capacity)
+        self._pack_into(side)
 
     def fetch_rest(self) -> None:
+        """Where the loop finds that the first collective had no room for everything."""
+        assert not self.overlap
+        side = self._sides[0]
+        self._fetch_rest(side)
+        side.received.store()
+        self._receive_from(side)
+        self._pack_into(side)
+        self._loop.rest_received = 1
+
+    def _grow_out(self, side: _Side, capacity: int) -> None:
+        packed = self._backend.to_host(side.out)
+        grown = np.zeros((self._comm.size, self._header + capacity), np.uint32)
+        grown[:, : packed.shape[1]] = packed
+        side.out, side.capacity = self._backend.to_device(grown), capacity
+        side.collect = side.send.collector(side.out, self._columns(side))
+
+    def _pack_into(self, side: _Side) -> None:
+        loop, pointer = self._loop, self._backend.pointer
+        loop.out, loop.out_capacity, loop.out_pair = pointer(side.out), side.capacity, pointer(side.device_out_pair)
+        if self._stepper is not None:
+            self._stepper.collect = side.collect
+
+    def _fetch_rest(self, side: _Side) -> None:
         """Bring what the first collective had no room for, and make room for as much next time."""
         comm, header = self._comm, self._header
-        received, begin = self._in.host, self._in_begin
-        incoming = (received[begin] & np.uint32(0x7FFFFFFF)).astype(np.int64)
-        incoming[comm.rank] = 0
-        outgoing = self._backend.to_host(self._out_count).astype(np.int64)
-        outgoing[comm.rank] = 0
-        arrived, sent = self.in_pair.astype(np.int64), self.out_pair.astype(np.int64)
-        self.in_pair = np.maximum(self.in_pair, _room(incoming, arrived)).astype(np.uint32)
-        self._grow_in(received)
-        begin = self._in_begin
-        self._out.fetch()
-        stride = header + int(self._loop.out_capacity)
+        received, begin, arrived, sent = side.received.read(), side.begin, side.in_pair, side.out_pair
+        packed = self._backend.to_host(side.out)
+        incoming = (received[begin] & COUNT).astype(np.int64)
+        outgoing = (packed[:, 0] & COUNT).astype(np.int64)
+        incoming[comm.rank] = outgoing[comm.rank] = 0
+        self.in_pair = np.maximum(self.in_pair, _room(incoming, arrived))
+        self.out_pair = np.maximum(self.out_pair, _room(outgoing, sent))
+        sizes, old_sizes = header + self.in_pair, header + arrived
+        new_begin = _starts(sizes)
+        grown = np.zeros(int(sizes.sum()), np.uint32)
+        for a, n, at in zip(begin, old_sizes, new_begin, strict=True):
+            grown[at : at + n] = received[a : a + n]
         rest_out, rest_in = np.maximum(outgoing - sent, 0), np.maximum(incoming - arrived, 0)
         comm.prepare(
-            self._out.host.ravel(), rest_out, np.arange(comm.size) * stride + header + np.minimum(sent, outgoing),
-            self._in.host, rest_in, begin + header + np.minimum(arrived, incoming),
+            packed.ravel(), rest_out, np.arange(comm.size) * packed.shape[1] + header + np.minimum(sent, outgoing),
+            grown, rest_in, new_begin + header + np.minimum(arrived, incoming),
         ).run()  # fmt: skip
-        self._in.store()
-        self.out_pair = np.maximum(self.out_pair, _room(outgoing, sent)).astype(np.uint32)
-        if int(self.out_pair.max()) > self._loop.out_capacity:
-            self.grow_out(int(self.out_pair.max()))
-        self._loop.rest_received = 1
-        self._set_out_pair()
+        # The other side, where there is one, goes on with what it was prepared for until it overflows itself: its
+        # kernels may be packing for it now.
+        if int(self.out_pair.max()) > side.capacity:
+            self._grow_out(side, int(self.out_pair.max()))
+        self._prepare(side)
+        side.received.write(grown)
         self.growths += 1
-        self._stale = True
 
-    def _mirror_out(self, packed: npt.NDArray[np.uint32]) -> None:
-        self._out = self._backend.mirror(packed)
-        self._loop.out = self._out.address
+    def _columns(self, side: _Side) -> int:
+        return self._header + int(side.out_pair.max())
 
-    def _set_out_pair(self) -> None:
-        self._out_pair = self._backend.to_device(self.out_pair)
-        self._loop.out_pair = self._backend.pointer(self._out_pair)
+    def _new_side(self, capacity: int) -> _Side:
+        backend = self._backend
+        out = backend.zeros((self._comm.size, self._header + capacity), np.uint32)
+        nothing = backend.messages(0, False)
+        empty = np.zeros(0, np.int64)
+        side = _Side(out, capacity, empty, empty, out, nothing, nothing, empty, out, _NEVER)
+        self._prepare(side)
+        return side
 
-    def _grow_in(self, received: npt.NDArray[np.uint32] | None) -> None:
-        """A receive buffer with the pairs' room; words received so far are kept."""
-        sizes = self._header + self.in_pair.astype(np.int64)
-        begin = np.concatenate(([0], np.cumsum(sizes)[:-1]))
-        grown = np.zeros(int(sizes.sum()), np.uint32)
-        if received is not None:
-            ends = np.append(self._in_begin[1:], received.size)
-            for a, b, at in zip(self._in_begin, ends, begin, strict=True):
-                grown[at : at + b - a] = received[a:b]
-        self._in, self._in_begin = self._backend.mirror(grown), begin
-        self._device_in_begin = self._backend.to_device(begin.astype(np.uint64))
-        # `in` is a word of Python: hence setattr.
-        setattr(self._loop, "in", self._in.address)
-        self._loop.in_begin = self._backend.pointer(self._device_in_begin)
-
-    def _prepare(self) -> None:
-        """Prepare the first collective; every rank does so at the same interval."""
-        out_words = self._header + self.out_pair.astype(np.int64)
-        in_words = self._header + self.in_pair.astype(np.int64)
-        columns = int(out_words.max())
-        self._set_out_pair()
-        self._send = np.zeros((self._comm.size, columns), np.uint32)
-        self._collective = self._comm.prepare(
-            self._send.ravel(), out_words, np.arange(self._comm.size, dtype=np.int64) * columns,
-            self._in.host, in_words, self._in_begin,
+    def _prepare(self, side: _Side) -> None:
+        """Prepare the first collective for the pairs' room as it is now; every rank does so at the same interval."""
+        comm, backend = self._comm, self._backend
+        side.out_pair, side.in_pair = self.out_pair.copy(), self.in_pair.copy()
+        side.device_out_pair = backend.to_device(side.out_pair.astype(np.uint32))
+        in_words = self._header + side.in_pair
+        side.begin = _starts(in_words)
+        side.device_begin = backend.to_device(side.begin.astype(np.uint64))
+        columns = self._columns(side)
+        side.send = backend.messages(comm.size * columns, self._direct)
+        side.received = backend.messages(int(in_words.sum()), self._direct)
+        side.collect = side.send.collector(side.out, columns)
+        side.collective = comm.prepare(
+            side.send.words, self._header + side.out_pair, np.arange(comm.size, dtype=np.int64) * columns,
+            side.received.words, in_words, side.begin,
         )  # fmt: skip
-        self._stale = False
 
 
-def _room(needed: np.ndarray[Any, Any], room: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+class _Never(Collective):
+    """Stands where nothing was prepared yet."""
+
+    def start(self) -> None:
+        raise AssertionError("not prepared")
+
+    def wait(self) -> None:
+        raise AssertionError("not prepared")
+
+
+_NEVER = _Never()
+
+
+def _starts(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64)
+
+
+def _room(needed: npt.NDArray[np.int64], room: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The next power of two above 3/2 of what was needed, where it did not fit."""
     grown = np.array([1 << int(3 * n // 2).bit_length() for n in needed], np.int64)
     return np.where(needed > room, grown, room)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import Array, Backend
+from distsim.backend.base import Later
 from distsim.build.partition import Layout
 from distsim.engine.groups import GroupState
 from distsim.grid import round_to_steps
@@ -20,33 +22,75 @@ SPIKE_ROOM = 2**20
 STATE_ROOM_BYTES = 16 * 2**20
 
 
-@dataclass
+Spikes = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]  # steps and gids
+
+
 class SpikeBuffer:
-    """Steps and global ids of recorded spikes, uint64, in order of steps."""
+    """A ring of steps and global ids of recorded spikes, uint64, in order of steps.
 
-    backend: Backend
-    loop: Any
-    room: int = SPIKE_ROOM
+    Kernels write at the head, the host takes from the tail, and while it copies the kernels go on.
+    """
 
-    def __post_init__(self) -> None:
-        self._allocate(self.room)
+    def __init__(self, backend: Backend, loop: Any, room: int = SPIKE_ROOM) -> None:
+        self._backend, self.loop = backend, loop
+        self._later: tuple[Later, int] | None = None  # a copy under way, and where it ends
+        self._allocate(room)
 
     def _allocate(self, room: int) -> None:
-        self.room = room
-        self._step = self.backend.empty(room, np.uint64)
-        self._gid = self.backend.empty(room, np.uint64)
-        self.loop.recorded_step = self.backend.pointer(self._step)
-        self.loop.recorded_gid = self.backend.pointer(self._gid)
-        self.loop.record_capacity, self.loop.n_recorded = room, 0
+        """An empty ring; the power of two makes a place of a count by a mask."""
+        self.room = 1 << max(0, room - 1).bit_length()
+        self._step = self._backend.empty(self.room, np.uint64)
+        self._gid = self._backend.empty(self.room, np.uint64)
+        self.loop.recorded_step = self._backend.pointer(self._step)
+        self.loop.recorded_gid = self._backend.pointer(self._gid)
+        self.loop.record_capacity = self.room
 
-    def take(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-        """(steps, gids) since the last call; the buffer is empty after, and large enough for one step."""
-        n = int(self.loop.n_recorded)
-        taken = self.backend.to_host(self._step[:n]).copy(), self.backend.to_host(self._gid[:n]).copy()
-        self.loop.n_recorded = 0
+    def take(self) -> Spikes:
+        """(steps, gids) since the last call; the ring is empty after, and large enough for one step."""
+        parts = [self._finish_copy(), self._finish_copy() if self._start_copy() else _nothing()]
         if self.loop.status and self.loop.needed > self.room:
             self._allocate(2 * int(self.loop.needed))
-        return taken
+        return _joined(parts)
+
+    def take_some(self) -> Spikes | None:
+        """What a copy that is done has brought, if any; where half of the ring is full, begins one.
+
+        Never waits: kernels go on meanwhile.
+        """
+        loop = self.loop
+        if self._later is None:
+            if 2 * (loop.n_recorded - loop.record_tail) >= self.room:
+                self._start_copy()
+            return None
+        return self._finish_copy() if self._later[0].ready() else None
+
+    def _start_copy(self) -> bool:
+        """Whether there was anything to copy. The tail moves on when the copy is done."""
+        tail, head = int(self.loop.record_tail), int(self.loop.n_recorded)
+        if head == tail:
+            return False
+        begin, n = tail % self.room, head - tail
+        first = min(n, self.room - begin)
+        pieces = [slice(begin, begin + first), slice(0, n - first)]
+        arrays = [array[piece] for array in (self._step, self._gid) for piece in pieces]
+        self._later = self._backend.fetch_later(arrays), head
+        return True
+
+    def _finish_copy(self) -> Spikes:
+        if self._later is None:
+            return _nothing()
+        (later, head), self._later = self._later, None
+        steps, more_steps, gids, more_gids = later.take()
+        self.loop.record_tail = head
+        return np.concatenate([steps, more_steps]), np.concatenate([gids, more_gids])
+
+
+def _nothing() -> Spikes:
+    return np.empty(0, np.uint64), np.empty(0, np.uint64)
+
+
+def _joined(parts: list[Spikes]) -> Spikes:
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
 @dataclass(frozen=True)
@@ -99,6 +143,7 @@ class StateBuffers:
             self._entries.append((recording, local, offsets, len(records) - len(offsets)))
         self.records = backend.mirror((Recorder * max(1, len(records)))(*records))
         self.count = len(records)
+        self.every = math.gcd(*(int(r.interval) for r in records)) or 1
 
     def take(self) -> list[StateSamples]:
         """All samples since the last call."""

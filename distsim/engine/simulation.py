@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ class Tuning:
     spike_room: int = SPIKE_ROOM
     state_room_bytes: int = 16 * 2**20
     max_interval: int = MAX_INTERVAL
+    overlap: bool | None = None  # of exchange and kernels; None: where kernels run beside the host
+    direct: bool = field(default_factory=lambda: os.environ.get("DISTSIM_CUDA_AWARE_MPI", "0") not in ("", "0"))
 
     def wheel_room(self, slots: int) -> int:
         """Runs that each of `slots` of the wheel holds to begin with."""
@@ -134,7 +137,10 @@ class Simulation:
         network, run, tuning, backend = self.experiment.network, self.experiment.run, self.tuning, self.backend
         max_delay = self.comm.reduce(np.array([self.rows.max_delay], np.int64), "max")[0]
         asked = run.steps(run.exchange_interval) if run.exchange_interval else tuning.max_interval
-        self.interval = max(1, min(self.routing.interval, asked, tuning.max_interval))
+        overlap = backend.runs_beside if tuning.overlap is None else tuning.overlap
+        overlap = overlap and self.comm.size > 1 and self.routing.interval > 1 and not tuning.direct
+        shortest = self.routing.interval // 2 if overlap else self.routing.interval
+        self.interval = max(1, min(shortest, asked, tuning.max_interval))
         slots = 1 << int(max_delay).bit_length()
         mirror = backend.mirror(Loop(step=1, interval_start=1, phase=DELIVER, draw_poisson=1))
         loop = self.loop = mirror.host  # current between two calls of the stepper
@@ -171,10 +177,13 @@ class Simulation:
         self.spikes = SpikeBuffer(backend, loop, tuning.spike_room)
         self.states = StateBuffers(network, self.layout, self.groups, backend, run.dt, tuning.state_room_bytes)
         loop.recorders, loop.n_recorders = self.states.records.address, self.states.count
+        loop.sample_every = self.states.every
         loop.n_ranks = 1
         self.exchange: SpikeExchange | None = None
         if self.comm.size > 1:
-            self.exchange = SpikeExchange(self.comm, backend, loop, self.interval, tuning.message_room)
+            self.exchange = SpikeExchange(
+                self.comm, backend, loop, self.interval, tuning.message_room, overlap, tuning.direct
+            )
         groups = []
         for group in self.groups:
             group.arguments.loop = mirror.address
@@ -182,6 +191,8 @@ class Simulation:
             groups.append((group.shape.model.name, group.mirror))
         self._stepper = backend.stepper(module, mirror, groups)
         self._stepper.watch(self.profiler)
+        if self.exchange is not None:
+            self.exchange.attach(self._stepper)
 
     @property
     def step(self) -> int:
@@ -195,24 +206,31 @@ class Simulation:
         t + d; when an interval starts, the spikes of all earlier intervals of all ranks are on the wheel;
         nothing is dropped: a full buffer interrupts the loop, grows, and the loop goes on.
         """
-        exchange, advance = self.exchange, self.profiler.ranged("interval", self._stepper.advance)
-        meet = self.profiler.ranged("exchange", exchange.run) if exchange is not None else None
-        interval, clock = self.interval, time.perf_counter
+        exchange, stepper, clock = self.exchange, self._stepper, time.perf_counter
+        interval = self.interval if exchange is not None else max(self.interval, stepper.most_steps)
+        complete = exchange is None or exchange.overlap
+        finish = self.profiler.ranged("interval", stepper.finish)
+        begin = self.profiler.ranged("exchange", exchange.begin) if exchange is not None else None
         waited = self.seconds.get("waited", 0.0)
         next_report = clock() + every
         next_flush = clock() + FLUSH_EVERY
         step = int(self.loop.step)
         while step <= last:
             stop = min(step + interval - 1, last)
-            status = advance(stop)
-            while status:
-                self._mend(status)
-                status = advance(stop)
-            if meet is not None:
+            stepper.start(stop, complete)
+            if exchange is not None:
                 before = clock()
-                meet()
+                exchange.finish()
+                waited += clock() - before
+            self._mend_and_go_on(finish(), stop)
+            if begin is not None:
+                before = clock()
+                begin()
                 waited += clock() - before
             step = stop + 1
+            recorded = self.spikes.take_some()
+            if recorded is not None:
+                self.sinks.spikes(*recorded)
             now = clock()
             if progress is not None and now >= next_report:
                 progress(stop)
@@ -220,6 +238,11 @@ class Simulation:
             if now >= next_flush:
                 self.flush()
                 next_flush = now + FLUSH_EVERY
+        if exchange is not None:
+            exchange.finish()
+            if exchange.waiting:  # of two intervals under way the first is scheduled, the second waits for its steps
+                self._mend_and_go_on(stepper.advance(last), last)
+                exchange.hand_over()
         self.seconds["waited"] = waited
         if progress is not None:
             progress(last)
@@ -244,6 +267,13 @@ class Simulation:
         for samples in self.states.take():
             self.sinks.states(samples)
         self.seconds["flush"] = self.seconds.get("flush", 0.0) + time.perf_counter() - started
+        self.loop.samples_full = 0
+
+    def _mend_and_go_on(self, status: int, stop: int) -> None:
+        """Answer the loop's status until step `stop` is done."""
+        while status:
+            self._mend(status)
+            status = self._stepper.advance(stop)
 
     def _mend(self, status: int) -> None:
         loop = self.loop
@@ -270,13 +300,14 @@ class Simulation:
         self.loop.due, self.loop.due_capacity = self.backend.pointer(self._due), room
 
     def _excess(self) -> str:
-        emitted = self.backend.to_host(self._keep["emitted"])[: int(self.loop.n_emitted)]
+        count = self.loop.odd if self.loop.pending_step % 2 else self.loop.even
+        emitted = self.backend.to_host(self._keep["emitted"])[: int(count.emitted)]
         populations = self.experiment.network.populations
         for gid, packed, multiplicity in emitted.tolist():
             population = populations[packed >> 32]
             most = population.model.max_multiplicity
             if (multiplicity & 0xFFFFFFFF) > most:
-                time_ms = self.loop.step * self.experiment.run.dt
+                time_ms = self.loop.pending_step * self.experiment.run.dt
                 return (
                     f"population {population.name!r}, neuron {gid - population.first_gid}, time {time_ms:g} ms: "
                     f"emitted {multiplicity & 0xFFFFFFFF} spikes in one step; {population.model.name} allows {most}"

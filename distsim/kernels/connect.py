@@ -60,6 +60,8 @@ Connect = declare(
     ],
 )
 
+LONGEST_RUN = 512  # synapses: four for each lane of a warp, four times
+
 Rows = declare(
     "Rows",
     [
@@ -74,6 +76,7 @@ Rows = declare(
         ("column", "const uint16*"),
         ("runs", "Run*"),
         ("shortest", "uint16*"),  # [row]: its smallest delay, in steps; 0 without a run
+        ("most_of_a_delay", "uint32*"),  # the most runs that share a row and a delay
     ],
 )
 

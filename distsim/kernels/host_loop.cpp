@@ -1,61 +1,78 @@
 // The loop over steps on the host: one call advances to a step, or returns early where Python has to grow
-// or empty a buffer. On a GPU the same kernels are launched in the same order (backend/cuda_loop.py).
+// or empty a buffer. On a GPU the same functions make two kernels a step (step.cpp).
 //
 // Invariants:
 // - a spike emitted in step t over a delay of d steps is in its target's input before the update of t + d;
-// - at the start of an interval the spikes of all earlier intervals, of every rank, are on the wheel;
-// - nothing is dropped: a phase that lacks room changes nothing and is entered again.
+// - when an interval starts, the spikes of all intervals but the last, of every rank, are on the wheel, and those of
+//   the last before the update of its first step (where the exchange overlaps: see engine/exchange.py);
+// - nothing is dropped: what lacks room changes nothing and is entered again.
 
 #include "profile.h"
+
+#define TIMED(field) then = now; now = seconds_now(); l.field += now - then
+
+// While messages are under way: the runs of the next step that are known already.
+extern "C" void advance_early(Loop* loop) {
+    Loop& l = *loop;
+    double now = seconds_now(), then;
+    if (l.profile) l.profile[0] = now;
+    if (l.phase == RECEIVE) {
+        l.synaptic_events += add_due_runs(l, n_due(l));
+        l.delivered = n_due(l);
+        DONE(deliver_early);
+    }
+    TIMED(seconds_deliver);
+}
 
 extern "C" int32 advance(Loop* loop, int64 last_step) {
     Loop& l = *loop;
     double now = seconds_now(), then;
-#define TIMED(field) then = now; now = seconds_now(); l.field += now - then
     l.status = RUNNING;
     if (l.profile) l.profile[0] = now;
     if (l.phase == RECEIVE) {
-        if (l.n_ranks > 1) {
-            admit_received(loop);
-            DONE(admit_received);
-            if (l.status) return l.status;
-            receive(loop);
-            DONE(receive);
-        }
-        open_interval(loop);
-        DONE(open_interval);
+        admit_messages(l);
+        DONE(admit_received);
+        if (l.status) return l.status;
+        if (l.received) receive_messages(l);
+        DONE(receive);
         TIMED(seconds_exchange);
     }
-    while (l.step <= last_step || l.phase != DELIVER) {
-        if (l.phase == DELIVER) {
-            deliver(loop);
-            DONE(deliver);
-            TIMED(seconds_deliver);
-            update_all(loop);
-            TIMED(seconds_update);
-        }
-        if (l.n_recorders && l.phase != ADMIT) {
-            admit_states(loop);
-            DONE(admit_states);
-            if (l.status) return l.status;
-            sample_states(loop);
+    for (;;) {
+        const int64 pending = l.pending_step;
+        if (pending) {
+            Shortage s = shortage(l, pending);
+            if (s.status == GROW_DUE) {
+                measure_wheel(l, NO_SLOT);
+                s = shortage(l, pending);
+            }
+            if (s.status) {
+                stop(l, s);
+                return s.status;
+            }
+            DONE(admit);
+            spread_pending<false>(l, pending, 0, 0);
+            DONE(spread);
+            sample_pending(l, pending);
             DONE(sample_states);
-            count_samples(loop);
-            DONE(count_samples);
+            settle(l, pending);
+            DONE(settle);
+            l.pending_step = 0;
+            TIMED(seconds_spread);
         }
-        admit(loop);
-        DONE(admit);
-        if (l.status) return l.status;
-        spread(loop);
-        DONE(spread);
-        close_step(loop);
-        DONE(close_step);
-        next_step(loop);
-        DONE(next_step);
-        TIMED(seconds_spread);
+        const int64 step = l.step;
+        if (step > last_step) break;
+        l.synaptic_events += add_due_runs(l, n_due(l));
+        DONE(deliver);
+        TIMED(seconds_deliver);
+        update_all(loop, step);
+        l.due_count[(uint32)step & l.slot_mask] = l.delivered = 0;
+        l.draw_poisson = 0;
+        l.pending_step = step;
+        l.step = step + 1;
+        TIMED(seconds_update);
     }
     if (l.n_ranks > 1) {
-        close_interval(loop);
+        close_messages(l);
         DONE(close_interval);
     }
     return RUNNING;

@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from distsim.kernels.structs import declare
 
 NO_ROW = 0xFFFFFFFF
 
-# The enums in spread.cpp: why the loop stopped, and where it goes on.
-RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST = range(7)
-RECEIVE, DELIVER, ADMIT, STATES = range(4)
+
+class Status(IntEnum):
+    """Why the loop stopped."""
+
+    RUNNING = 0
+    GROW_DUE = 1
+    GROW_OUT = 2
+    FLUSH_SPIKES = 3
+    FLUSH_STATES = 4
+    TOO_MANY_SPIKES = 5
+    FETCH_REST = 6
+
+
+class Phase(IntEnum):
+    """Whether an interval begins with messages that have to be received."""
+
+    RECEIVE = 0
+    DELIVER = 1
+
+
+RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST = Status
+RECEIVE, DELIVER = Phase
+
+
+def enums() -> str:
+    """The numbers above for the kernels."""
+    return "".join(
+        f"enum {{ {', '.join(f'{member.name} = {member.value}' for member in kind)} }};\n" for kind in (Status, Phase)
+    )
+
 
 Recorder = declare(
     "Recorder",
@@ -23,10 +52,15 @@ Recorder = declare(
     ],
 )
 
+Count = declare("Count", [("emitted", "uint32"), ("unused", "uint32"), ("messages", "uint64")])
+
 Loop = declare(
     "Loop",
     [
         ("step", "int64"),  # the step about to be computed; its spikes carry the time step * dt
+        ("last", "int64"),  # on a GPU: the last step to compute before the host looks again
+        ("updating", "int64"),  # on a GPU: the step whose update is due, or 0
+        ("pending_step", "int64"),  # the step whose spikes are not spread yet, or 0
         ("phase", "int32"),
         ("status", "int32"),
         ("needed", "uint64"),
@@ -35,6 +69,8 @@ Loop = declare(
         ("due_count", "uint32*"),  # [slot]
         ("due_capacity", "uint64"),
         ("due_peak", "uint64"),
+        ("delivered", "uint32"),  # runs of the slot of `step` that are in the input: before all messages were there
+        ("unused_due", "uint32"),
         ("runs_per_slot", "uint64"),  # most runs of one row with one delay
         ("slot_mask", "uint32"),
         ("rank", "uint32"),
@@ -44,9 +80,11 @@ Loop = declare(
         ("input", "Sum*"),
         # spikes of the step
         ("emitted", "Emitted*"),
-        ("n_emitted", "uint32"),
+        ("even", Count),  # of steps with even, and with odd numbers
+        ("odd", Count),
         ("excess_multiplicity", "uint32"),
-        ("n_messages", "uint64"),
+        ("samples_full", "uint32"),  # some recorder has no room for another sample
+        ("barrier", "uint32*"),  # on a GPU: see grid_barrier in words.h
         # routing
         ("local_row", "const uint32*"),  # [neuron]
         ("route_begin", "const uint32*"),  # [neuron + 1]
@@ -69,10 +107,12 @@ Loop = declare(
         ("header", "uint32"),  # words: 1 + steps of an interval
         # recording
         ("record_after", "int64"),
-        ("recorded_step", "uint64*"),
+        ("recorded_step", "uint64*"),  # a ring
         ("recorded_gid", "uint64*"),
-        ("n_recorded", "uint64"),
-        ("record_capacity", "uint64"),
+        ("n_recorded", "uint64"),  # ever
+        ("recorded_before", "uint64"),  # before the pending step
+        ("record_tail", "uint64"),  # of these the host has taken so many
+        ("record_capacity", "uint64"),  # a power of two
         ("record_spikes", "const uint8*"),  # [population]
         ("count_in_digest", "const uint8*"),  # [population]
         ("spike_counts", "uint64*"),  # [population], after record_after
@@ -80,6 +120,7 @@ Loop = declare(
         ("n_seconds", "uint64"),
         ("steps_per_second", "uint64"),
         ("recorders", "Recorder*"),
+        ("sample_every", "int64"),  # steps: what divides the intervals of all recorders
         ("n_recorders", "uint32"),
         ("draw_poisson", "uint32"),  # draw a block of eight steps now, whatever the step
         ("groups", "const void*"),

@@ -7,7 +7,7 @@ KERNEL row_totals(const Rows* rows) {
         uint64 runs = 0, synapses = 0;
         for (uint32 k = 0; k < r.cells_per_row; ++k) {
             const uint32 n = r.cells[(uint64)i * r.cells_per_row + k];
-            runs += n ? 1 : 0;
+            runs += n / LONGEST_RUN + (n % LONGEST_RUN ? 1 : 0);
             synapses += n;
         }
         r.runs_before[i] = runs;
@@ -22,20 +22,28 @@ KERNEL write_runs(const Rows* rows) {
         Run* const first = r.runs + r.runs_before[i];
         Run* run = first;
         const uint64 begin = r.synapses_before[i];
-        uint32 offset = 0;
+        uint32 offset = 0, delay = 0, of_delay = 0, most = 0;
         for (uint32 k = 0; k < r.cells_per_row; ++k) {
             uint32* cell = &r.cells[(uint64)i * r.cells_per_row + k];
             const uint32 n = *cell;
-            if (n) {
-                run->offset = offset;
-                run->count = n;
-                run->delay = (uint16)(r.first_delay + k / r.n_columns);
+            if (k % r.n_columns == 0) {
+                delay = r.first_delay + k / r.n_columns;
+                of_delay = 0;
+            }
+            // Long ones are cut, so that on a GPU no group adds much longer than the others.
+            for (uint32 done = 0; done < n; done += LONGEST_RUN) {
+                run->offset = offset + done;
+                run->count = n - done < LONGEST_RUN ? n - done : LONGEST_RUN;
+                run->delay = (uint16)delay;
                 run->column = r.column[k % r.n_columns];
                 ++run;
+                ++of_delay;
             }
+            most = of_delay > most ? of_delay : most;
             *cell = (uint32)begin + offset;
             offset += n;
         }
+        if (most) atomic_max(r.most_of_a_delay, most);
         r.shortest[i] = run == first ? (uint16)0 : first->delay;
     }
 }

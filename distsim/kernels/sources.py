@@ -19,8 +19,14 @@ BUILD_KERNELS = ("split_level", "split_to_targets", "row_totals", "write_runs", 
 CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count", "fill")), *BUILD_KERNELS)
 TEST_KERNELS = ("evaluate", "philox_words")
 LOOP_KERNELS = (
-    "deliver", "admit", "spread", "close_step", "next_step", "close_interval", "admit_received", "receive",
-    "open_interval", "admit_states", "sample_states", "count_samples",
+    "deliver_step", "step_models", "close_steps", "settle_steps", "run_steps", "admit_received", "receive",
+    "deliver_early", "note_delivery",
+)  # fmt: skip
+
+# What the host's loop calls in their place.
+HOST_KERNELS = (
+    "deliver_early", "admit_received", "receive", "deliver", "admit", "spread", "sample_states", "settle",
+    "close_interval",
 )  # fmt: skip
 
 
@@ -53,7 +59,8 @@ def words_source() -> str:
 
 def construction_source(double: bool) -> str:
     """Everything that builds a network; independent of the network."""
-    rules = "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER };\n"
+    rules = f"#define LONGEST_RUN {connect.LONGEST_RUN}u\n"
+    rules += "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER };\n"
     structures = "".join(cpp_of(s) for s in (values.Values, connect.Connect, connect.Rows, connect.Shares))
     files = ("connect.cpp", "shares.cpp", "rows.cpp", "values.cpp")
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
@@ -61,7 +68,7 @@ def construction_source(double: bool) -> str:
 
 def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
     """The kernels of the host's loop, in the order of its table of times."""
-    return (*LOOP_KERNELS, *(f"update_{name}" for name in models))
+    return (*HOST_KERNELS, *(f"update_{name}" for name in models))
 
 
 def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -> str:
@@ -69,19 +76,31 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
 
     `host` adds the host's own loop over the kernels, which a GPU's compiler passes over.
     """
-    parts = [_head(double), cpp_of(loop.Recorder), cpp_of(loop.Loop), _text("update.h")]
-    parts += [shape.source() for shape in shapes]
-    parts += [_text("deliver.cpp"), _text("spread.cpp")]
+    parts = [_head(double), loop.enums(), *(cpp_of(s) for s in (loop.Recorder, loop.Count, loop.Loop))]
+    parts += [_text("update.h"), *(shape.source() for shape in shapes)]
+    parts += [_text("deliver.cpp"), _text("spread.cpp"), _all_models(shapes), _text("step.cpp")]
     if host:
         names = [s.model.name for s in shapes]
         members = " ".join(f"const Group_{n}* {n};" for n in names) or "int unused;"
-        calls = " ".join(f"update_{n}(groups->{n}); DONE(update_{n});" for n in names)
+        calls = "".join(f" update_{n}(groups->{n}, *loop, step, 0); DONE(update_{n});" for n in names)
         parts.append(f"#ifndef __CUDACC__\nstruct Groups {{ {members} }};\n")
         parts.append(f"enum {{ {', '.join(f'PROFILE_{k}' for k in profiled_kernels(names))} }};\n" + _text("profile.h"))
         parts.append(
-            "static inline void update_all(Loop* loop) {\n"
+            "static inline void update_all(Loop* loop, int64 step) {\n"
             "    Loop& l = *loop;\n    const Groups* groups = (const Groups*)loop->groups;\n"
-            f"    {calls}\n    (void)groups; (void)l;\n}}\n"
+            f"   {calls}\n    (void)groups; (void)l;\n}}\n"
         )
         parts.append(_text("host_loop.cpp") + "#endif\n")
     return "".join(parts)
+
+
+def _all_models(shapes: Sequence[GroupShape]) -> str:
+    """One kernel serves all models: the chunks of one after those of the other are shared out over the groups."""
+    names = [s.model.name for s in shapes]
+    calls = "".join(f"    update_{n}(group_{n}, l, step, before);\n    before += group_{n}->n_chunks;\n" for n in names)
+    return (
+        f"#define GROUP_PARAMETERS {''.join(f', const Group_{n}* group_{n}' for n in names)}\n"
+        f"#define GROUP_NAMES {''.join(f', group_{n}' for n in names)}\n"
+        "FN void update_models(Loop& l, int64 step GROUP_PARAMETERS) {\n"
+        f"    uint64 before = 0;\n{calls}    (void)before; (void)step;\n}}\n"
+    )

@@ -1,28 +1,75 @@
 // What happens to a spike after its step's update: it is counted in the digest, recorded, its local runs
 // are put on the time wheel, and a message is packed for every rank that needs it.
 //
-// `admit` comes first: where a buffer could overflow it sets a status and nothing of the step's spreading
-// is done; the buffer grows, and the loop goes on from here. While a status is set every kernel of the loop
-// returns at once, so that steps may be launched ahead of it; only `admit` and its kin set one, and only the
-// host clears it.
-
-enum { RECEIVE = 0, DELIVER = 1, ADMIT = 2, STATES = 3 };  // phases: where an interrupted loop goes on
-enum { RUNNING = 0, GROW_DUE = 1, GROW_OUT = 2, FLUSH_SPIKES = 3, FLUSH_STATES = 4, TOO_MANY_SPIKES = 5, FETCH_REST = 6 };
+// The spikes of a step are *pending* until all of that is done. Before anything of it is done, `shortage` asks
+// whether every buffer has room for all of it; where one has not, the loop stops with a status, nothing is
+// committed, the host makes room, and the loop goes on from there. On a GPU every block asks by itself: so
+// `shortage` reads only what stays as it is while spikes are spread (`due_peak`, `out_peak`, `recorded_before`),
+// and `settle` brings these up to date after it.
 
 // Bit of a header's first word: some rank had more messages than the first collective carries.
 #define REST 0x80000000u
 
-FN void interrupt(Loop& l, int32 phase, int32 status, uint64 needed) {
-    l.phase = phase;
-    l.needed = needed;
-    l.status = status;
+struct Shortage {
+    int32 status;
+    uint64 needed;
+};
+
+FN Count& count_of(Loop& l, int64 step) { return (&l.even)[step & 1]; }
+
+FN void stop(Loop& l, Shortage s) {
+    l.needed = s.needed;
+    l.status = s.status;
 }
 
-// Puts the runs of a row on the wheel, `multiplicity` times, for a spike emitted in step `emitted`.
-FN void schedule(Loop& l, uint32 row_index, int64 emitted, uint32 multiplicity) {
+FN bool is_sampled(const Recorder& r, int64 step) { return step % r.interval == 0; }
+
+FN Shortage shortage(Loop& l, int64 pending) {
+    if (l.samples_full) return {FLUSH_STATES, 0};
+    const uint64 messages = count_of(l, pending).messages;
+    if (messages == 0) return {RUNNING, 0};
+    if (l.excess_multiplicity) return {TOO_MANY_SPIKES, 0};
+    if (l.n_ranks > 1 && l.out_peak + messages > l.out_capacity) return {GROW_OUT, l.out_peak + messages};
+    if (pending > l.record_after && l.recorded_before - l.record_tail + messages > l.record_capacity) {
+        return {FLUSH_SPIKES, messages};
+    }
+    const uint64 peak = l.due_peak + messages * l.runs_per_slot;
+    if (peak > l.due_capacity) return {GROW_DUE, peak};
+    return {RUNNING, 0};
+}
+
+#define NO_SLOT 0xFFFFFFFFu
+
+// `due_peak` bounds the fill of every slot; this finds it, but for a slot that is about to be emptied. One block.
+FN void measure_wheel(Loop& l, uint32 emptied) {
+    uint32 peak = 0;
+    BLOCK_FOR(slot, (uint64)l.slot_mask + 1) {
+        const uint32 n = l.due_count[slot];
+        peak = n > peak && slot != emptied ? n : peak;
+    }
+    peak = block_max(peak);
+    if (FIRST_OF_BLOCK) l.due_peak = peak;
+}
+
+// Puts the runs of a row on the wheel, `multiplicity` times, for a spike emitted in step `emitted`. With NOW, runs
+// that are due in step `now`, whose slot is being read, are added at once; these come first in a row, and none can be
+// due before. Returns what the leader has to count of them.
+template <bool NOW>
+FN uint64 schedule(const Loop& l, uint32 row_index, int64 emitted, uint32 multiplicity, int64 now) {
     const Row row = l.rows[row_index];
-    LANES_OVER(r, row.n_runs) {
-        const Run run = row.runs[r];
+    uint64 events = 0;
+    uint32 first = 0;
+    if (NOW) {
+        for (; first < row.n_runs && emitted + row.runs[first].delay == now; ++first) {
+            const Run run = row.runs[first];
+            for (uint32 m = 0; m < multiplicity; ++m) {
+                add_run(l.input + l.column_base[run.column], row.synapses + run.offset, run.count);
+            }
+            if (LEADER) events += (uint64)run.count * multiplicity;
+        }
+    }
+    LANES_OVER(r, row.n_runs - first) {
+        const Run run = row.runs[first + r];
         const uint32 slot = (uint32)(emitted + run.delay) & l.slot_mask;
         const uint32 at = atomic_add(&l.due_count[slot], multiplicity);
         Due due;
@@ -31,6 +78,7 @@ FN void schedule(Loop& l, uint32 row_index, int64 emitted, uint32 multiplicity) 
         due.base = l.column_base[run.column];
         for (uint32 m = 0; m < multiplicity; ++m) l.due[(uint64)slot * l.due_capacity + at + m] = due;
     }
+    return events;
 }
 
 // Rows lie anywhere in memory: fetch the entry of a row that comes up, then the beginning of its runs.
@@ -44,181 +92,154 @@ FN void fetch_runs(const Loop& l, uint32 row_index) {
     for (uint32 byte = 0; byte < 640; byte += 64) PREFETCH(runs + byte);
 }
 
-// Is there room on the wheel for `spikes` more rows? `due_peak` bounds the fill of every slot.
-FN bool room_on_wheel(Loop& l, uint64 spikes, int32 phase) {
-    const uint64 more = spikes * l.runs_per_slot;
-    if (l.due_peak + more > l.due_capacity) {
-        uint32 peak = 0;
-        for (uint32 slot = 0; slot <= l.slot_mask; ++slot) peak = l.due_count[slot] > peak ? l.due_count[slot] : peak;
-        l.due_peak = peak;
-    }
-    if (l.due_peak + more > l.due_capacity) {
-        interrupt(l, phase, GROW_DUE, l.due_peak + more);
-        return false;
-    }
-    l.due_peak += more;
-    return true;
-}
-
-KERNEL admit(Loop* loop) {
-    Loop& l = *loop;
-    if (!ONLY_ONE || l.status) return;
-    l.due_count[(uint32)l.step & l.slot_mask] = 0;  // delivered
-    if (l.n_emitted == 0) return;
-    if (l.excess_multiplicity) return interrupt(l, ADMIT, TOO_MANY_SPIKES, 0);
-    if (l.n_ranks > 1 && l.out_peak + l.n_messages > l.out_capacity) {
-        return interrupt(l, ADMIT, GROW_OUT, l.out_peak + l.n_messages);
-    }
-    if (l.step > l.record_after && l.n_recorded + l.n_messages > l.record_capacity) {
-        return interrupt(l, ADMIT, FLUSH_SPIKES, l.n_messages);
-    }
-    if (!room_on_wheel(l, l.n_messages, ADMIT)) return;
-    l.out_peak += l.n_messages;
-}
-
-KERNEL spread(Loop* loop) {
-    Loop& l = *loop;
-    if (l.status) return;
-    const int64 step = l.step;
-    GROUP_FOR(i, l.n_emitted) {
+// The pending spikes: local runs by some groups, everything else by the groups after them.
+template <bool NOW>
+FN uint64 spread_pending(Loop& l, int64 pending, int64 now, uint64 groups_before) {
+    const uint32 n = count_of(l, pending).emitted;
+    uint64 events = 0;
+    GROUP_FOR_AFTER(i, groups_before, n) {
+        if (i + 6 < (int64)n) fetch_row(l, l.emitted[i + 6].row);
+        if (i + 3 < (int64)n) fetch_runs(l, l.emitted[i + 3].row);
         const Emitted e = l.emitted[i];
-        if (i + 6 < (int64)l.n_emitted) fetch_row(l, l.local_row[l.emitted[i + 6].neuron]);
-        if (i + 3 < (int64)l.n_emitted) fetch_runs(l, l.local_row[l.emitted[i + 3].neuron]);
+        if (e.row != NO_ROW) events += schedule<NOW>(l, e.row, pending, e.multiplicity, now);
+    }
+    GROUP_FOR_AFTER(i, groups_before + n, n) {
+        const Emitted e = l.emitted[i];
         if (LEADER) {
             if (l.count_in_digest[e.population]) {
-                const Block h = philox((uint32)step, (uint32)((uint64)step >> 32), (uint32)e.gid,
+                const Block h = philox((uint32)pending, (uint32)((uint64)pending >> 32), (uint32)e.gid,
                                        (uint32)(e.gid >> 32), 0, STREAM_SPIKE_DIGEST);
-                uint64* sums = l.digest + ((uint64)e.population * l.n_seconds + (uint64)(step - 1) / l.steps_per_second) * 5;
+                uint64* sums = l.digest
+                    + ((uint64)e.population * l.n_seconds + (uint64)(pending - 1) / l.steps_per_second) * 5;
                 atomic_add(&sums[0], (uint64)h.w0 * e.multiplicity);
                 atomic_add(&sums[1], (uint64)h.w1 * e.multiplicity);
                 atomic_add(&sums[2], (uint64)h.w2 * e.multiplicity);
                 atomic_add(&sums[3], (uint64)h.w3 * e.multiplicity);
                 atomic_add(&sums[4], (uint64)e.multiplicity);
             }
-            if (step > l.record_after) atomic_add(&l.spike_counts[e.population], (uint64)e.multiplicity);
-            if (step > l.record_after && l.record_spikes[e.population]) {
+            if (pending > l.record_after) atomic_add(&l.spike_counts[e.population], (uint64)e.multiplicity);
+            if (pending > l.record_after && l.record_spikes[e.population]) {
                 const uint64 at = atomic_add(&l.n_recorded, (uint64)e.multiplicity);
                 for (uint32 m = 0; m < e.multiplicity; ++m) {
-                    l.recorded_step[at + m] = (uint64)step;
-                    l.recorded_gid[at + m] = e.gid;
+                    l.recorded_step[(at + m) & (l.record_capacity - 1)] = (uint64)pending;
+                    l.recorded_gid[(at + m) & (l.record_capacity - 1)] = e.gid;
                 }
             }
-            for (uint32 k = l.route_begin[e.neuron]; k < l.route_begin[e.neuron + 1]; ++k) {
-                const uint32 rank = l.route_rank[k];
-                const uint32 at = atomic_add(&l.out_count[rank], e.multiplicity);
-                uint32* out = l.out + (uint64)rank * (l.out_capacity + l.header) + l.header;
-                for (uint32 m = 0; m < e.multiplicity; ++m) out[at + m] = l.route_row[k];
-            }
         }
-        const uint32 row = l.local_row[e.neuron];
-        if (row != NO_ROW) schedule(l, row, step, e.multiplicity);
-    }
-}
-
-// After a step's spreading: where its messages end, for each destination; and the next step begins.
-KERNEL close_step(Loop* loop) {
-    Loop& l = *loop;
-    if (l.status) return;
-    const uint32 nth = (uint32)(l.step - l.interval_start);
-    ITEM_FOR(rank, l.n_ranks > 1 ? l.n_ranks : 0) {
-        uint32* header = l.out + (uint64)rank * (l.out_capacity + l.header);
-        header[1 + nth] = l.out_count[rank];
-    }
-}
-
-KERNEL next_step(Loop* loop) {
-    if (!ONLY_ONE || loop->status) return;
-    loop->n_emitted = 0;
-    loop->n_messages = 0;
-    loop->draw_poisson = 0;
-    loop->phase = DELIVER;
-    loop->step += 1;
-}
-
-// At the end of an interval: where one destination has more messages than the first collective carries,
-// every destination is told, so that all ranks join in fetching the rest.
-KERNEL close_interval(Loop* loop) {
-    Loop& l = *loop;
-    if (!ONLY_ONE || l.status) return;
-    uint32 rest = 0;
-    for (uint32 rank = 0; rank < l.n_ranks; ++rank) rest |= l.out_count[rank] > l.out_pair[rank] ? REST : 0u;
-    for (uint32 rank = 0; rank < l.n_ranks; ++rank) {
-        l.out[(uint64)rank * (l.out_capacity + l.header)] = l.out_count[rank] | rest;
-    }
-}
-
-// Messages from other ranks: word 0 counts them, words 1 … say where each step of the interval ends.
-KERNEL admit_received(Loop* loop) {
-    Loop& l = *loop;
-    if (!ONLY_ONE || l.status) return;
-    uint64 messages = 0;
-    uint32 rest = 0;
-    for (uint32 rank = 0; rank < l.n_ranks; ++rank) {
-        const uint32 word = l.in[l.in_begin[rank]];
-        rest |= word & REST;
-        messages += rank == l.rank ? 0 : word & ~REST;
-    }
-    if (rest && !l.rest_received) return interrupt(l, RECEIVE, FETCH_REST, 0);
-    if (messages && !room_on_wheel(l, messages, RECEIVE)) return;
-    l.received = messages;
-}
-
-KERNEL receive(Loop* loop) {
-    Loop& l = *loop;
-    if (l.status || l.received == 0) return;
-    for (uint32 rank = 0; rank < l.n_ranks; ++rank) {
-        if (rank == l.rank) continue;
-        const uint32* header = l.in + l.in_begin[rank];
-        GROUP_FOR(i, header[0] & ~REST) {
-            uint32 nth = 0;
-            const uint32* message = header + l.header + i;
-            if (i + 6 < (int64)(header[0] & ~REST)) fetch_row(l, message[6]);
-            if (i + 3 < (int64)(header[0] & ~REST)) fetch_runs(l, message[3]);
-            while ((uint32)i >= header[1 + nth]) ++nth;
-            schedule(l, *message, l.received_start + nth, 1);
+        const uint32 route = l.route_begin[e.neuron], routes = l.route_begin[e.neuron + 1] - route;
+        LANES_OVER(k, routes) {
+            const uint32 rank = l.route_rank[route + k], row = l.route_row[route + k];
+            const uint32 at = atomic_add(&l.out_count[rank], e.multiplicity);
+            uint32* out = l.out + (uint64)rank * (l.out_capacity + l.header) + l.header;
+            for (uint32 m = 0; m < e.multiplicity; ++m) out[at + m] = row;
         }
     }
+    return events;
 }
 
-// What arrived is on the wheel: an interval begins with empty messages.
-KERNEL open_interval(Loop* loop) {
-    Loop& l = *loop;
-    if (!ONLY_ONE || l.status) return;
-    for (uint32 rank = 0; rank < l.n_ranks; ++rank) l.out_count[rank] = 0;
-    l.out_peak = 0;
-    l.rest_received = 0;
-    l.interval_start = l.step;
-    l.phase = DELIVER;
-}
-
-// State variables of recorded neurons, at the end of a step that is a multiple of the interval.
-KERNEL admit_states(Loop* loop) {
-    Loop& l = *loop;
-    if (!ONLY_ONE || l.status) return;
+// State variables of recorded neurons at the end of the pending step.
+FN void sample_pending(Loop& l, int64 pending) {
+    if (pending <= l.record_after || l.n_recorders == 0 || pending % l.sample_every) return;
     for (uint32 i = 0; i < l.n_recorders; ++i) {
         const Recorder& r = l.recorders[i];
-        if (l.step > l.record_after && l.step % r.interval == 0 && r.n_samples == r.capacity) {
-            return interrupt(l, STATES, FLUSH_STATES, 0);
-        }
-    }
-}
-
-KERNEL sample_states(Loop* loop) {
-    Loop& l = *loop;
-    if (l.status || l.step <= l.record_after) return;
-    for (uint32 i = 0; i < l.n_recorders; ++i) {
-        Recorder& r = l.recorders[i];
-        if (l.step % r.interval) continue;
+        if (!is_sampled(r, pending)) continue;
         const real* state = (const real*)r.state;
         real* out = (real*)r.out + r.n_samples * r.n;
         ITEM_FOR(k, r.n) { out[k] = state[r.neurons[k]]; }
     }
 }
 
-KERNEL count_samples(Loop* loop) {
-    Loop& l = *loop;
-    if (!ONLY_ONE || l.status || l.step <= l.record_after) return;
-    for (uint32 i = 0; i < l.n_recorders; ++i) {
-        if (l.step % l.recorders[i].interval == 0) l.recorders[i].n_samples += 1;
+// After the pending step's spreading: where its messages end, for each destination; how full everything is.
+// One block.
+FN void settle(Loop& l, int64 pending) {
+    const uint32 nth = (uint32)(pending - l.interval_start);
+    if (l.n_ranks > 1) {
+        BLOCK_FOR(rank, l.n_ranks) { l.out[rank * (l.out_capacity + l.header) + 1 + nth] = l.out_count[rank]; }
+    }
+    if (pending > l.record_after && l.n_recorders && pending % l.sample_every == 0) {
+        uint32 full = 0;
+        BLOCK_FOR(i, l.n_recorders) {
+            Recorder& r = l.recorders[i];
+            if (is_sampled(r, pending)) r.n_samples += 1;
+            full |= r.n_samples == r.capacity ? 1u : 0u;
+        }
+        full = block_max(full);
+        if (FIRST_OF_BLOCK) l.samples_full = full;  // even where the next step samples others: flushed early
+    }
+    if (FIRST_OF_BLOCK) {
+        Count& count = count_of(l, pending);
+        l.due_peak += count.messages * l.runs_per_slot;
+        l.out_peak += count.messages;
+        l.recorded_before = l.n_recorded;
+        count.messages = 0;
+        count.emitted = 0;
+    }
+}
+
+// At the end of an interval: where one destination has more messages than the first collective carries,
+// every destination is told, so that all ranks join in fetching the rest. One block.
+FN void close_messages(Loop& l) {
+    uint32 rest = 0;
+    BLOCK_FOR(rank, l.n_ranks) { rest |= l.out_count[rank] > l.out_pair[rank] ? REST : 0u; }
+    rest = block_max(rest);
+    BLOCK_FOR(rank, l.n_ranks) { l.out[rank * (l.out_capacity + l.header)] = l.out_count[rank] | rest; }
+}
+
+// Messages from other ranks: word 0 counts them, words 1 … say where each step of the interval ends. Makes sure of
+// room for them and opens the next interval. One block.
+FN void admit_messages(Loop& l) {
+    if (l.phase != RECEIVE) {
+        if (FIRST_OF_BLOCK) l.received = 0;
+        return;
+    }
+    uint32 rest = 0;
+    uint64 messages = 0;
+    BLOCK_FOR(rank, l.n_ranks) {
+        const uint32 word = l.in[l.in_begin[rank]];
+        rest |= word & REST;
+        messages += rank == l.rank ? 0 : word & ~REST;
+    }
+    rest = block_max(rest);
+    if (rest && !l.rest_received) {
+        if (FIRST_OF_BLOCK) stop(l, {FETCH_REST, 0});
+        return;
+    }
+    messages = block_sum(messages);
+    const uint64 more = messages * l.runs_per_slot;
+    if (l.due_peak + more > l.due_capacity) {
+        BLOCK_SYNC();  // all have compared
+        measure_wheel(l, NO_SLOT);
+        BLOCK_SYNC();
+    }
+    if (l.due_peak + more > l.due_capacity) {
+        if (FIRST_OF_BLOCK) stop(l, {GROW_DUE, l.due_peak + more});
+        return;
+    }
+    BLOCK_SYNC();
+    BLOCK_FOR(rank, l.n_ranks) { l.out_count[rank] = 0; }
+    if (FIRST_OF_BLOCK) {
+        l.received = messages;
+        l.due_peak += more;
+        l.out_peak = 0;
+        l.rest_received = 0;
+        l.interval_start = l.step;
+        l.phase = DELIVER;
+    }
+}
+
+// Messages, a group each.
+FN void receive_messages(const Loop& l) {
+    for (uint32 rank = 0; rank < l.n_ranks; ++rank) {
+        if (rank == l.rank) continue;
+        const uint32* header = l.in + l.in_begin[rank];
+        const uint32 n = header[0] & ~REST;
+        GROUP_FOR(i, n) {
+            uint32 nth = 0;
+            const uint32* message = header + l.header + i;
+            if (i + 6 < (int64)n) fetch_row(l, message[6]);
+            if (i + 3 < (int64)n) fetch_runs(l, message[3]);
+            while ((uint32)i >= header[1 + nth]) ++nth;
+            schedule<false>(l, *message, l.received_start + nth, 1, 0);
+        }
     }
 }

@@ -78,7 +78,7 @@ class GroupShape:
         return declare(f"Group_{self.model.name}", fields)
 
     def source(self) -> str:
-        """C++ of the group's structure and its kernel `update_<model>`."""
+        """C++ of the group's structure and its function `update_<model>`."""
         return cpp_of(self.structure()) + _kernel(self)
 
 
@@ -193,12 +193,9 @@ def _kernel(shape: GroupShape) -> str:
     # Vector parameters come with inner loops over their lists, which no compiler vectorises.
     lane_loop = "EACH_LANE" if model.vector_parameters else "FOR_LANES"
     return f"""
-{macros}KERNEL update_{model.name}(const Group_{model.name}* group) {{
+{macros}PART update_{model.name}(const Group_{model.name}* group, Loop& l, int64 step, uint64 chunks_before) {{
     const Group_{model.name}& g = *group;
-    Loop& l = *g.loop;
-    if (l.status) return;
-    const int64 step = l.step;
-    GROUP_FOR(chunk, g.n_chunks) {{
+    GROUP_FOR_AFTER(chunk, chunks_before, g.n_chunks) {{
         const Chunk c = g.chunks[chunk];
         const real* table = g.table + c.population * {max(1, len(shape.numbers))};
         const real* scale = g.scale + c.population * {max(1, shape.n_planes)};
@@ -219,7 +216,7 @@ def _kernel(shape: GroupShape) -> str:
             }}{narrow}
             if (any) {{
                 EACH_NONZERO(j, c.count, emitted) {{
-                    emit(l, c, j, g.group_begin, AT(emitted, j), {model.max_multiplicity});
+                    emit(l, step, c, j, g.group_begin, AT(emitted, j), {model.max_multiplicity});
                 }}
             }}
         }}

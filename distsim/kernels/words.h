@@ -40,6 +40,22 @@ typedef long long int64;
 // All k < n, shared out over the lanes of the group.
 #define LANES_OVER(k, n) for (uint32 k = threadIdx.x & 31u; k < (n); k += 32u)
 #define LEADER ((threadIdx.x & 31u) == 0u)
+// A function of some length that several kernels share.
+#define PART FN void
+// As GROUP_FOR, after `before` groups got their items from loops before it: where there are more groups than
+// items in all, each group gets at most one.
+#define GROUP_FOR_AFTER(i, before, n)                                                  \
+    for (int64 i = group_after(before); i < (int64)(n); i += (gridDim.x * (int64)blockDim.x) >> 5)
+// Work of one block: all of its threads come here.
+#define BLOCK_FOR(i, n) for (uint64 i = threadIdx.x; i < (uint64)(n); i += blockDim.x)
+#define BLOCK_SYNC() __syncthreads()
+#define FIRST_OF_BLOCK (threadIdx.x == 0)
+#define IN_LAST_BLOCK (blockIdx.x == gridDim.x - 1)
+// So many loads of a lane are under way before the first is used.
+#define AHEAD 4u
+#define WIDTH 32u
+#define LANE (threadIdx.x & 31u)
+#define UNROLL _Pragma("unroll")
 #define ONLY_ONE (blockIdx.x == 0 && threadIdx.x == 0)
 #define PREFETCH(p)
 #define PREFETCH_TO_WRITE(p)
@@ -50,6 +66,65 @@ FN int32 atomic_add(int32* p, int32 x) { return atomicAdd(p, x); }
 FN uint64 atomic_add(uint64* p, uint64 x) { return atomicAdd(p, x); }
 FN int64 atomic_add(int64* p, int64 x) { return (int64)atomicAdd((uint64*)p, (uint64)x); }
 FN uint32 atomic_max(uint32* p, uint32 x) { return atomicMax(p, x); }
+// An atomic addition to global memory whose old value nobody asks for: the lane does not wait.
+FN void add_to(int32* p, int32 x) {
+    asm volatile("red.relaxed.gpu.global.add.s32 [%0], %1;" ::"l"(__cvta_generic_to_global(p)), "r"(x) : "memory");
+}
+FN void add_to(int64* p, int64 x) {
+    asm volatile("red.relaxed.gpu.global.add.u64 [%0], %1;" ::"l"(__cvta_generic_to_global(p)), "l"(x) : "memory");
+}
+FN int64 group_after(uint64 before) {
+    const uint32 groups = (gridDim.x * blockDim.x) >> 5, me = (blockIdx.x * blockDim.x + threadIdx.x) >> 5;
+    const uint32 skipped = (uint32)before % groups;
+    return me >= skipped ? me - skipped : me + groups - skipped;
+}
+// The largest x, and the sum of all x, of a block's threads, for each of them.
+FN uint32 block_max(uint32 x) {
+    __shared__ uint32 most;
+    if (threadIdx.x == 0) most = 0;
+    __syncthreads();
+    if (x) atomicMax(&most, x);
+    __syncthreads();
+    const uint32 found = most;
+    __syncthreads();  // before the next use
+    return found;
+}
+FN uint64 block_sum(uint64 x) {
+    __shared__ uint64 sum;
+    if (threadIdx.x == 0) sum = 0;
+    __syncthreads();
+    if (x) atomicAdd(&sum, x);
+    __syncthreads();
+    const uint64 found = sum;
+    __syncthreads();
+    return found;
+}
+// Adds every thread's x to *p with one atomic a block: one address takes one addition a clock.
+FN void block_add(uint64* p, uint64 x) {
+    const uint64 sum = block_sum(x);
+    if (threadIdx.x == 0 && sum) atomicAdd(p, sum);
+}
+// All blocks of a cooperative launch wait for one another; what they wrote is seen by all after it.
+// `barrier` is uint32[64]: arrivals and, in a cache line of its own, the number of the round.
+FN void grid_barrier(uint32* barrier) {
+    __syncthreads();
+    if (gridDim.x > 1) {
+        if (threadIdx.x == 0) {
+            volatile uint32* round = barrier + 32;
+            const uint32 mine = *round;  // cannot go on before this block has arrived
+            __threadfence();
+            if (atomicAdd(barrier, 1u) == gridDim.x - 1) {
+                atomicExch(barrier, 0u);
+                __threadfence();
+                atomicAdd(barrier + 32, 1u);
+            } else {
+                while (*round == mine) {}
+            }
+            __threadfence();
+        }
+        __syncthreads();
+    }
+}
 FN uint64 bits_of(double x) { return (uint64)__double_as_longlong(x); }
 FN double double_of(uint64 x) { return __longlong_as_double((int64)x); }
 FN double square_root(double x) { return __dsqrt_rn(x); }
@@ -93,6 +168,16 @@ FN uint64 group_sum_to(uint64 x) {
             for (uint32 j = j##_16; j < (n) && j < j##_16 + 16; ++j) if ((x)[j])
 #define LANES_OVER(k, n) for (uint32 k = 0; k < (n); ++k)
 #define LEADER true
+#define PART static __attribute__((noinline)) void
+#define GROUP_FOR_AFTER(i, before, n) GROUP_FOR(i, n)
+#define BLOCK_FOR(i, n) for (uint64 i = 0, i##_n = (uint64)(n); i < i##_n; ++i)
+#define BLOCK_SYNC()
+#define FIRST_OF_BLOCK true
+#define IN_LAST_BLOCK true
+#define AHEAD 1u
+#define WIDTH 1u
+#define LANE 0u
+#define UNROLL
 #define ONLY_ONE true
 #define PREFETCH(p) __builtin_prefetch((const void*)(p), 0, 3)
 #define PREFETCH_TO_WRITE(p) __builtin_prefetch((const void*)(p), 1, 3)
@@ -107,7 +192,13 @@ FN uint32 atomic_add(uint32* p, uint32 x) { uint32 old = *p; *p = old + x; retur
 FN int32 atomic_add(int32* p, int32 x) { int32 old = *p; *p = old + x; return old; }
 FN uint64 atomic_add(uint64* p, uint64 x) { uint64 old = *p; *p = old + x; return old; }
 FN int64 atomic_add(int64* p, int64 x) { int64 old = *p; *p = old + x; return old; }
+template <typename T>
+FN void add_to(T* p, T x) { *p += x; }
 FN uint32 atomic_max(uint32* p, uint32 x) { uint32 old = *p; *p = old > x ? old : x; return old; }
+FN uint32 block_max(uint32 x) { return x; }
+FN uint64 block_sum(uint64 x) { return x; }
+FN void block_add(uint64* p, uint64 x) { *p += x; }
+FN void grid_barrier(uint32*) {}
 FN uint64 bits_of(double x) { uint64 b; __builtin_memcpy(&b, &x, 8); return b; }
 FN double double_of(uint64 b) { double x; __builtin_memcpy(&x, &b, 8); return x; }
 FN double square_root(double x) { return __builtin_sqrt(x); }
