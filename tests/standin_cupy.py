@@ -333,8 +333,8 @@ class Cupy:
         runtime = SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError, memcpyHostToDevice=H2D, memcpyDeviceToHost=D2H,
             memcpyDeviceToDevice=D2D,
-            memGetInfo=lambda: (free, 2**41), getDeviceCount=self._count, memcpyAsync=self._copy,
-            memcpy2DAsync=self._copy_2d,
+            memGetInfo=lambda: (free, 2**41), getDeviceCount=self._count,
+            memcpyAsync=self._copy, memcpy2DAsync=self._copy_2d,
             getDeviceProperties=lambda number: {"name": b"stand-in"},
         )  # fmt: skip
         self.streams: list[Stream] = []

@@ -28,23 +28,53 @@ def check_fits(experiment: Experiment, n_ranks: int, here: int, available: int, 
     baseline
         Bytes that each of them holds already.
     """
-    run, network = experiment.run, experiment.network
-    synapses = sum(expected_synapses(p) for p in network.projections)
-    each = SYNAPSE_BYTES[run.precision] + RUN_BYTES  # no synapse has more than a run of its own
-    if synapses * each + network.size * _ROUGH_NEURON + here * _ROUGH_RANK < available:
+    if _surely_fits(experiment, here, available):
         return
     found = estimate(experiment, n_ranks, baseline)
-    needed = here * (found.largest.peak - found.largest.baseline)
-    if needed * _MARGIN <= available:
-        return
     largest = found.largest
     ranks = f"{here} rank{'s' if here > 1 else ''} here"
     if here < n_ranks:
         ranks += f" of {n_ranks}"
+    _refuse(experiment, here * (largest.peak - largest.baseline), available, largest, ranks, "more machines")
+
+
+def check_fits_device(experiment: Experiment, n_ranks: int, sharing: int, available: int) -> None:
+    """Raise CapacityError where a device has less than its ranks need.
+
+    Parameters
+    ----------
+    sharing
+        The most ranks that one device serves.
+    available
+        Bytes that are free on the device that has the least.
+    """
+    if _surely_fits(experiment, sharing, available):
+        return
+    largest = estimate(experiment, n_ranks).largest
+    ranks = f"{sharing} rank{'s' if sharing > 1 else ''} on a device"
+    if sharing < n_ranks:
+        ranks += f", {n_ranks} in all"
+    needed = sharing * (largest.running + largest.construction)
+    _refuse(experiment, needed, available, largest, ranks, "more GPUs")
+
+
+def _surely_fits(experiment: Experiment, ranks: int, available: int) -> bool:
+    """Whether there is no need to look closer: no synapse has more than a run of its own."""
+    synapses = sum(expected_synapses(p) for p in experiment.network.projections)
+    each = SYNAPSE_BYTES[experiment.run.precision] + RUN_BYTES
+    return synapses * each + experiment.network.size * _ROUGH_NEURON + ranks * _ROUGH_RANK < available
+
+
+def _refuse(
+    experiment: Experiment, needed: float, available: int, largest: RankMemory, ranks: str, more: str
+) -> None:  # fmt: skip
+    if needed * _MARGIN <= available:
+        return
+    synapses = sum(expected_synapses(p) for p in experiment.network.projections)
     raise CapacityError(
-        f"memory: {network.name} needs {size(needed)} for {ranks} ({synapses:,.0f} synapses; a rank: "
+        f"memory: {experiment.network.name} needs {size(needed)} for {ranks} ({synapses:,.0f} synapses; a rank: "
         f"synapses {size(largest.synapses)}, runs {size(largest.runs)}, {_other(largest)}), found {size(available)} "
-        "available; allowed: a network that fits; use more machines or a smaller network, see `distsim estimate`, "
+        f"available; allowed: a network that fits; use {more} or a smaller network, see `distsim estimate`, "
         "or insist with --ignore-memory"
     )
 

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from distsim.backend import Backend, open_backend
-from distsim.build.capacity import available_bytes, check_fits, ranks_on_this_machine, resident_bytes, total_bytes
+from distsim.build.capacity import (
+    available_bytes,
+    check_fits,
+    check_fits_device,
+    ranks_on_this_machine,
+    resident_bytes,
+    total_bytes,
+)
 from distsim.checks import check_ranks
 from distsim.cli.profile_table import profile_table
 from distsim.cli.progress import JsonLines, ToReporter, open_reporter
@@ -63,17 +70,24 @@ def ignores_memory(options: argparse.Namespace) -> bool:
 
 
 def check_memory(experiment: Experiment, backend: Backend, comm: Communicator | None = None) -> None:
-    """Raise CapacityError where the network cannot fit into this machine's memory.
+    """Raise CapacityError where the network cannot fit into this machine's memory, or its devices'.
 
     Before MPI starts (`comm` None) several ranks ask only for what cannot change between them, the memory of
     the whole machine: all must come to the same answer. With MPI they agree on the least that is available.
     """
-    if backend.name != "cpu":
-        return  # the network lies on the device
     n_ranks = launched_as()[1] if comm is None else comm.size
-    if comm is not None and comm.size == 1:
-        return
     here = ranks_on_this_machine(n_ranks)
+    if comm is not None and n_ranks == 1:
+        return  # asked before
+    if backend.name != "cpu":
+        if comm is None and n_ranks > 1:
+            return  # which device a rank gets, and what others hold there, is known only with MPI
+        found = backend.available_bytes(0 if comm is None else comm.local_rank())
+        assert found is not None
+        check_fits_device(
+            experiment, n_ranks, -(-here // found[1]), found[0] if comm is None else comm.minimum(found[0])
+        )
+        return
     room = available_bytes() if n_ranks == 1 or comm is not None else total_bytes()
     if comm is not None:
         room = comm.minimum(room if room is not None else 2**62)

@@ -67,20 +67,31 @@ def test_relays() -> None:
     support.check_relays(network, on_gpu(network.experiment, 2))
 
 
-def test_without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A graph and launches one by one are the same."""
-    monkeypatch.setenv("DISTSIM_CUDA_GRAPHS", "0")
-    experiment = support.varied()
-    support.check_same(on_gpu(experiment), support.run(experiment))
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("loop", ["graph", "persistent", "steps"])
+@pytest.mark.parametrize("tuning", [None, TINY], ids=["roomy", "tiny"])
+def test_every_way_to_launch(loop: str, ranks: int, tuning: Tuning | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two kernels a step or one for many: blocks that wait for one another, or for the end of a launch."""
+    monkeypatch.setenv("DISTSIM_CUDA_LOOP", loop)
+    for experiment in (support.varied(scale=4), support.slow_delays()):
+        support.check_same(on_gpu(experiment, ranks, tuning), support.run(experiment))
 
 
-def test_graphs_are_used() -> None:
-    """Catches a fall back that nobody notices: the device can capture."""
-    backend: Any = open_backend("cuda")
-    simulation = Simulation(support.varied(), Serial(), backend)
+@pytest.mark.parametrize("loop", ["graph", "persistent"])
+def test_it_is_launched_as_asked(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a fall back that nobody notices: the device can capture, and it has cooperative launches."""
+    monkeypatch.setenv("DISTSIM_CUDA_LOOP", loop)
+    simulation = Simulation(support.varied(duration=100.0), Serial(), open_backend("cuda"))
     simulation.run_to(simulation.end)
     stepper: Any = simulation._stepper
-    assert backend.graphs and stepper._captured
+    assert stepper.mode == loop and bool(stepper._captured) == (loop == "graph")
+
+
+def test_auto_decides() -> None:
+    simulation = Simulation(support.varied(duration=400.0), Serial(), open_backend("cuda"))
+    simulation.run_to(simulation.end)
+    stepper: Any = simulation._stepper
+    assert stepper.mode in ("graph", "persistent") and all(t > 0.0 for x in stepper._times.values() for t in x)
 
 
 @pytest.mark.parametrize("function", [0, 1, 2], ids=["exponential", "logarithm", "inverse_normal"])

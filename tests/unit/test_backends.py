@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import inspect
 import sys
 from collections.abc import Iterator, Sequence
@@ -239,7 +240,7 @@ def test_records_leave_beside_the_kernels(room: int) -> None:
     tuning = Tuning(spike_room=room, max_interval=4, overlap=False)
     found, (cupy, *_) = stand_in_run(experiment, 2, tuning)
     support.check_same(found, support.run(experiment))
-    _, beside = cupy.streams
+    beside = cupy.streams[1]
     assert beside.log.count("copy") and "wait" in beside.log
     assert not [x for x in beside.log if x not in ("copy", "wait", "event", "synchronize")]
 
@@ -395,6 +396,54 @@ def test_memory_that_is_not_there_is_one_line() -> None:
     cupy.empty = full  # type: ignore[method-assign, assignment]
     with pytest.raises(BackendError, match=r"Out of memory allocating 4,096 bytes.*use more ranks or GPUs"):
         CudaBackend(cupy).empty(1024, np.float32)
+
+
+def test_a_network_that_the_device_cannot_hold_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: Any, repo_root: Any
+) -> None:
+    """From the command line: one line with the numbers, before anything is allocated; --ignore-memory insists."""
+    cupy = standin_cupy.Cupy(free=10**6)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)  # type: ignore[arg-type]
+    monkeypatch.setattr(cuda, "has_driver", lambda: True)
+    run = ["run", str(repo_root / "configs" / "quickstart.yaml"), "--device", "cuda", "--out", str(tmp_path / "out")]
+    assert main(run) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "for 1 rank on a device" in said and "found 1 MB available" in said
+    assert not cupy.live and not (tmp_path / "out").exists()
+    assert main([*run, "--ignore-memory", "--set", "run.duration=1.0", "--set", "run.warmup=0.0", "-q"]) == 0
+
+
+class OnDevice:
+    """Ranks of an MPI that is CUDA-aware: it sends from device memory and receives into it."""
+
+    def __init__(self, ranks: Any) -> None:
+        self._ranks, self.direct = ranks, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ranks, name)
+
+    def prepare(self, send: Any, send_counts: Any, send_at: Any, receive: Any, counts: Any, at: Any) -> Any:
+        self.direct += isinstance(send, standin_cupy.ndarray) and isinstance(receive, standin_cupy.ndarray)
+        send, receive = (x._array if isinstance(x, standin_cupy.ndarray) else x for x in (send, receive))
+        return self._ranks.prepare(send, send_counts, send_at, receive, counts, at)
+
+
+@pytest.mark.parametrize("tuning", [Tuning(), TINY], ids=["roomy", "tiny"])
+def test_a_cuda_aware_mpi_gets_device_memory(tuning: Tuning, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No word passes through the host, and the kernels are done before MPI looks."""
+    monkeypatch.setenv("DISTSIM_CUDA_AWARE_MPI", "1")
+    assert Tuning().direct and not tuning.direct
+    experiment = support.varied(duration=20.0)
+    cupys = [standin_cupy.Cupy() for _ in range(3)]
+
+    def share(comm: Any) -> support.Share:
+        ranks = OnDevice(comm)
+        direct = dataclasses.replace(tuning, direct=True)
+        found = support.run_share(ranks, experiment, direct, (), CudaBackend(cupys[comm.rank]))
+        assert ranks.direct
+        return found
+
+    support.check_same(support.put_together(Threads.run(3, share)), support.run(experiment))
 
 
 def test_a_mirror_of_each_kind() -> None:

@@ -119,16 +119,16 @@ def every(n: int, statement: str) -> str:
     return f"{{ static uint64 times = 0; if (++times % {n} != 0) {{ {statement} }} }}"
 
 
-ADD = "atomic_add(&input[target_in(s)], weight_in(s));"
+ADD = "add_to(&input[target_in(s)], weight_in(s));"
 ROW = "const Row row = l.rows[row_index];"
-RECEIVED = "schedule(l, *message, l.received_start + nth, 1);"
+RECEIVED = "schedule<false>(l, *message, l.received_start + nth, 1, 0);"
 
 FAULTS = (
     Fault("one synaptic event in a million is not added", ADD, every(1_000_000, ADD), (relays_alone,)),
     Fault(
         "one spike in a million is not scheduled", ROW,
         "static uint64 seen = 0; seen += multiplicity;"
-        f"if (seen >= 1000000) {{ seen -= 1000000; if (--multiplicity == 0) return; }} {ROW}",
+        f"if (seen >= 1000000) {{ seen -= 1000000; if (--multiplicity == 0) return 0; }} {ROW}",
         (relays_alone,),
     ),
     # Ranks that are threads count together, and may lose a count: somewhat fewer than a million.
@@ -196,34 +196,32 @@ def test_fault_in_a_kernel_is_noticed(fault: Fault, monkeypatch: pytest.MonkeyPa
 # ---- Faults in Python
 
 
-def words_of(buffer: Any) -> Any:
-    """The words of an exchange buffer, mirrored on the host or not."""
-    return getattr(buffer, "host", buffer).reshape(-1)
-
-
 def rest_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages for which the first collective had no room never arrive."""
-    fetch_rest = SpikeExchange.fetch_rest
+    fetch_rest = SpikeExchange._fetch_rest
 
-    def fetch_nothing(self: Any) -> None:
-        words = words_of(self._in)[self._in_begin.astype(np.int64)]
-        kept = np.minimum(words & COUNT, self.in_pair)
-        fetch_rest(self)
-        words_of(self._in)[self._in_begin.astype(np.int64)] = (words & ~np.uint32(COUNT)) | kept
+    def fetch_nothing(self: Any, side: Any) -> None:
+        before, begin, pair = side.received.read(), side.begin, side.in_pair
+        words = before[begin]
+        kept = (words & ~np.uint32(COUNT)) | np.minimum(words & COUNT, pair).astype(np.uint32)
+        fetch_rest(self, side)
+        after = side.received.read()
+        after[side.begin] = kept
+        side.received.write(after)
 
-    monkeypatch.setattr(SpikeExchange, "fetch_rest", fetch_nothing)
+    monkeypatch.setattr(SpikeExchange, "_fetch_rest", fetch_nothing)
 
 
 def packed_messages_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was packed before the outgoing buffer grew is forgotten."""
-    grow_out = SpikeExchange.grow_out
+    grow_out = SpikeExchange._grow_out
 
-    def grow_empty(self: Any, *arguments: Any, **more: Any) -> None:
-        before = int(self._loop.out_capacity)
-        grow_out(self, *arguments, **more)
-        words_of(self._out).reshape(self._comm.size, -1)[:, self._header : self._header + before] = 0
+    def grow_empty(self: Any, side: Any, capacity: int) -> None:
+        before = side.capacity
+        grow_out(self, side, capacity)
+        side.out[:, self._header : self._header + before] = 0
 
-    monkeypatch.setattr(SpikeExchange, "grow_out", grow_empty)
+    monkeypatch.setattr(SpikeExchange, "_grow_out", grow_empty)
 
 
 def wheel_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +262,7 @@ def recorded_spike_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (rest_is_lost, (relays_in_tiny_buffers, sameness_in_tiny_buffers, avalanche)),
         (packed_messages_are_lost, (slow_relays,)),
-        (wheel_is_lost, (relays_in_tiny_buffers, sameness_in_tiny_buffers, avalanche)),
+        (wheel_is_lost, (relays_in_tiny_buffers, sameness_in_tiny_buffers)),
         (interval_is_too_long, (sameness, sameness_of_slow_network)),
         (recorded_spike_is_lost, (relays_in_tiny_buffers, sameness_in_tiny_buffers, avalanche)),
     ],
