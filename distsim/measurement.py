@@ -14,6 +14,7 @@ import numpy as np
 from distsim.engine.digest import by_population, fold
 from distsim.engine.simulation import Simulation
 from distsim.io.checkpoints import Totals
+from distsim.profile import counted, profile_document
 from distsim.version import __version__
 
 
@@ -33,6 +34,14 @@ class Measurement:
         self.simulate = 0.0  # wall-clock seconds of the measured part in this process
         self._start = self._now()
         self._events = int(simulation.loop.synaptic_events)
+        self._first, self._flushed = simulation.step, simulation.seconds.get("flush", 0.0)
+        self._waited = simulation.seconds.get("waited", 0.0)
+        simulation.profiler.reset()
+
+    @property
+    def whole(self) -> bool:
+        """Whether this process computed all of the run."""
+        return self._before.parts == 0
 
     def _now(self) -> dict[str, float]:
         loop = self._simulation.loop
@@ -54,6 +63,15 @@ class Measurement:
         here = int(self._simulation.loop.synaptic_events) - self._events
         return self._before.events + self._simulation.comm.total(here)
 
+    def profile(self, seconds: Mapping[str, float]) -> dict[str, Any]:
+        """`profile` of the summary: of this process's part."""
+        simulation = self._simulation
+        waited = simulation.seconds.get("waited", 0.0) - self._waited
+        flushed = simulation.seconds.get("flush", 0.0) - self._flushed
+        spikes = int(simulation.spike_counts().sum())
+        counts = counted(simulation, self.events(), spikes, simulation.step - self._first)
+        return profile_document(simulation, {**seconds, "waiting": waited}, counts, flushed)
+
     def totals(self) -> Totals:
         """All that a later part of this run has to know (every rank must call)."""
         seconds = self.seconds()
@@ -63,8 +81,9 @@ class Measurement:
 
 
 def summarise(
-    simulation: Simulation, seconds: Mapping[str, float], events: int, synapses: int, stored: int, peak: int
-) -> dict[str, Any]:
+    simulation: Simulation, seconds: Mapping[str, float], events: int, synapses: int, stored: int, peak: int,
+    on_device: int,
+) -> dict[str, Any]:  # fmt: skip
     experiment, comm = simulation.experiment, simulation.comm
     network, run = experiment.network, experiment.run
     sums = simulation.digest_sums()
@@ -88,7 +107,9 @@ def summarise(
         "neurons": sum(p.size for _, p in neurons),
         "synapses": synapses,
         "bytes_per_synapse": stored / synapses if synapses else None,
-        "memory_bytes": {"per_rank_max": int(memory[0][0]), "total": int(memory[1][0])},
+        "memory_bytes": {
+            "per_rank_max": int(memory[0][0]), "total": int(memory[1][0]), "device": comm.total(on_device),
+        },
         "exchange_interval": simulation.interval * run.dt,
         "seconds": {name: seconds[name] for name in order},
         "realtime_factor": seconds["simulate"] / biological if biological else None,
@@ -102,7 +123,7 @@ def summarise(
         "spike_count": digest.count,
         "populations": {p.name: p.size for p in network.populations},
         "digests": by_population(sums, names),
-    }
+    }  # fmt: skip
 
 
 def process_age() -> float:
@@ -113,15 +134,6 @@ def process_age() -> float:
     except OSError:
         return time.process_time()
     return uptime - started / os.sysconf("SC_CLK_TCK")
-
-
-def resident_bytes() -> int:
-    """Memory of this process now."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * resource.getpagesize()
 
 
 def peak_bytes() -> int:

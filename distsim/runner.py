@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 
 from distsim.backend import Backend
+from distsim.build.capacity import resident_bytes
 from distsim.comm import Communicator
 from distsim.course import Course, Reporter, Silent
+from distsim.energy import EnergyMeasurement
 from distsim.engine.simulation import Simulation, Sinks
 from distsim.errors import ConfigError
 from distsim.experiment import Experiment
 from distsim.logs import LOGGER, log_path, log_to_file
-from distsim.measurement import Measurement, peak_bytes, process_age, resident_bytes, summarise
+from distsim.measurement import Measurement, peak_bytes, process_age, summarise
 from distsim.output import draw, merge_results, publish_results
 from distsim.record import Record, open_record
 from distsim.signals import StopRequests
@@ -50,7 +52,7 @@ class Outcome:
 def run_experiment(
     experiment: Experiment, comm: Communicator, backend: Backend, *, document: Mapping[str, Any] | None = None,
     out: Path | None = None, overwrite: bool = False, reporter: Reporter | None = None, sinks: Sinks | None = None,
-    log_files: bool = False, resume: bool = False, requests: StopRequests | None = None,
+    log_files: bool = False, resume: bool = False, requests: StopRequests | None = None, profile: bool = False,
 ) -> Outcome:  # fmt: skip
     """Build and run `experiment` on the ranks of `comm`; with `out`, write its results there.
 
@@ -66,6 +68,8 @@ def run_experiment(
         Go on from the newest valid checkpoint in `out`, where there is one; needs `document`.
     requests
         Signals that ask this rank to stop.
+    profile
+        Measure phases and kernels; `profile` of the summary.
     """
     reporter = reporter if reporter is not None and comm.rank == 0 else Silent()
     before = resident_bytes()
@@ -77,23 +81,25 @@ def run_experiment(
         sinks = record.files.sinks()
     with log_to_file(log_path(out, comm.rank) if out is not None and log_files else None):
         LOGGER.info("distsim %s, process %d is rank %d of %d", __version__, os.getpid(), comm.rank, comm.size)
-        return _build_and_run(experiment, comm, backend, record, reporter, sinks, before, requests or StopRequests())
+        return _build_and_run(
+            experiment, comm, backend, record, reporter, sinks, before, requests or StopRequests(), profile
+        )
 
 
 def _build_and_run(
     experiment: Experiment, comm: Communicator, backend: Backend, record: Record | None,
-    reporter: Reporter, sinks: Sinks | None, before: int, requests: StopRequests,
+    reporter: Reporter, sinks: Sinks | None, before: int, requests: StopRequests, profile: bool,
 ) -> Outcome:  # fmt: skip
     run, out = experiment.run, record.out if record is not None else None
     requests.at_once = True  # what there is to keep was kept before
     requests.check()
-    _take_device(comm, backend, reporter)
+    device = _take_device(comm, backend, reporter)
     _tell(reporter, "build", _describe(experiment, comm, backend))
     for reason in record.found.skipped if record is not None and record.found is not None else ():
         _tell(reporter, "warning", f"warning: a checkpoint is not taken: {reason}")
     simulation = Simulation(
         experiment, comm, backend, sinks, progress=lambda share: reporter.progress("build", share, 1.0, None),
-        keep_history=record is not None,
+        keep_history=record is not None, profiler=backend.profiler() if profile else None,
     )  # fmt: skip
     synapses = comm.total(simulation.rows.n_synapses)
     stored = comm.total(simulation.rows.bytes(run.precision) + simulation.routing.bytes())
@@ -112,11 +118,16 @@ def _build_and_run(
     if stopped := course.advance(run.steps(run.warmup), "warm-up"):
         return Outcome({}, out, stopped)
     course.measure()
+    energy = EnergyMeasurement(comm, device)
     comm.barrier()
     if stopped := course.advance(simulation.end, "simulate"):
         return Outcome({}, out, stopped)
     comm.barrier()
+    taken_energy = energy.stop()
     seconds = {**simulation.seconds, **course.measured.seconds(), "start": started_after}
+    profiled = course.measured.profile(seconds) if profile else None
+    if profiled is not None:  # a device has no clock in the loop
+        seconds |= {k: v for k, v in profiled["phase_seconds"].items() if k in seconds and not seconds[k]}
     _log_simulated(simulation, seconds)
     began = time.perf_counter()
     simulation.flush()
@@ -131,7 +142,11 @@ def _build_and_run(
         fresh = merge_results(experiment, out, record.merged)
     seconds["record"] = time.perf_counter() - began
     taken = peak_bytes() - before + backend.memory_bytes()
-    summary = summarise(simulation, seconds, course.measured.events(), synapses, stored, taken)
+    summary = summarise(simulation, seconds, course.measured.events(), synapses, stored, taken, backend.memory_bytes())
+    # What an earlier part of the run used, nobody has kept.
+    summary["energy"] = taken_energy.document(summary["synaptic_events"]) if course.measured.whole else None
+    if profiled is not None:
+        summary["profile"] = profiled
     if out is not None:
         if comm.rank == 0:
             publish_results(out, fresh, summary)
@@ -165,8 +180,8 @@ def _log_simulated(simulation: Simulation, seconds: Mapping[str, float]) -> None
     LOGGER.info("simulated %g ms in %.3f s (%s)", simulation.experiment.run.duration, seconds["simulate"], parts)
 
 
-def _take_device(comm: Communicator, backend: Backend, reporter: Reporter) -> None:
-    """Each rank takes a device, in turn; a warning where some have to share one."""
+def _take_device(comm: Communicator, backend: Backend, reporter: Reporter) -> str:
+    """Each rank takes a device, in turn; a warning where some have to share one. What tells it from all others."""
     mine = backend.assign(comm.local_rank())
     devices = [name.tobytes() for name in comm.share(np.frombuffer(mine.encode(), np.uint8))]
     different = len(set(devices))
@@ -176,6 +191,7 @@ def _take_device(comm: Communicator, backend: Backend, reporter: Reporter) -> No
             f"warning: {comm.size} ranks share {different} GPU{'s' if different > 1 else ''} and wait for one another; "
             f"{different} rank{'s' if different > 1 else ''} would be faster",
         )  # fmt: skip
+    return mine
 
 
 def _describe(experiment: Experiment, comm: Communicator, backend: Backend) -> str:

@@ -122,6 +122,7 @@ class Kernel:
         def run() -> None:
             assert all(a in owner.live for a in addresses), f"{name}: its arguments were freed"
             owner.launches[name] = owner.launches.get(name, 0) + 1
+            stream.clock += 1.0
             function(*addresses)
 
         stream.put(name, run)
@@ -151,7 +152,13 @@ class Device:
         assert 0 <= number < count, "cudaErrorInvalidDevice"
         self.id = number
         self.pci_bus_id = f"0000:{number:02x}:00.0"
-        self.attributes = {"MultiProcessorCount": 3, "CooperativeLaunch": 1}
+        self.attributes = {
+            "MultiProcessorCount": 3,
+            "CooperativeLaunch": 1,
+            "MemoryClockRate": 1_000_000,
+            "GlobalMemoryBusWidth": 1024,
+            "L2CacheSize": 2**22,
+        }
 
     def __enter__(self) -> Device:
         return self
@@ -192,6 +199,8 @@ class Cupy:
         self.errors: list[str] = []
         self.launches: dict[str, int] = {}
         self.taken = 0
+        self.ranges: list[str] = []  # NVTX: all that were opened
+        self.open_ranges: list[str] = []
         self._devices, self._error = devices, error
         self.ndarray = ndarray
         self.RawModule = lambda **how: RawModule(self, **how)
@@ -229,7 +238,15 @@ class Cupy:
             compiler=SimpleNamespace(CompileException=CompileException), Stream=stream,
             Device=device, alloc_pinned_memory=self._pinned,
             is_available=lambda: True,
+            nvtx=SimpleNamespace(RangePush=self._push, RangePop=self._pop),
         )  # fmt: skip
+
+    def _push(self, name: str) -> None:
+        self.ranges.append(name)
+        self.open_ranges.append(name)
+
+    def _pop(self) -> None:
+        self.open_ranges.pop()
 
     def _no_capture(self) -> None:
         raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
@@ -282,7 +299,7 @@ class Cupy:
         return sums
 
     def _on_device(self, address: int, nbytes: int) -> None:
-        inside = any(a <= address and address + nbytes <= a + n for a, n in list(self.live.items()))
+        inside = any(a <= address and address + nbytes <= a + n for a, n in self.live.copy().items())
         assert inside, "a copy to or from what is no live device memory"
 
     def _copy(self, target: int, source: int, nbytes: int, kind: int, stream: int) -> None:
@@ -308,5 +325,7 @@ class Cupy:
         """Members of a structure that point elsewhere than into live device memory (null is allowed)."""
         for name, kind, *_ in structure._fields_:
             address = getattr(structure, name) if kind is ctypes.c_void_p else None
-            if address and not any(a <= address <= a + n for a, n in self.live.items()):  # one past the end is none
+            if address and not any(
+                a <= address <= a + n for a, n in self.live.copy().items()
+            ):  # one past the end is none
                 yield name

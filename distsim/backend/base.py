@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+from distsim.backend.profile import Profiler
+
 # A backend's own array type: numpy.ndarray on the host, cupy.ndarray on a GPU.
 Array = Any
 
@@ -19,6 +21,10 @@ class Module(ABC):
     @abstractmethod
     def launch(self, kernel: str, arguments: ctypes.Structure, n: int) -> None:
         """Run `kernel` on one structure of arguments, for `n` items (or groups)."""
+
+    @abstractmethod
+    def seconds(self, kernel: str, arguments: ctypes.Structure, n: int, times: int) -> float:
+        """Seconds a launch, over `times` launches in a row on arguments that lie there already; complete on return."""
 
 
 class Mirror(ABC):
@@ -84,6 +90,10 @@ class Stepper(ABC):
         """Start and finish."""
         self.start(last)
         return self.finish()
+
+    @abstractmethod
+    def watch(self, profiler: Profiler) -> None:
+        """Tell `profiler`, from now on, what each kernel takes."""
 
 
 class Messages(ABC):
@@ -152,6 +162,14 @@ class Backend(ABC):
         """The backend and its device in words."""
 
     @abstractmethod
+    def peak_bandwidth(self) -> float | None:
+        """Bytes a second between the device and its memory, as the device tells it; None where it does not."""
+
+    @abstractmethod
+    def cache_bytes(self) -> int:
+        """Size of the largest cache; 0 where it is not known."""
+
+    @abstractmethod
     def memory_bytes(self) -> int:
         """The most memory taken so far, besides the process's own."""
 
@@ -178,6 +196,10 @@ class Backend(ABC):
     @abstractmethod
     def mirror(self, content: Any) -> Mirror:
         """A mirror of a structure, an array of structures or a NumPy array; its contents are stored already."""
+
+    @abstractmethod
+    def profiler(self) -> Profiler:
+        """A profiler that measures, for the device that `assign` took."""
 
     @abstractmethod
     def messages(self, words: int, direct: bool) -> Messages:

@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend.base import Array, Backend, Later, Messages, Mirror, Module, Stepper
+from distsim.backend.cuda_machine import DeviceFigures, seconds_a_launch
+from distsim.backend.profile import Profiler
 from distsim.errors import BackendError
 
 # The same arithmetic as on the host: no contraction to FMA, correctly rounded division and root, subnormals
@@ -73,6 +75,9 @@ class CudaModule(Module):
         if n > 0:
             on_device = self._backend.to_device(np.frombuffer(bytes(arguments), np.uint8))
             self.start(kernel, on_device, self._backend.blocks_for(n))
+
+    def seconds(self, kernel: str, arguments: ctypes.Structure, n: int, times: int) -> float:
+        return seconds_a_launch(self._backend, self.prepared(kernel), arguments, self._backend.blocks_for(n), times)
 
     def start(self, kernel: str, arguments: Array, blocks: int, threads: int = THREADS) -> None:
         """Launch on arguments that lie on the device."""
@@ -216,7 +221,7 @@ class CudaLater(Later):
         return self._pinned
 
 
-class CudaBackend(Backend):
+class CudaBackend(DeviceFigures, Backend):
     """One GPU.
 
     Parameters
@@ -296,6 +301,11 @@ class CudaBackend(Backend):
 
     def mirror(self, content: Any) -> Mirror:
         return CudaMirror(self, content)
+
+    def profiler(self) -> Profiler:
+        from distsim.backend.cuda_profile import CudaProfiler
+
+        return CudaProfiler(self)
 
     def messages(self, words: int, direct: bool) -> Messages:
         return CudaMessages(self, words, direct)

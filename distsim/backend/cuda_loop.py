@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distsim.backend.base import Mirror, Stepper
+from distsim.backend.profile import Profiler
 from distsim.kernels.loop import DELIVER, RECEIVE, RUNNING
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class CudaStepper(Stepper):
 
         self._backend, self._module, self._loop = backend, module, loop
         self._groups = groups  # kept alive
+        self._profiler = Profiler()
         self._barrier = backend.zeros(64, np.uint32)
         loop.host.barrier = backend.pointer(self._barrier)
         chunks = sum(int(mirror.host.n_chunks) for _, mirror in groups)
@@ -68,7 +70,7 @@ class CudaStepper(Stepper):
         self._receive = [self._on_loop("admit_received", 1), self._on_loop("receive", some)] if exchanges else []
         self._step = [
             self._on_loop("deliver_step", wide),
-            partial(module.prepared("step_models"), (update,), (256,), tuple(arguments)),
+            self._profiled("step_models", partial(module.prepared("step_models"), (update,), (256,), tuple(arguments))),
         ]
         self._close = [self._on_loop("close_steps", some), self._on_loop("settle_steps", 1)]
         self._persistent = self._cooperative("run_steps", update, arguments)
@@ -92,7 +94,16 @@ class CudaStepper(Stepper):
         return self._mode
 
     def _on_loop(self, kernel: str, blocks: int) -> Launch:
-        return partial(self._module.prepared(kernel), (blocks,), (256,), (self._loop.device,))
+        return self._profiled(kernel, partial(self._module.prepared(kernel), (blocks,), (256,), (self._loop.device,)))
+
+    def _profiled(self, kernel: str, launch: Launch) -> Launch:
+        return partial(self._start, kernel, launch)
+
+    def _start(self, kernel: str, launch: Launch) -> None:
+        self._profiler.launch(kernel, launch)
+
+    def watch(self, profiler: Profiler) -> None:
+        self._profiler = profiler
 
     def _cooperative(self, kernel: str, most_blocks: int, arguments: Sequence[Any]) -> Launch | None:
         """A launch whose blocks wait for one another, or None where the device has none."""
@@ -121,6 +132,7 @@ class CudaStepper(Stepper):
             loop.status, loop.last = RUNNING, last
             self._last, self._launched = last, complete
             self._loop.enqueue_store()
+            self._profiler.begin(int(loop.step))
             if complete:
                 self._launch()
             elif loop.phase == RECEIVE:
@@ -132,6 +144,7 @@ class CudaStepper(Stepper):
             if not self._launched:
                 self._launch()
             self._backend.stream.synchronize()
+            self._profiler.end(int(loop.step), complete=not loop.status)
             self._note_time(bool(loop.status))
         assert loop.status or (loop.step == self._last + 1 and loop.phase == DELIVER and not loop.pending_step)
         return int(loop.status)
@@ -143,7 +156,10 @@ class CudaStepper(Stepper):
         mode = self._mode
         if mode == "auto":
             mode = TRIALS[self._trial]
-        if mode == "persistent" and n:
+        if self._profiler.sampling:  # neither a graph nor one kernel: each launch by itself
+            self._timed = None
+            _run(self._row(n, receives))
+        elif mode == "persistent" and n:
             assert self._persistent is not None
             self._begin_timing("persistent", n)
             _run([*(self._receive if receives else ()), self._persistent])

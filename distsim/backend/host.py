@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -23,7 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend.base import Array, Backend, Later, Messages, Mirror, Module, Stepper
+from distsim.backend.profile import HostProfiler, Profiler
 from distsim.errors import BackendError
+from distsim.kernels.sources import profiled_kernels
 
 # No contraction to FMA and no fast-math: every operation rounds as written (design: the same arithmetic
 # everywhere). -march=native only widens vectors; it cannot change a result under these flags.
@@ -32,6 +35,7 @@ FLAGS = (
     "-std=c++17", "-O3", "-march=native", *_VECTORS, "-ffp-contract=off", "-fno-math-errno",
     "-fno-trapping-math", "-fPIC", "-shared", "-w",
 )  # fmt: skip
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 class HostModule(Module):
@@ -43,6 +47,13 @@ class HostModule(Module):
     def launch(self, kernel: str, arguments: ctypes.Structure, n: int) -> None:
         if n > 0:
             getattr(self._library, kernel)(ctypes.byref(arguments))
+
+    def seconds(self, kernel: str, arguments: ctypes.Structure, n: int, times: int) -> float:
+        call, given = getattr(self._library, kernel), ctypes.byref(arguments)
+        started = time.perf_counter()
+        for _ in range(times):
+            call(given)
+        return (time.perf_counter() - started) / times
 
     def function(self, name: str, result: Any, *arguments: Any) -> Any:
         """An entry point that is no kernel; only the host has such."""
@@ -78,6 +89,7 @@ class HostStepper(Stepper):
     def __init__(self, module: HostModule, loop: Mirror, groups: Sequence[tuple[str, Mirror]]) -> None:
         self._groups = (ctypes.c_void_p * max(1, len(groups)))(*(mirror.address for _, mirror in groups))
         self._keep = (loop, groups)
+        self._profiler = Profiler()
         loop.host.groups = ctypes.addressof(self._groups)
         self._advance = module.function("advance", ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
         self._early = module.function("advance_early", None, ctypes.c_void_p)
@@ -94,6 +106,11 @@ class HostStepper(Stepper):
         if self.collect is not None and not status:
             self.collect()
         return status
+
+    def watch(self, profiler: Profiler) -> None:
+        loop, groups = self._keep
+        self._profiler = profiler  # keeps the table alive
+        loop.host.profile = profiler.table(profiled_kernels([name for name, _ in groups])) or None
 
 
 class HostMessages(Messages):
@@ -145,6 +162,13 @@ class HostBackend(Backend):
     def describe(self) -> str:
         return "cpu"
 
+    def peak_bandwidth(self) -> float | None:
+        return None
+
+    def cache_bytes(self) -> int:
+        sizes = [f.read_text().strip() for f in _CACHES.glob("index*/size")]
+        return max((int(x[:-1]) * 1024 for x in sizes if x.endswith("K")), default=0)
+
     def memory_bytes(self) -> int:
         return 0
 
@@ -169,6 +193,9 @@ class HostBackend(Backend):
 
     def mirror(self, content: Any) -> Mirror:
         return HostMirror(content)
+
+    def profiler(self) -> Profiler:
+        return HostProfiler()
 
     def messages(self, words: int, direct: bool) -> Messages:
         return HostMessages(words)

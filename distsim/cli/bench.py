@@ -12,13 +12,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from distsim.backend import open_backend
+from distsim.cli import bench_synthetic
+from distsim.cli.bench_machine import MachineFigures, measured_machine
 from distsim.errors import ConfigError, nearest
+from distsim.io.summary import write_json
 from distsim.version import __version__
 
 # Published mean rates of the full-scale microcircuit (Hz): the range over two published runs,
@@ -53,11 +56,42 @@ class Setting:
     ranks: int
     repeat: int
     device: str = "auto"
+    neurons: int | None = None  # of random and memory, as the next two; None: by device
+    synapses: int | None = None
+    delays: int = 1
+    duration: float | None = None  # ms, of floor, random and memory
+    kept: dict[str, Any] = field(default_factory=dict)  # what two benchmarks share
 
     def runs(self, scale: float, ranks: int, duration: float, warmup: float) -> list[dict[str, Any]]:
         """Summaries of `repeat` runs, after one that compiles."""
         run(scale, ranks, 0.1, 0.0, self.device)
         return [run(scale, ranks, duration, warmup, self.device) for _ in range(self.repeat)]
+
+    def runs_of(self, document: dict[str, Any], ranks: int) -> list[dict[str, Any]]:
+        """Summaries of `repeat` runs of a document; the same again for whoever asks again."""
+        key = f"runs {ranks} {json.dumps(document)}"
+        if key not in self.kept:
+            self.kept[key] = [run_document(document, ranks, self.device) for _ in range(self.repeat)]
+        found: list[dict[str, Any]] = self.kept[key]
+        return found
+
+    def profiled(self, document: dict[str, Any], ranks: int) -> dict[str, Any]:
+        """The summary of one run with --profile; it compiles for the others."""
+        key = f"profile {ranks} {json.dumps(document)}"
+        if key not in self.kept:
+            self.kept[key] = run_document(document, ranks, self.device, "--profile")
+        found: dict[str, Any] = self.kept[key]
+        return found
+
+    def machine(self) -> MachineFigures:
+        """What the machine can do, measured once."""
+        if "machine" not in self.kept:
+            self.kept["machine"] = measured_machine(self.device, self.ranks)
+        found: MachineFigures = self.kept["machine"]
+        return found
+
+    def device_name(self) -> str:
+        return open_backend(self.device).name
 
 
 def main(options: argparse.Namespace) -> int:
@@ -66,17 +100,36 @@ def main(options: argparse.Namespace) -> int:
     for name in chosen:
         if name not in BENCHMARKS:
             raise ConfigError(f"bench: unknown benchmark {name!r}; {nearest(name, BENCHMARKS)}")
-    if options.ranks < 1 or options.repeat < 1:
-        raise ConfigError("bench: -n and --repeat take whole numbers from 1 on")
+    for key in ("ranks", "repeat", "neurons", "synapses", "delays"):
+        value = getattr(options, key)
+        if value is not None and value < 1:
+            said = "-n" if key == "ranks" else f"--{key}"
+            raise ConfigError(f"bench: {said}: found {value}; allowed: a whole number from 1 on")
+    if options.duration is not None and not 0.1 <= options.duration <= 1e9:
+        raise ConfigError(f"bench: --duration: found {options.duration:g}; allowed: ms, from 0.1 on")
+    if options.neurons and options.synapses and options.synapses < options.neurons:
+        raise ConfigError(
+            f"bench: --synapses: found {options.synapses}; allowed: as many as neurons or more ({options.neurons})"
+        )
     rows: list[Row] = []
     good = True
+    setting = Setting(
+        options.ranks, options.repeat, options.device, options.neurons, options.synapses, options.delays,
+        options.duration,
+    )  # fmt: skip
     for name in chosen:
         sys.stderr.write(f"bench: {name}\n")
-        found, fine = BENCHMARKS[name](Setting(options.ranks, options.repeat, options.device))
+        found, fine = BENCHMARKS[name](setting)
         rows += found
         good = good and fine
-    text = table(rows, options.repeat, options.device)
+    machine = setting.kept.get("machine")
+    text = table(rows, options.repeat, options.device, machine)
     sys.stdout.write(text)
+    if options.json is not None:
+        document = {"rows": [asdict(row) for row in rows], "machine": asdict(machine) if machine else None,
+                 "ranks": options.ranks, "repeat": options.repeat, "passed": good,
+                 "summaries": {k: v for k, v in setting.kept.items() if k != "machine"}}  # fmt: skip
+        write_json(options.json, document)
     if options.out is not None:
         with open(options.out, "a", encoding="utf-8") as file:
             file.write("\n" + text)
@@ -84,16 +137,21 @@ def main(options: argparse.Namespace) -> int:
 
 
 def run(scale: float, ranks: int, duration: float, warmup: float, device: str = "auto") -> dict[str, Any]:
-    """The summary of one run of the microcircuit in processes of its own."""
+    """The summary of one run of the microcircuit."""
+    document = {
+        "name": "bench",
+        "network": {"builder": "microcircuit", "scale": scale},
+        "run": {"duration": duration, "warmup": warmup, "seed": 1},
+    }
+    return run_document(document, ranks, device)
+
+
+def run_document(document: dict[str, Any], ranks: int, device: str = "auto", *options: str) -> dict[str, Any]:
+    """The summary of one run in processes of its own."""
     with tempfile.TemporaryDirectory(prefix="distsim-bench-") as folder:
         config, out = Path(folder) / "config.yaml", Path(folder) / "out"
-        document = {
-            "name": "bench",
-            "network": {"builder": "microcircuit", "scale": scale},
-            "run": {"duration": duration, "warmup": warmup, "seed": 1},
-        }
         config.write_text(json.dumps(document))  # JSON is YAML
-        command = [sys.executable, "-m", "distsim", "run", str(config), "--out", str(out), "--device", device]
+        command = [sys.executable, "-m", "distsim", "run", str(config), "--out", str(out), "--device", device, *options]
         if ranks > 1:
             command = [*launcher(), "-n", str(ranks), sys.executable, "-m", "mpi4py", *command[1:]]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "DISTSIM_RANKS": str(ranks)}
@@ -172,10 +230,13 @@ BENCHMARKS: dict[str, Callable[[Setting], tuple[list[Row], bool]]] = {
     "microcircuit_0.1": tenth,
     "quickstart_start": start,
     "full_scale_rates": full_scale_rates,
+    "floor": bench_synthetic.floor,
+    "random": bench_synthetic.random,
+    "memory": bench_synthetic.memory,
 }
 
 
-def table(rows: Sequence[Row], repeat: int, device: str = "cpu") -> str:
+def table(rows: Sequence[Row], repeat: int, device: str = "cpu", machine: MachineFigures | None = None) -> str:
     """Markdown: where and when, then the figures."""
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     lines = [
@@ -184,6 +245,7 @@ def table(rows: Sequence[Row], repeat: int, device: str = "cpu") -> str:
         f"On {open_backend(device).describe()}; {_processor()}, {os.cpu_count()} cores, {_memory()}, "
         f"Python {platform.python_version()}; "
         f"medians of {repeat} run{'s' if repeat > 1 else ''}, rates from one.",
+        *([] if machine is None else ["", f"The machine, a rank of it: {'; '.join(machine.lines())}."]),
         "",
         "| what | measured | bar | aim |",
         "|---|---|---|---|",

@@ -58,14 +58,19 @@ def build_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser(
         "bench", help="measure speed and memory", description="Measure; print and save a table."
     )
-    names = "microcircuit, microcircuit_0.1, quickstart_start, full_scale_rates"
+    names = "microcircuit, microcircuit_0.1, quickstart_start, full_scale_rates, floor, random, memory"
     bench.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=f"{names} (default: the first three)")
-    bench.add_argument("-n", dest="ranks", type=int, default=2, metavar="RANKS", help="ranks of the full-scale runs")
+    bench.add_argument("-n", dest="ranks", type=int, default=2, metavar="RANKS", help="ranks (default: 2)")
     bench.add_argument("--repeat", type=int, default=3, metavar="K", help="runs of each; medians are shown")
     bench.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="what computes (default: auto)"
     )
+    bench.add_argument("--neurons", type=int, metavar="N", help="of random and memory (default: 20,000; 1 M on a GPU)")
+    bench.add_argument("--synapses", type=int, metavar="N", help="likewise (default: 20 M; 10 G on a GPU)")
+    bench.add_argument("--delays", type=int, default=1, metavar="N", help="likewise: different delays (default: 1)")
+    bench.add_argument("--duration", type=float, metavar="MS", help="of floor, random and memory (2000, 200, 200)")
     bench.add_argument("--out", type=Path, metavar="FILE", help="append the table to FILE")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="figures, machine and summaries, as JSON")
     bench.set_defaults(command=_command("distsim.cli.bench"))
     return parser
 
@@ -89,6 +94,9 @@ def _running(run: argparse.ArgumentParser) -> None:
     run.add_argument("--progress", choices=("auto", "bar", "lines", "json"), default="auto",
                      help="json: one object a line, the summary last (default: auto)")  # fmt: skip
     run.add_argument("--log-file", action="store_true", help="a log of each rank in DIR: log.rank0000.txt …")
+    run.add_argument(
+        "--profile", action="store_true", help="what each phase and kernel took: a table, and in summary.json"
+    )
     run.add_argument("--ignore-memory", action="store_true", help="build even what is expected not to fit")
 
 

@@ -21,6 +21,7 @@ from distsim.build.capacity import (
     total_bytes,
 )
 from distsim.checks import check_ranks
+from distsim.cli.profile_table import profile_table
 from distsim.cli.progress import JsonLines, ToReporter, open_reporter
 from distsim.comm import Communicator, connect, launched_as
 from distsim.config import load_experiment
@@ -83,6 +84,7 @@ def start(options: argparse.Namespace, loaded: LoadedExperiment, requests: StopR
         outcome = run_experiment(
             loaded.experiment, comm, backend, document=loaded.document, out=out, overwrite=options.overwrite,
             reporter=reporter, log_files=options.log_file, resume=options.resume, requests=requests,
+            profile=options.profile,
         )  # fmt: skip
     if outcome.stopped:
         if comm.rank == 0:
@@ -169,9 +171,20 @@ def report(summary: Mapping[str, Any], out: Path) -> str:
             f"real-time factor {factor:.3g} ({seconds['simulate']:.2f} s for {summary['duration']:g} ms), "
             f"{summary['spikes']:,} spikes, {summary['synaptic_events']:,} synaptic events"
         )
+    if summary["energy"] is not None:
+        lines.append(energy_line(summary["energy"]))
+    if "profile" in summary:
+        lines.append(profile_table(summary["profile"], seconds["simulate"]))
     lines.append(digest_line(summary).rstrip())
     lines.append(f"results in {out}")
     return "\n".join(lines) + "\n"
+
+
+def energy_line(energy: Mapping[str, Any]) -> str:
+    """Joules, and what a synaptic event took."""
+    each = energy["nanojoules_per_event"]
+    an_event = "" if each is None else f", {each:.3g} nJ a synaptic event"
+    return f"energy {energy['joules']:.4g} J{an_event}, by {', '.join(energy['source'])}"
 
 
 def digest_line(summary: Mapping[str, Any]) -> str:

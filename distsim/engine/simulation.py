@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from distsim.backend import Backend, Module
+from distsim.backend.profile import Profiler
 from distsim.build.partition import Layout
 from distsim.build.projections import local_projections
 from distsim.build.quanta import plan_planes
@@ -83,14 +84,18 @@ class Simulation:
         Receivers of recorded spikes (steps and gids, uint64) and states.
     keep_history
         Remember the spikes of the last steps, which a checkpoint needs.
+    profiler
+        Who is told what takes how long; by default nobody.
     """
 
     def __init__(
         self, experiment: Experiment, comm: Communicator, backend: Backend, sinks: Sinks | None = None,
         tuning: Tuning | None = None, progress: Callable[[float], None] | None = None,
-        keep_history: bool = False,
+        keep_history: bool = False, profiler: Profiler | None = None,
     ) -> None:  # fmt: skip
         check_experiment(experiment)
+        self.profiler = profiler or Profiler()
+        mark = self.profiler.mark
         self.experiment, self.comm, self.backend = experiment, comm, backend
         self.sinks, self.tuning = sinks or Sinks(), tuning or Tuning()
         network, run = experiment.network, experiment.run
@@ -100,18 +105,25 @@ class Simulation:
         planes = self.planes = plan_planes(network, run.precision)
         shapes = [group_shape(network, g, planes, run.dt) for g in layout.groups]
         double = run.precision == "double"
+        mark("compile construction")
         construction = backend.compile(construction_source(double), f"construct-{run.precision}")
+        mark("compile loop")
         loop_module = backend.compile(loop_source(double, shapes), f"loop-{run.precision}")
+        mark("")
         self.seconds["compile"] = time.perf_counter() - started
         comm.barrier()
         started = time.perf_counter()
+        mark("projections")
         local = local_projections(network, layout, planes, backend, construction, run.seed, run.dt)
+        mark("rows")
         self.rows = build_rows(
             network, layout, [s.n_planes for s in shapes], local, backend, construction, run.precision,
             self.tuning.block_bits, self.tuning.cell_budget, progress,
         )  # fmt: skip
         del local
+        mark("routing")
         self.routing = build_routing(layout, self.rows, comm)
+        mark("states")
         self._sum = np.dtype(np.int64 if double else np.int32)
         self._input = backend.zeros(max(1, self.rows.input_size), self._sum)
         self.groups = [
@@ -123,7 +135,9 @@ class Simulation:
         ]  # fmt: skip
         self.loop_module = loop_module
         self._next_flush = float("-inf")
+        mark("loop")
         self._set_up_loop(loop_module, keep_history)
+        mark("")
         comm.barrier()
         self.seconds["build"] = time.perf_counter() - started
 
@@ -185,6 +199,7 @@ class Simulation:
             group.mirror = backend.mirror(group.arguments)
             groups.append((group.shape.model.name, group.mirror))
         self._stepper = backend.stepper(module, mirror, groups)
+        self._stepper.watch(self.profiler)
         if self.exchange is not None:
             self.exchange.attach(self._stepper)
 
@@ -203,6 +218,8 @@ class Simulation:
         exchange, stepper, clock = self.exchange, self._stepper, time.perf_counter
         interval = self.interval if exchange is not None else max(self.interval, stepper.most_steps)
         complete = exchange is None or exchange.overlap
+        finish = self.profiler.ranged("interval", stepper.finish)
+        begin = self.profiler.ranged("exchange", exchange.begin) if exchange is not None else None
         waited = self.seconds.get("waited", 0.0)
         next_report = clock() + every
         if self._next_flush < clock():
@@ -215,10 +232,10 @@ class Simulation:
                 before = clock()
                 exchange.finish()
                 waited += clock() - before
-            self._mend_and_go_on(stepper.finish(), stop)
-            if exchange is not None:
+            self._mend_and_go_on(finish(), stop)
+            if begin is not None:
                 before = clock()
-                exchange.begin()
+                begin()
                 waited += clock() - before
             step = stop + 1
             recorded = self.spikes.take_some()
@@ -253,11 +270,13 @@ class Simulation:
 
     def flush(self) -> None:
         """Hand over everything recorded so far."""
+        started = time.perf_counter()
         steps, gids = self.spikes.take()
         if steps.size:
             self.sinks.spikes(steps, gids)
         for samples in self.states.take():
             self.sinks.states(samples)
+        self.seconds["flush"] = self.seconds.get("flush", 0.0) + time.perf_counter() - started
         self.loop.samples_full = 0
 
     def _mend_and_go_on(self, status: int, stop: int) -> None:

@@ -7,13 +7,7 @@
 //   the last before the update of its first step (where the exchange overlaps: see engine/exchange.py);
 // - nothing is dropped: what lacks room changes nothing and is entered again.
 
-#include <time.h>
-
-static inline double seconds_now() {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+#include "profile.h"
 
 #define TIMED(field) then = now; now = seconds_now(); l.field += now - then
 
@@ -21,9 +15,11 @@ static inline double seconds_now() {
 extern "C" void advance_early(Loop* loop) {
     Loop& l = *loop;
     double now = seconds_now(), then;
+    if (l.profile) l.profile[0] = now;
     if (l.phase == RECEIVE) {
         l.synaptic_events += add_due_runs(l, n_due(l));
         l.delivered = n_due(l);
+        DONE(deliver_early);
     }
     TIMED(seconds_deliver);
 }
@@ -32,10 +28,13 @@ extern "C" int32 advance(Loop* loop, int64 last_step) {
     Loop& l = *loop;
     double now = seconds_now(), then;
     l.status = RUNNING;
+    if (l.profile) l.profile[0] = now;
     if (l.phase == RECEIVE) {
         admit_messages(l);
+        DONE(admit_received);
         if (l.status) return l.status;
         if (l.received) receive_messages(l);
+        DONE(receive);
         TIMED(seconds_exchange);
     }
     for (;;) {
@@ -50,15 +49,20 @@ extern "C" int32 advance(Loop* loop, int64 last_step) {
                 stop(l, s);
                 return s.status;
             }
+            DONE(admit);
             spread_pending<false>(l, pending, 0, 0);
+            DONE(spread);
             sample_pending(l, pending);
+            DONE(sample_states);
             settle(l, pending);
+            DONE(settle);
             l.pending_step = 0;
             TIMED(seconds_spread);
         }
         const int64 step = l.step;
         if (step > last_step) break;
         l.synaptic_events += add_due_runs(l, n_due(l));
+        DONE(deliver);
         TIMED(seconds_deliver);
         update_all(loop, step);
         l.due_count[(uint32)step & l.slot_mask] = l.delivered = 0;
@@ -67,6 +71,9 @@ extern "C" int32 advance(Loop* loop, int64 last_step) {
         l.step = step + 1;
         TIMED(seconds_update);
     }
-    if (l.n_ranks > 1) close_messages(l);
+    if (l.n_ranks > 1) {
+        close_messages(l);
+        DONE(close_interval);
+    }
     return RUNNING;
 }

@@ -138,5 +138,6 @@ Loop = declare(
         ("seconds_update", "double"),
         ("seconds_spread", "double"),
         ("seconds_exchange", "double"),
+        ("profile", "double*"),  # the host's table of kernel times; see profile.h
     ],
 )

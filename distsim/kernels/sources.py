@@ -23,6 +23,12 @@ LOOP_KERNELS = (
     "deliver_early", "note_delivery", "reschedule",
 )  # fmt: skip
 
+# What the host's loop calls in their place.
+HOST_KERNELS = (
+    "deliver_early", "admit_received", "receive", "deliver", "admit", "spread", "sample_states", "settle",
+    "close_interval",
+)  # fmt: skip
+
 
 @cache
 def _text(name: str) -> str:
@@ -46,6 +52,11 @@ def _head(double: bool) -> str:
     )
 
 
+def words_source() -> str:
+    """Only the words in which kernels are written."""
+    return _text("words.h")
+
+
 def construction_source(double: bool) -> str:
     """Everything that builds a network; independent of the network."""
     rules = f"#define LONGEST_RUN {connect.LONGEST_RUN}u\n"
@@ -53,6 +64,11 @@ def construction_source(double: bool) -> str:
     structures = "".join(cpp_of(s) for s in (values.Values, connect.Connect, connect.Rows, connect.Shares))
     files = ("connect.cpp", "shares.cpp", "rows.cpp", "values.cpp")
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
+
+
+def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
+    """The kernels of the host's loop, in the order of its table of times."""
+    return (*HOST_KERNELS, *(f"update_{name}" for name in models))
 
 
 def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -> str:
@@ -67,11 +83,13 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
     if host:
         names = [s.model.name for s in shapes]
         members = " ".join(f"const Group_{n}* {n};" for n in names) or "int unused;"
+        calls = "".join(f" update_{n}(groups->{n}, *loop, step, 0); DONE(update_{n});" for n in names)
         parts.append(f"#ifndef __CUDACC__\nstruct Groups {{ {members} }};\n")
-        calls = "".join(f" update_{n}(groups->{n}, *loop, step, 0);" for n in names)
+        parts.append(f"enum {{ {', '.join(f'PROFILE_{k}' for k in profiled_kernels(names))} }};\n" + _text("profile.h"))
         parts.append(
             "static inline void update_all(Loop* loop, int64 step) {\n"
-            f"    const Groups* groups = (const Groups*)loop->groups;\n   {calls}\n    (void)groups;\n}}\n"
+            "    Loop& l = *loop;\n    const Groups* groups = (const Groups*)loop->groups;\n"
+            f"   {calls}\n    (void)groups; (void)l;\n}}\n"
         )
         parts.append(_text("host_loop.cpp") + "#endif\n")
     return "".join(parts)

@@ -6,11 +6,13 @@ the messages in detail; here the whole road from the command to the exit code is
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from distsim.backend import cuda
 from distsim.cli import main
 
 GOOD = """\
@@ -232,14 +234,11 @@ def test_a_wrong_command_is_one_line(folder: Path, capsys: pytest.CaptureFixture
     assert line.startswith("distsim") and says in line, line
 
 
-def test_a_device_that_is_not_there_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        import cupy
-
-        if cupy.cuda.is_available():
-            pytest.skip("there is a GPU")
-    except ImportError:
-        pass
+def test_a_device_that_is_not_there_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if cuda.has_driver():  # there is a GPU: without CuPy it cannot be used
+        monkeypatch.setitem(sys.modules, "cupy", None)
     assert "cuda" in refused([_config(folder), "--device", "cuda"], folder, capsys)
 
 

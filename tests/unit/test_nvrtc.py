@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from distsim.kernels import connect, loop, values
+from distsim.kernels.machine import MACHINE_KERNELS, Machine, machine_source
 from distsim.kernels.sources import CONSTRUCTION_KERNELS, LOOP_KERNELS, TEST_KERNELS, construction_source, loop_source
 from distsim.kernels.update import GroupShape
 from distsim.models import MODELS
@@ -128,6 +129,12 @@ def same_layout(structures: Sequence[type[ctypes.Structure]]) -> str:
         )
         for s in structures
     )
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_machine_compiles(architecture: str) -> None:
+    """What `bench` measures a machine with, and what `--profile` holds a stream with."""
+    assert entries(compiled(machine_source() + same_layout((Machine,)), architecture)) == set(MACHINE_KERNELS)
 
 
 def loop_text(network: str, precision: str) -> str:
