@@ -25,7 +25,8 @@ def check_projection(projection: Projection, where: str) -> Projection:
     for target in projection.targets:
         if not target.model.receptors:
             raise ConfigError(f"{where}.target: population {target.name!r} ({target.model.name}) takes no input")
-        receptor_names(target.model, projection.receptor, f"{where}.receptor")
+        if not (isinstance(projection.rule, Explicit) and projection.rule.summary.receptors):  # each names its own
+            receptor_names(target.model, projection.receptor, f"{where}.receptor")
     same_side = any(s is t for s in projection.sources for t in projection.targets)
     check_rule(projection.rule, projection.n_sources, projection.n_targets, same_side, where)
     weight, delay = projection.weight, projection.delay

@@ -10,7 +10,7 @@ from typing import Any
 from distsim.checks import check_poisson, check_projection
 from distsim.distributions import Value, Within, as_value
 from distsim.errors import ConfigError, nearest, wrong
-from distsim.models import Model, model_named
+from distsim.models import Family, Model, model_named
 from distsim.rules import Explicit, Rule
 
 MAX_GIDS = 2**40
@@ -101,7 +101,7 @@ class Network:
         self,
         name: str,
         size: int,
-        model: str | Model,
+        model: str | Model | Family,
         *,
         initial: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
@@ -123,8 +123,14 @@ class Network:
             raise wrong(f"{where}.size", size, "a whole number from 1 to 2^40 - 1")
         if self.size + size > MAX_GIDS:
             raise wrong(f"{where}.size", size, "at most 2^40 neurons in all")
-        declared = model if isinstance(model, Model) else model_named(model, f"{where}.model")
+        declared = model_named(model, f"{where}.model") if isinstance(model, str) else model
         values = {**(params or {}), **more_params}
+        if isinstance(declared, Family):
+            declared, values = declared.resolve(values, f"{where}.params")
+        if any(p.model.symbol == declared.symbol and p.model is not declared for p in self.populations):
+            raise wrong(
+                f"{where}.model", declared.name, "one model of that name; another population has a different one"
+            )
         checked = declared.check_params(values, size, f"{where}.params")
         start = declared.check_initial(initial or {}, size, f"{where}.initial")
         population = Population(name, size, declared, self.size, checked, start)
@@ -138,13 +144,13 @@ class Network:
         rule: Rule,
         weight: Any = 1.0,
         delay: Any = 1.0,
-        receptor: str | None = None,
+        receptor: str | int | None = None,
     ) -> Projection:
         """Describe connections from `source` to `target`; lists are concatenated to one side each."""
         if isinstance(rule, Explicit):
             weight, delay = Within(*rule.summary.weight_range), Within(*rule.summary.delay_range)
         projection = Projection(
-            self._side(source), self._side(target), rule, as_value(weight), as_value(delay), receptor
+            self._side(source), self._side(target), rule, as_value(weight), as_value(delay), _port(receptor)
         )
         checked = check_projection(projection, f"projections[{len(self.projections)}]")
         self.projections.append(checked)
@@ -157,13 +163,13 @@ class Network:
         weight: float,
         *,
         name: str | None = None,
-        receptor: str | None = None,
+        receptor: str | int | None = None,
     ) -> PoissonInput:
         """Describe a Poisson background of `rate` (Hz) and `weight` onto each target."""
         name = name or f"poisson{len(self.inputs)}"
         if any(i.name == name for i in self.inputs):
             raise ConfigError(f"inputs.{name}: described twice; names of inputs are unique")
-        described = PoissonInput(name, self._side(targets), float(rate), float(weight), receptor)
+        described = PoissonInput(name, self._side(targets), float(rate), float(weight), _port(receptor))
         check_poisson(described, f"inputs.{name}")
         self.inputs.append(described)
         return described
@@ -220,3 +226,8 @@ class Network:
         if len({p.name for p in side}) != len(side):
             raise ConfigError(f"a population stands twice in {[p.name for p in side]}; name each once")
         return side
+
+
+def _port(receptor: str | int | None) -> str | None:
+    """NEST numbers the ports of models that have any number of them, from 1."""
+    return str(receptor) if isinstance(receptor, int) and not isinstance(receptor, bool) else receptor

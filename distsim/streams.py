@@ -20,3 +20,5 @@ class Stream(IntEnum):
     POISSON = 5  # (gid low, gid high | input, step / 8 low, step / 8 high)
     SPIKE_DIGEST = 6  # (step low, step high, gid low, gid high), under seed 0
     POISSON_REST = 7  # (gid low, gid high | input, step low, step high)
+    MODEL = 8  # (gid low, gid high | number, step low, step high): draws in a model's update
+    POPULATION = 9  # (population, number, step low, step high): draws that a population shares

@@ -129,13 +129,13 @@ def plan_planes(network: Network, precision: str) -> PlaneTable:
     per_receptor: dict[str, tuple[int, ...]] = {}
     for i, population in enumerate(network.populations):
         mine = [len(c) for c in classes[i]]
-        before = per_receptor.get(population.model.name, tuple(0 for _ in mine))
-        per_receptor[population.model.name] = tuple(max(a, b) for a, b in zip(before, mine, strict=False))
+        before = per_receptor.get(population.model.symbol, tuple(0 for _ in mine))
+        per_receptor[population.model.symbol] = tuple(max(a, b) for a, b in zip(before, mine, strict=False))
     quanta: dict[int, tuple[float, ...]] = {}
     chosen: dict[tuple[int, int, int], Plane] = {}
     for i, population in enumerate(network.populations):
         planes: list[float] = []
-        for receptor, n in enumerate(per_receptor[population.model.name]):
+        for receptor, n in enumerate(per_receptor[population.model.symbol]):
             start = len(planes)
             counts = population.model.receptors[receptor].counts
             for k, members in enumerate(classes[i][receptor]):

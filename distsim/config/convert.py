@@ -10,6 +10,7 @@ from distsim.config import schema
 from distsim.config import schema_values as forms
 from distsim.config.files import FileStore
 from distsim.config.tables import Table, read_column, read_edges
+from distsim.config.user_files import model_of
 from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform
 from distsim.edges import EdgeList
 from distsim.errors import ConfigError, nearest, wrong
@@ -36,7 +37,7 @@ def described_network(spec: schema.ExperimentSpec, name: str, dt: float, files: 
         network.population(
             label,
             population.size,
-            population.model,
+            model_of(population.model, f"{where}.model", files),
             params={k: to_value(v, f"{where}.params.{k}", files) for k, v in population.params.items()},
             initial={k: to_value(v, f"{where}.initial.{k}", files) for k, v in population.initial.items()},
         )

@@ -37,7 +37,8 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
         document["run"]["partition"] = dict(partition)
     for p in network.populations:
         vectors = {v.name for v in p.model.vector_parameters}
-        params = {k: [list(row) for row in v] if k in vectors else _value(v) for k, v in p.params.items()}
+        given = p.params if p.model.form is None else p.model.form.gathered(p.params)
+        params = {k: [list(row) for row in v] if k in vectors else _value(v) for k, v in given.items()}
         document["populations"][p.name] = {
             "model": p.model.name, "size": p.size, "params": params,
             "initial": {k: _value(v) for k, v in p.initial.items()},
@@ -45,7 +46,7 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
     return document
 
 
-def _value(value: Value) -> Any:
+def _value(value: Value | list[float] | bool) -> Any:
     if isinstance(value, Uniform):
         return {"uniform": [value.low, value.high]}
     if isinstance(value, Normal):
@@ -58,7 +59,7 @@ def _value(value: Value) -> Any:
         return {"normal_clipped": {"mean": value.mean, "std": value.std, **finite}}
     if isinstance(value, Listed):
         return list(value.values)
-    assert isinstance(value, float)
+    assert isinstance(value, (float, list, bool))  # the last two: parameters of a family
     return value
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from distsim.config.builders import published_builders
 from distsim.config.schema import ExperimentSpec
-from distsim.models import MODELS, Model
+from distsim.models import MODELS, Family, Model
 
 Schema = dict[str, Any]
 DIALECT = "http://json-schema.org/draft-07/schema#"  # what YAML language servers read
@@ -188,23 +188,43 @@ def _one_or_more(definition: Schema, *keys: str) -> None:
 def _describe_models(population: Schema) -> None:
     """The model's name decides which parameters and states there are."""
     properties = population["properties"]
+    text = properties["model"]["description"]
     properties["model"] = {
-        "enum": list(MODELS), "description": properties["model"]["description"],
-        "enumDescriptions": [m.doc.split("\n")[0] for m in MODELS.values()],
-    }  # fmt: skip
+        "anyOf": [
+            {"enum": list(MODELS), "enumDescriptions": [m.doc.split("\n")[0] for m in MODELS.values()]},
+            {"type": "string", "pattern": r"\.py:\w+$"},
+        ],
+        "description": f"{text} One of your own: my_models.py:my_model.",
+    }
     for key in ("params", "initial"):
         properties[key].pop("additionalProperties", None)
     population["allOf"] = [_of_model(model) for model in MODELS.values()]
 
 
-def _of_model(model: Model) -> Schema:
-    parameters = {
+def _of_model(declared: Model | Family) -> Schema:
+    model = declared.example if isinstance(declared, Family) else declared
+    parameters: dict[str, Schema] = {
         p.name: {
             "allOf": [{"$ref": "#/definitions/ParameterValue"}],
             "description": f"{p.doc} ({p.unit})" + ("" if p.vector else f", default {p.default:g}"),
         }
         for p in model.parameters
     }
+    lengths_vary: dict[str, Schema] = {}
+    if isinstance(declared, Family):
+        for x in declared.lists:
+            for k in range(1, len(x.default) + 1):
+                parameters.pop(f"{x.name}_{k}", None)
+            parameters[x.name] = {
+                "type": "array", "items": {"type": "number"}, "minItems": x.least,
+                "description": f"{x.doc} ({x.unit}), default {list(x.default)}",
+            }  # fmt: skip
+            lengths_vary[rf"^{x.name}_\d+$"] = {"$ref": "#/definitions/ParameterValue"}
+        for flag in declared.flags:
+            parameters[flag.name] = {
+                "type": "boolean",
+                "description": f"{flag.doc}, default {str(flag.default).lower()}",
+            }
     states = {
         s.name: {"allOf": [{"$ref": "#/definitions/Value"}], "description": f"{s.doc} ({s.unit})"}
         for s in model.states if s.recordable
@@ -213,11 +233,14 @@ def _of_model(model: Model) -> Schema:
         "if": {"properties": {"model": {"const": model.name}}},
         "then": {
             "properties": {
-                "params": {"properties": parameters, "additionalProperties": False},
-                "initial": {"properties": states, "additionalProperties": False},
+                "params": {
+                    "properties": parameters, "additionalProperties": False,
+                    **({"patternProperties": lengths_vary} if lengths_vary else {}),
+                },
+                "initial": {"properties": states, "additionalProperties": isinstance(declared, Family)},
             }
         },
-    }
+    }  # fmt: skip
 
 
 def _describe_builders(network: Schema) -> None:

@@ -53,7 +53,7 @@ class InputSpec(Spec):
     targets: Names
     rate: float
     weight: float
-    receptor: Annotated[str | None, NotNull] = None
+    receptor: Annotated[str | int | None, NotNull] = None
 
 
 class ProjectionSpec(Spec):
@@ -62,7 +62,7 @@ class ProjectionSpec(Spec):
     rule: RuleSpec
     weight: Annotated[Value | None, NotNull] = None
     delay: Annotated[Value | None, NotNull] = None
-    receptor: Annotated[str | None, NotNull] = None
+    receptor: Annotated[str | int | None, NotNull] = None
 
 
 class StatesSpec(Spec):

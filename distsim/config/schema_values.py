@@ -88,7 +88,7 @@ class ColumnSpec(Spec):
     column: str
 
 
-def _kind(*keys: str, number: bool = True) -> Callable[[Any], str | None]:
+def _kind(*keys: str, number: bool = True, flag: bool = False) -> Callable[[Any], str | None]:
     """Tells the forms of a value apart: by the key of a mapping, or as <number> and <list>."""
 
     def kind(value: Any) -> str | None:
@@ -96,7 +96,9 @@ def _kind(*keys: str, number: bool = True) -> Callable[[Any], str | None]:
             return next((f"<{key}>" for key in keys if key in value), None)
         if isinstance(value, list):
             return "<list>" if number else None
-        return "<number>" if number and isinstance(value, (int, float)) and not isinstance(value, bool) else None
+        if isinstance(value, bool):
+            return "<flag>" if flag else None
+        return "<number>" if number and isinstance(value, (int, float)) else None
 
     return kind
 
@@ -130,9 +132,12 @@ Value = Annotated[
     Annotated[float, Tag("<number>")] | _Distributions | Annotated[list[float], Tag("<list>")],
     Discriminator(_kind(*DISTRIBUTIONS), custom_error_type="form", custom_error_message="value"),
 ]
-ParameterValue = Annotated[  # vector parameters take lists of lists
-    Annotated[float, Tag("<number>")] | _Distributions | Annotated[list[_Item], Tag("<list>")],
-    Discriminator(_kind(*DISTRIBUTIONS), custom_error_type="form", custom_error_message="value"),
+ParameterValue = Annotated[  # vector parameters take lists of lists, switches true or false
+    Annotated[float, Tag("<number>")]
+    | Annotated[bool, Tag("<flag>")]
+    | _Distributions
+    | Annotated[list[_Item], Tag("<list>")],
+    Discriminator(_kind(*DISTRIBUTIONS, flag=True), custom_error_type="form", custom_error_message="value"),
 ]
 
 

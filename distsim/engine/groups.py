@@ -80,11 +80,19 @@ def group_shape(network: Network, group: Group, planes: PlaneTable, dt: float) -
     n_receptors = len(group.model.receptors)
     return GroupShape(
         group.model,
-        planes.per_receptor.get(group.model.name, (0,) * n_receptors),
+        planes.per_receptor.get(group.model.symbol, (0,) * n_receptors),
         tuple(max(len(p[r]) for p in inputs) for r in range(n_receptors)),
         frozenset(varying),
         any(b.table.largest > 255 for p in inputs for r in p for b in r),
+        recorded_probes(network, group),
     )
+
+
+def recorded_probes(network: Network, group: Group) -> tuple[str, ...]:
+    """Probes of the group's model that some recording wants; the others are never computed."""
+    populations = {part.population.name for part in group.parts}
+    wanted = {v for r in network.state_recordings if r.population.name in populations for v in r.variables}
+    return tuple(p.name for p in group.model.probes if p.name in wanted)
 
 
 class GroupState:
@@ -109,7 +117,7 @@ class GroupState:
         values = self._values = [self._drawn(part, kernels, seed, dt) for part in group.parts]
         structure = shape.structure()
         self.arguments: Any = structure(
-            n_chunks=0, group_begin=group.begin, seed=seed, plane_stride=plane_stride,
+            n_chunks=0, group_begin=group.begin, seed=seed, dt=dt, plane_stride=plane_stride,
             input=backend.pointer(inputs) + input_begin * (4 if precision == "single" else 8),
         )  # fmt: skip
         self._write_numbers(self.arguments)
@@ -118,8 +126,16 @@ class GroupState:
         self._poisson(backgrounds(network, group, dt))
         self._vectors(dt)
         self.states: dict[str, Array] = {}
+        self.probes: dict[str, Array] = {}
         self.offsets: dict[str, npt.NDArray[np.float64]] = {}
         self._initialise(group.model, values, kernels, seed)
+        for name in shape.probes:
+            self.probes[name] = backend.zeros(max(1, group.size), self.real)
+            setattr(self.arguments, f"probe_{name}", backend.pointer(self.probes[name]))
+
+    def recordable(self, name: str) -> Array:
+        """The device array of a state, or of a probe that is recorded."""
+        return self.states[name] if name in self.states else self.probes[name]
 
     def read(self, part: Part, name: str) -> npt.NDArray[np.float64]:
         """A parameter or state of a population's local neurons, float64[part.count]."""
@@ -127,6 +143,8 @@ class GroupState:
         if name in self.states:
             state = self._backend.to_host(self.states[name])[here].astype(np.float64)
             return state + self.offsets[name][here] if name in self.offsets else state
+        if name in self.probes:
+            return self._backend.to_host(self.probes[name])[here].astype(np.float64)
         return np.broadcast_to(np.asarray(self._values[self.group.parts.index(part)][name], np.float64), part.count)
 
     def write(self, part: Part, changes: Mapping[str, Any], dt: float) -> None:

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent
 RULES = ("one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "explicit")
 BUILD_KERNELS = ("split_level", "split_to_targets", "row_totals", "write_runs", "draw_values", "find_thresholds")
 CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count", "fill")), *BUILD_KERNELS)
-TEST_KERNELS = ("evaluate", "philox_words")
+TEST_KERNELS = ("evaluate", "evaluate_function", "philox_words")
 LOOP_KERNELS = (
     "deliver", "admit", "spread", "close_step", "next_step", "close_interval", "admit_received", "receive",
     "open_interval", "admit_states", "sample_states", "count_samples",
@@ -40,6 +40,7 @@ def _head(double: bool) -> str:
         + f"enum {{ {streams} }};\n"
         + f"#define NO_ROW {loop.NO_ROW}u\n"
         + _text("arithmetic.h")
+        + _text("functions.h")
         + cpp_of(values.Sampler)
         + _text("sampling.h")
         + _text("synapse.h")
@@ -63,7 +64,7 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
     parts += [shape.source() for shape in shapes]
     parts += [_text("deliver.cpp"), _text("spread.cpp")]
     if host:
-        names = [s.model.name for s in shapes]
+        names = [s.model.symbol for s in shapes]
         members = " ".join(f"const Group_{n}* {n};" for n in names) or "int unused;"
         calls = " ".join(f"update_{n}(groups->{n});" for n in names)
         parts.append(f"#ifndef __CUDACC__\nstruct Groups {{ {members} }};\n")

@@ -46,3 +46,20 @@ KERNEL philox_words(const Values* values) {
         v.thresholds[2 * i + 1] = block.w2 | ((uint64)block.w3 << 32);
     }
 }
+
+// For tests: the functions of functions.h; numbers of single precision go through float.
+KERNEL evaluate_function(const Values* values) {
+    const Values& v = *values;
+    ITEM_FOR(i, v.n) {
+        const double x = v.drawn[i];
+        if (v.index == 0) v.drawn[i] = (double)bounded_exp((float)x);
+        if (v.index == 1) v.drawn[i] = (double)bounded_expm1((float)x);
+        if (v.index == 2) v.drawn[i] = (double)natural_log((float)x);
+        if (v.index == 3) v.drawn[i] = (double)power((float)x, (float)v.per_unit);
+        if (v.index == 4) v.drawn[i] = bounded_exp(x);
+        if (v.index == 5) v.drawn[i] = bounded_expm1(x);
+        if (v.index == 6) v.drawn[i] = power(x, v.per_unit);
+        if (v.index == 7) v.drawn[i] = sine_of_turns(x);
+        if (v.index == 8) v.drawn[i] = (double)root((float)x);
+    }
+}
