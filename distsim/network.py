@@ -230,4 +230,4 @@ class Network:
 
 def _port(receptor: str | int | None) -> str | None:
     """NEST numbers the ports of models that have any number of them, from 1."""
-    return str(receptor) if isinstance(receptor, int) and not isinstance(receptor, bool) else receptor
+    return receptor if receptor is None else str(receptor)

@@ -378,7 +378,7 @@ def protocol(entry: str, which: str, precision: Any = "double") -> Protocol:
         inputs = [[run_of["t_spike"], run_of["weight"], run_of["delay"], run_of.get("receptor_type", 0)]]
     else:
         inputs = run_of["inputs_[t,weight,delay,receptor]"]
-    current, via = run_of.get("I") or run_of.get("I_bg") or 0.0, run_of.get("via", "I_e")
+    current, via = run_of.get("I") or run_of.get("I_bg") or 0.0, run_of.get("via") or "I_e"
     params = parameters_of(found["model"], found["params"])
     if via == "I_e" and "I_e" in params:
         params["I_e"] = current

@@ -24,7 +24,7 @@ def kernels() -> tuple[Backend, Module]:
 
 
 def evaluate(kernels: tuple[Backend, Module], function: int, x: Any, **more: float) -> Floats:
-    backend, module = kernels
+    _, module = kernels
     drawn = np.array(x, np.float64)
     arguments = Values(n=drawn.size, drawn=drawn.ctypes.data, index=function, **more)
     module.launch("evaluate_function", arguments, drawn.size)
