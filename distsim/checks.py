@@ -15,7 +15,7 @@ from distsim.rules import AllToAll, Explicit, FixedIndegree, OneToOne, check_rul
 
 if TYPE_CHECKING:
     from distsim.experiment import Experiment, RunSettings
-    from distsim.network import PoissonInput, Projection
+    from distsim.network import Input, Projection
 
 MAX_DELAY_STEPS = 2**15  # delays are 16-bit in a run
 
@@ -59,11 +59,22 @@ def receptor_names(model: Model, receptor: str | None, where: str) -> tuple[int,
     raise ConfigError(f"{where}: missing; {model.name} has the receptors {', '.join(names)}")
 
 
-def check_poisson(described: PoissonInput, where: str) -> None:
-    """Raise ConfigError where a Poisson input is out of range or has no receptor."""
-    if not (math.isfinite(described.rate) and 0.0 <= described.rate <= 1e9):
-        raise wrong(f"{where}.rate", described.rate, "a rate in Hz from 0 to 1e9")
+def check_input(described: Input, where: str) -> None:
+    """Raise ConfigError where an input's targets do not take it, or its weight or times are out of range."""
     check_magnitude(described.weight, f"{where}.weight")
+    if not (math.isfinite(described.start) and described.start >= 0.0):
+        raise wrong(f"{where}.start", described.start, "a time in ms >= 0")
+    if not described.stop > described.start:
+        raise wrong(f"{where}.stop", described.stop, f"a time after start = {described.start:g} ms")
+    if described.device.gives == "current":
+        if described.receptor is not None:
+            raise ConfigError(f"{where}.receptor: not allowed with {described.device.name}; a current has no receptor")
+        for target in described.targets:
+            if not target.model.takes_current:
+                raise ConfigError(
+                    f"{where}.targets: population {target.name!r} ({target.model.name}) takes no current input"
+                )
+        return
     for target in described.targets:
         if not target.model.receptors:
             raise ConfigError(f"{where}.targets: population {target.name!r} ({target.model.name}) takes no input")
@@ -89,6 +100,13 @@ def check_experiment(experiment: Experiment) -> None:
             raise wrong(where, high, f"delays of at most {MAX_DELAY_STEPS} steps of dt = {run.dt} ms")
     for population in network.populations:
         population.model.check_grid(population.params, run.dt, f"populations.{population.name}.params")
+    for described in network.inputs:
+        where = f"inputs.{described.name}"
+        described.device.check_grid(described.params, run.dt, where)
+        for key in ("start", "stop"):
+            time = getattr(described, key)
+            if math.isfinite(time) and on_grid(time, run.dt) is None:
+                raise wrong(f"{where}.{key}", time, f"a multiple of dt = {run.dt} ms")
     for recording in network.state_recordings:
         if on_grid(recording.interval, run.dt) is None:
             where = f"record.states.{recording.population.name}.interval"

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from distsim.checks import check_poisson, check_projection
+from distsim.checks import check_input, check_projection
+from distsim.devices import Device, device_named
 from distsim.distributions import Value, Within, as_value
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.models import Family, Model, model_named
@@ -49,14 +50,17 @@ class Projection:
 
 
 @dataclass(frozen=True)
-class PoissonInput:
-    """An independent Poisson train of `rate` (Hz) onto every neuron of `targets`."""
+class Input:
+    """A device on every neuron of `targets`, active at grid times t with start < t <= stop (ms)."""
 
     name: str
+    device: Device
     targets: tuple[Population, ...]
-    rate: float
-    weight: float
-    receptor: str | None
+    params: Mapping[str, Any]  # see Device.check
+    weight: float  # spikes: in the receptor's unit; currents: a factor
+    receptor: str | None = None
+    start: float = 0.0
+    stop: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Network:
         self.name = name
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
-        self.inputs: list[PoissonInput] = []
+        self.inputs: list[Input] = []
         self.state_recordings: list[StateRecording] = []
         self.record_spikes: tuple[str, ...] | None = None  # None: all neurons
         self.reference_rates: dict[str, float] = {}  # published rates in Hz, printed beside ours
@@ -164,13 +168,52 @@ class Network:
         *,
         name: str | None = None,
         receptor: str | int | None = None,
-    ) -> PoissonInput:
+    ) -> Input:
         """Describe a Poisson background of `rate` (Hz) and `weight` onto each target."""
-        name = name or f"poisson{len(self.inputs)}"
+        return self.input("poisson_generator", targets, name=name, weight=weight, receptor=receptor, rate=rate)
+
+    def input(
+        self,
+        type: str,
+        targets: Population | str | Sequence[Population | str],
+        *,
+        name: str | None = None,
+        weight: float | None = None,
+        receptor: str | int | None = None,
+        start: float = 0.0,
+        stop: float = math.inf,
+        params: Mapping[str, Any] | None = None,
+        **more_params: Any,
+    ) -> Input:
+        """Describe a device of `type` onto each target; its parameters as keywords or in `params`.
+
+        Parameters
+        ----------
+        type
+            A device of distsim.devices, such as poisson_generator or dc_generator.
+        weight
+            Of a spike, in the receptor's unit; a factor of a current (1 by default).
+        start, stop
+            ms: active at grid times t with start < t <= stop.
+
+        Raises
+        ------
+        ConfigError
+            Unknown device or parameter, a value out of range, or targets that do not take such an input.
+        """
+        device = device_named(type, "inputs.type" if name is None else f"inputs.{name}.type")
+        name = name or f"{device.label}{len(self.inputs)}"
+        where = f"inputs.{name}"
         if any(i.name == name for i in self.inputs):
-            raise ConfigError(f"inputs.{name}: described twice; names of inputs are unique")
-        described = PoissonInput(name, self._side(targets), float(rate), float(weight), _port(receptor))
-        check_poisson(described, f"inputs.{name}")
+            raise ConfigError(f"{where}: described twice; names of inputs are unique")
+        if weight is None:
+            if device.gives == "spikes":
+                raise ConfigError(f"{where}.weight: missing; the weight of a spike, in the receptor's unit")
+            weight = 1.0
+        side = self._side(targets)
+        values = device.check({**(params or {}), **more_params}, sum(t.size for t in side), where)
+        described = Input(name, device, side, values, float(weight), _port(receptor), float(start), float(stop))
+        check_input(described, where)
         self.inputs.append(described)
         return described
 

@@ -22,3 +22,5 @@ class Stream(IntEnum):
     POISSON_REST = 7  # (gid low, gid high | input, step low, step high)
     MODEL = 8  # (gid low, gid high | number, step low, step high): draws in a model's update
     POPULATION = 9  # (population, number, step low, step high): draws that a population shares
+    NOISE = 30  # (gid low, gid high | input, amplitude low, amplitude high); gid 0 where targets share it
+    INPUT = 31  # (gid low, gid high, input, 0): settings of inputs that differ between targets

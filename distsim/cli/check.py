@@ -38,7 +38,7 @@ def describe(experiment: Experiment, every: bool = False) -> str:
     ], (1,), every))  # fmt: skip
     if network.inputs:
         parts.append(_section("inputs", ["name", "targets", "rate (Hz)", "weight"], [
-            [i.name, _names(i.targets), number(i.rate), number(i.weight)] for i in network.inputs
+            [i.name, _names(i.targets), number(i.params["rate"]), number(i.weight)] for i in network.inputs
         ], (2, 3), every))  # fmt: skip
     if network.projections:
         heading = ["", "source", "target", "rule", "weight", "delay (ms)", "synapses", "a target"]

@@ -24,7 +24,7 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
         "populations": {},
         "inputs": {
             i.name: {
-                "type": "poisson", "targets": [t.name for t in i.targets], "rate": i.rate, "weight": i.weight,
+                "type": "poisson", "targets": [t.name for t in i.targets], "rate": i.params["rate"], "weight": i.weight,
                 **({"receptor": i.receptor} if i.receptor is not None else {}),
             }
             for i in network.inputs

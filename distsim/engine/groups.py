@@ -15,6 +15,7 @@ from distsim.build.partition import Group, Part
 from distsim.build.poisson import PoissonTable, poisson_table
 from distsim.build.quanta import PlaneTable
 from distsim.build.sampling import draw, population_values
+from distsim.build.signals import Draws, current_places, currents, inputs_of
 from distsim.checks import receptor_names
 from distsim.distributions import Value
 from distsim.errors import ConfigError
@@ -56,13 +57,14 @@ def backgrounds(network: Network, group: Group, dt: float) -> list[list[list[Bac
     result: list[list[list[Background]]] = []
     for part in group.parts:
         by_receptor: list[list[Background]] = [[] for _ in group.model.receptors]
-        for number, described in enumerate(network.inputs):
-            if not any(t is part.population for t in described.targets) or described.rate == 0.0:
+        for number, described in inputs_of(network, part, "spikes"):
+            rate = described.params["rate"]
+            if rate == 0.0:
                 continue
             positive, negative = receptor_names(group.model, described.receptor, f"inputs.{described.name}.receptor")
             receptor = positive if described.weight >= 0.0 else negative
             weight = 1.0 if group.model.receptors[receptor].counts else described.weight
-            by_receptor[receptor].append(Background(number, poisson_table(described.rate, dt), weight))
+            by_receptor[receptor].append(Background(number, poisson_table(rate, dt), weight))
         result.append(by_receptor)
     return result
 
@@ -84,6 +86,7 @@ def group_shape(network: Network, group: Group, planes: PlaneTable, dt: float) -
         tuple(max(len(p[r]) for p in inputs) for r in range(n_receptors)),
         frozenset(varying),
         any(b.table.largest > 255 for p in inputs for r in p for b in r),
+        current_places(network, group),
         recorded_probes(network, group),
     )
 
@@ -124,6 +127,7 @@ class GroupState:
         self._chunks()
         self._scales(planes)
         self._poisson(backgrounds(network, group, dt))
+        self._currents(network, Draws(backend, kernels, seed), dt)
         self._vectors(dt)
         self.states: dict[str, Array] = {}
         self.probes: dict[str, Array] = {}
@@ -266,6 +270,16 @@ class GroupState:
         self.arguments.poisson = self._device(entries)
         self.arguments.thresholds = self._device(np.array(thresholds, np.uint32))
         self.arguments.counts, self.arguments.counts_stride = self._backend.pointer(counts), stride
+
+    def _currents(self, network: Network, draws: Draws, dt: float) -> None:
+        if not self.shape.currents:
+            return
+        found, arguments = currents(network, self.group, self.shape.currents, draws, dt), self.arguments
+        arguments.signals = self._device(found.entries)
+        arguments.signal_times = self._device(np.array(found.times, np.int64))
+        arguments.signal_values = self._device(np.array(found.values, np.float64))
+        arguments.factors_stride = self.group.size
+        arguments.signal_factors = self._device(np.array(found.factors, self.real))
 
     def _vectors(self, dt: float) -> None:
         for vector in self.group.model.vector_parameters:

@@ -14,6 +14,14 @@ from distsim.kernels.structs import cpp_of, declare
 from distsim.models import Model
 from distsim.models.base import names_in
 
+SIGNAL_FIELDS: list[tuple[str, object]] = [
+    ("signals", "const Signal*"),  # [population][place]
+    ("signal_times", "const int64*"),
+    ("signal_values", "const double*"),
+    ("signal_factors", "const real*"),  # [array][factors_stride]
+    ("factors_stride", "uint64"),
+]
+
 
 @dataclass(frozen=True)
 class GroupShape:
@@ -31,6 +39,8 @@ class GroupShape:
         Parameters and constants that differ between the neurons of some population.
     wide_counts
         Poisson counts need 32 bits, not 8.
+    currents
+        The most current inputs onto one population.
     probes
         Those of the model's probes that are recorded.
     """
@@ -40,6 +50,7 @@ class GroupShape:
     poisson: tuple[int, ...]
     per_neuron: frozenset[str] = field(default_factory=frozenset)
     wide_counts: bool = False
+    currents: int = 0
     probes: tuple[str, ...] = ()
 
     @property
@@ -81,6 +92,8 @@ class GroupShape:
             ("counts", f"{self.count_type}*"),  # [place][step mod 8][counts_stride]
             ("counts_stride", "uint64"),
         ]
+        if self.currents:
+            fields += SIGNAL_FIELDS
         fields += [(f"each_{name}", "const real*") for name in self.numbers if name in self.per_neuron]
         fields += [(f"state_{s.name}", f"{s.kind}*") for s in self.model.states]
         fields += [(f"probe_{name}", "real*") for name in self.probes]
@@ -145,7 +158,13 @@ class _Parts:
         if names_in("random_words", code):
             self.inside.append("const uint64 gid = c.gid + (uint64)j * c.gid_stride;")
         if shape.model.takes_current:
-            self.inside.append("const real I_stim = (real)0;")
+            self.inside.append(f"const real I_stim = {'AT(current, j)' if shape.currents else '(real)0'};")
+        if shape.currents:
+            self.before.append("VARYING(real, current);")
+            self.before.append(
+                f"add_currents(c, g.signals + c.population * {shape.currents}, {shape.currents}, g.signal_times, "
+                "g.signal_values, g.signal_factors, g.factors_stride, g.seed, step, current);"
+            )
 
     def vectors(self, shape: GroupShape) -> None:
         for vector in shape.model.vector_parameters:
