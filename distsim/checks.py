@@ -151,7 +151,7 @@ def _check_listed(value: Value, projection: Projection, where: str) -> None:
         expected = projection.n_targets
     elif isinstance(rule, AllToAll) and rule.autapses:
         expected = projection.n_targets * projection.n_sources
-    elif isinstance(rule, FixedIndegree):
+    elif isinstance(rule, FixedIndegree) and rule.multapses:
         expected = projection.n_targets * rule.indegree
     else:
         raise wrong(where, "a list", f"a number or a distribution with the rule {rule.name}")

@@ -61,7 +61,9 @@ class _Drawn:
         if math.isnan(low) or math.isnan(high) or not high > low:
             raise wrong(where, [low, high], "min < max")
         if self.redraws and not self.probabilities()[1] >= MIN_MASS:
-            raise wrong(where, [low, high], f"bounds that hold at least {MIN_MASS:g} of the probability, or bounds: clip")
+            raise wrong(
+                where, [low, high], f"bounds that hold at least {MIN_MASS:g} of the probability, or bounds: clip"
+            )
 
     def probabilities(self) -> tuple[float, float]:
         """Where the truncated distribution begins in the whole one's probability, and how much of it there is."""
@@ -323,7 +325,7 @@ Value = float | Distribution
 
 def as_value(value: Any) -> Value:
     """A number as float, a sequence of numbers as Listed, a distribution as it is."""
-    if isinstance(value, (Within, NormalClipped, Listed, _Drawn)):
+    if isinstance(value, Distribution):
         return value
     if hasattr(value, "tolist"):  # a NumPy array or scalar
         value = value.tolist()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from distsim.edges import EdgeList, EdgeSummary
-from distsim.errors import ConfigError, wrong
+from distsim.errors import wrong
 
 Generate = Literal["by_target", "by_source"]
 
@@ -153,7 +153,7 @@ def generated(rule: Rule, asked: str | None, where: str) -> Generate:
         raise wrong(f"{where}.generate", asked, "by_target or by_source")
     only = _ONLY.get(type(rule))
     if only and asked not in (None, only[0]):
-        raise ConfigError(f"{where}.generate: found {asked!r}; allowed: {only[0]} with the rule {rule.name} ({only[1]})")
+        raise wrong(f"{where}.generate", asked, f"{only[0]} with the rule {rule.name} ({only[1]})")
     if only:
         return only[0]
     return "by_source" if asked == "by_source" else "by_target"
@@ -204,7 +204,9 @@ def check_rule(rule: Rule, sides: Sides, where: str) -> None:
         if sides.sources != sides.targets:
             raise wrong(at, [sides.sources, sides.targets], "as many sources as targets")
         if not rule.autapses and sides.same:
-            raise wrong(f"{at}.autapses", False, "two different sides: between equal ones every connection is an autapse")
+            raise wrong(
+                f"{at}.autapses", False, "two different sides: between equal ones every connection is an autapse"
+            )
     elif isinstance(rule, FixedIndegree):
         _check_degree(rule.indegree, "indegree", sides.sources, "source", rule, sides, at)
     elif isinstance(rule, FixedOutdegree):
@@ -215,7 +217,7 @@ def check_rule(rule: Rule, sides: Sides, where: str) -> None:
         pairs = sides.pairs(rule.autapses)
         if rule.N and pairs < 1:
             raise wrong(at, pairs, "at least one allowed pair (autapses are forbidden)")
-        if not rule.multapses and rule.N > pairs:
+        if not rule.multapses and pairs < rule.N:
             raise wrong(f"{at}.N", rule.N, f"at most {pairs} without multapses: so many pairs are allowed")
     elif isinstance(rule, (PairwiseBernoulli, SymmetricPairwiseBernoulli)):
         if not 0.0 <= rule.p <= 1.0:
@@ -225,7 +227,9 @@ def check_rule(rule: Rule, sides: Sides, where: str) -> None:
     elif isinstance(rule, PairwisePoisson):
         mean = rule.pairwise_avg_num_conns
         if not (math.isfinite(mean) and mean >= 0.0 and mean * max(sides.sources, sides.targets) < 2.0**31):
-            raise wrong(f"{at}.pairwise_avg_num_conns", mean, "a mean of at least 0 that gives fewer than 2^31 a neuron")
+            raise wrong(
+                f"{at}.pairwise_avg_num_conns", mean, "a mean of at least 0 that gives fewer than 2^31 a neuron"
+            )
     elif isinstance(rule, Explicit):
         _check_listed(rule, sides, where)
 

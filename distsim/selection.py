@@ -6,6 +6,7 @@ population does where only name, size and model matter.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -142,7 +143,7 @@ def select(
         bad = next((x for x in ids if not _whole(x) or not 0 <= x < size), None)
         if bad is not None or not ids or len(ids) >= MAX_LISTED:
             raise wrong(f"{where}.neurons", ids if bad is None else bad, f"local ids from 0 to {size - 1}")
-        late = next((b for a, b in zip(ids, ids[1:], strict=False) if b <= a), None)
+        late = next((b for a, b in itertools.pairwise(ids) if b <= a), None)
         if late is not None:
             raise wrong(f"{where}.neurons", late, "local ids in ascending order, each once")
         return Selection(population, 0, 1, len(ids), neurons=tuple(ids))

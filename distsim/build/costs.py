@@ -26,8 +26,8 @@ def population_costs(experiment: Experiment) -> list[int]:
     for projection in network.projections:
         rate = sum(network.reference_rates.get(s.name, NOMINAL_RATE) * s.size for s in projection.sources)
         events = expected_synapses(projection) * rate / projection.n_sources
-        for target in projection.targets:
-            costs[ids[target.name]] += SYNAPTIC_EVENT * events * target.size / projection.n_targets
+        for side in projection.targets:
+            costs[ids[side.name]] += SYNAPTIC_EVENT * events * side.size / projection.n_targets
     return [int(cost) for cost in costs]
 
 

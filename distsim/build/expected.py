@@ -20,8 +20,8 @@ from distsim.build.partition import Layout, Part
 from distsim.build.projections import LocalProjection
 from distsim.build.quanta import PlaneTable
 from distsim.build.sampling import Delays
-from distsim.checks import delay_distribution
 from distsim.build.selecting import LocalSelection, local_selection, places_to_ids
+from distsim.checks import delay_distribution
 from distsim.distributions import (
     Drawn,
     Exponential,

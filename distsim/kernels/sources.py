@@ -18,7 +18,15 @@ RULES = (
     "one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "pairwise_poisson",
     "explicit", "one_to_one_by_source", "all_to_all_by_source", "distinct", "by_source", "symmetric",
 )  # fmt: skip
-BUILD_KERNELS = ("split_level", "split_to_targets", "row_totals", "write_runs", "draw_values", "spaced_values", "find_thresholds")
+BUILD_KERNELS = (
+    "split_level",
+    "split_to_targets",
+    "row_totals",
+    "write_runs",
+    "draw_values",
+    "spaced_values",
+    "find_thresholds",
+)
 CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count", "fill")), *BUILD_KERNELS)
 TEST_KERNELS = ("evaluate", "philox_words")
 LOOP_KERNELS = (
