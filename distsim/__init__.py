@@ -1,7 +1,16 @@
 """distsim: large networks of spiking neurons on clusters of GPUs, and the same result everywhere."""
 
 from distsim.api import Result, States, simulate
-from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform
+from distsim.distributions import (
+    Exponential,
+    Gamma,
+    Listed,
+    Lognormal,
+    Normal,
+    NormalClipped,
+    Uniform,
+    UniformInt,
+)
 from distsim.errors import BackendError, BuildError, ConfigError, DistsimError, SimulationError
 from distsim.experiment import Experiment, RunSettings
 from distsim.network import Network
@@ -9,10 +18,14 @@ from distsim.rules import (
     AllToAll,
     Explicit,
     FixedIndegree,
+    FixedOutdegree,
     FixedTotalNumber,
     OneToOne,
     PairwiseBernoulli,
+    PairwisePoisson,
+    SymmetricPairwiseBernoulli,
 )
+from distsim.selection import Selection, select
 from distsim.simulator import Connections, Simulator, Stretch
 from distsim.version import __version__
 
@@ -25,9 +38,12 @@ __all__ = [
     "Connections",
     "DistsimError",
     "Experiment",
+    "Exponential",
     "Explicit",
     "FixedIndegree",
+    "FixedOutdegree",
     "FixedTotalNumber",
+    "Gamma",
     "Listed",
     "Lognormal",
     "Network",
@@ -35,12 +51,17 @@ __all__ = [
     "NormalClipped",
     "OneToOne",
     "PairwiseBernoulli",
+    "PairwisePoisson",
     "Result",
     "RunSettings",
+    "Selection",
     "SimulationError",
     "Simulator",
     "States",
     "Stretch",
+    "SymmetricPairwiseBernoulli",
     "Uniform",
+    "UniformInt",
+    "select",
     "simulate",
 ]

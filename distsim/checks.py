@@ -11,7 +11,8 @@ from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Unif
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.grid import on_grid, round_to_steps
 from distsim.models import Model
-from distsim.rules import AllToAll, Explicit, FixedIndegree, OneToOne, check_rule
+from distsim.rules import AllToAll, Explicit, FixedIndegree, OneToOne, Sides, check_rule
+from distsim.selection import shared_neurons
 
 if TYPE_CHECKING:
     from distsim.experiment import Experiment, RunSettings
@@ -27,8 +28,7 @@ def check_projection(projection: Projection, where: str) -> Projection:
             raise ConfigError(f"{where}.target: population {target.name!r} ({target.model.name}) takes no input")
         if not (isinstance(projection.rule, Explicit) and projection.rule.summary.receptors):  # each names its own
             receptor_names(target.model, projection.receptor, f"{where}.receptor")
-    same_side = any(s is t for s in projection.sources for t in projection.targets)
-    check_rule(projection.rule, projection.n_sources, projection.n_targets, same_side, where)
+    _check_sides(projection, where)
     weight, delay = projection.weight, projection.delay
     if isinstance(weight, NormalClipped):
         weight = weight.within(0.0, math.inf) if weight.mean >= 0.0 else weight.within(-math.inf, 0.0)
@@ -43,6 +43,21 @@ def check_projection(projection: Projection, where: str) -> Projection:
             for port in projection.rule.summary.receptors:
                 receptor_names(target.model, port, f"{where}.rule.explicit.receptor")
     return dataclasses.replace(projection, weight=weight)
+
+
+def _check_sides(projection: Projection, where: str) -> None:
+    """The rule is possible between the two sides, and the options fit it."""
+    sources, targets = projection.sources, projection.targets
+    for key, side in (("source", sources), ("target", targets)):
+        drawn = [s.name for s in side if s.fraction is not None and not s.is_whole]
+        if drawn and isinstance(projection.rule, Explicit):
+            raise wrong(f"{where}.{key}", f"a random fraction of {drawn[0]}", "listed neurons with the rule explicit")
+    shared = shared_neurons(sources, targets)
+    sides = Sides(projection.n_sources, projection.n_targets, shared, sources == targets)
+    check_rule(projection.rule, sides, where)
+    bits = projection.weight_bits
+    if bits is not None and (isinstance(bits, bool) or bits not in (4, 8, 16)):
+        raise wrong(f"{where}.weight_bits", bits, "16, 8 or 4")
 
 
 def receptor_names(model: Model, receptor: str | None, where: str) -> tuple[int, int]:
@@ -151,11 +166,11 @@ def _check_listed(value: Value, projection: Projection, where: str) -> None:
     if not isinstance(value, Listed):
         return
     rule = projection.rule
-    if isinstance(rule, OneToOne):
+    if isinstance(rule, OneToOne) and rule.autapses:
         expected = projection.n_targets
     elif isinstance(rule, AllToAll) and rule.autapses:
         expected = projection.n_targets * projection.n_sources
-    elif isinstance(rule, FixedIndegree):
+    elif isinstance(rule, FixedIndegree) and rule.multapses:
         expected = projection.n_targets * rule.indegree
     else:
         raise wrong(where, "a list", f"a number or a distribution with the rule {rule.name}")

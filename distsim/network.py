@@ -12,7 +12,8 @@ from distsim.devices import Device, device_named
 from distsim.distributions import Value, Within, as_value
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.models import Family, Model, model_named
-from distsim.rules import Explicit, Rule
+from distsim.rules import Explicit, Generate, Rule, generated
+from distsim.selection import Selection, select
 
 MAX_GIDS = 2**40
 
@@ -33,12 +34,14 @@ class Population:
 class Projection:
     """Connections of one rule from the concatenation of `sources` to that of `targets`."""
 
-    sources: tuple[Population, ...]
-    targets: tuple[Population, ...]
+    sources: tuple[Selection, ...]
+    targets: tuple[Selection, ...]
     rule: Rule
     weight: Value  # in the unit of the target's receptor
     delay: Value  # ms
     receptor: str | None  # a port name, or None: by the sign of the weight
+    generate: Generate = "by_target"  # whose identity the draws belong to
+    weight_bits: int | None = None  # resolution of the weights: 16, 8 or 4; None: as they are
 
     @property
     def n_sources(self) -> int:
@@ -47,6 +50,10 @@ class Projection:
     @property
     def n_targets(self) -> int:
         return sum(p.size for p in self.targets)
+
+    @property
+    def by_source(self) -> bool:
+        return self.generate == "by_source"
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,9 @@ class StateRecording:
     variables: tuple[str, ...]
     interval: float
     neurons: tuple[int, ...] | None
+
+
+Side = Population | str | Selection | Sequence[Population | str | Selection]
 
 
 class Network:
@@ -143,22 +153,43 @@ class Network:
 
     def project(
         self,
-        source: Population | str | Sequence[Population | str],
-        target: Population | str | Sequence[Population | str],
+        source: Side,
+        target: Side,
         rule: Rule,
         weight: Any = 1.0,
         delay: Any = 1.0,
         receptor: str | int | None = None,
+        *,
+        generate: Generate | None = None,
+        weight_bits: int | None = None,
     ) -> Projection:
-        """Describe connections from `source` to `target`; lists are concatenated to one side each."""
+        """Describe connections from `source` to `target`; lists are concatenated to one side each.
+
+        Parameters
+        ----------
+        source, target
+            A population, its name, a Selection of it (see `select`), or a list of these.
+        generate
+            Draws keyed by the target (by_target, the default) or by the source: two different networks of the same
+            distribution. What is by_source can be regenerated source by source.
+        weight_bits
+            16, 8 or 4: weights in 2^bits levels that keep the mean and the variance.
+        """
         if isinstance(rule, Explicit):
             weight, delay = Within(*rule.summary.weight_range), Within(*rule.summary.delay_range)
+        where = f"projections[{len(self.projections)}]"
         projection = Projection(
-            self._side(source), self._side(target), rule, as_value(weight), as_value(delay), _port(receptor)
-        )
-        checked = check_projection(projection, f"projections[{len(self.projections)}]")
+            self._selections(source), self._selections(target), rule,
+            as_value(weight), as_value(delay), _port(receptor), generated(rule, generate, where), weight_bits,
+        )  # fmt: skip
+        checked = check_projection(projection, where)
         self.projections.append(checked)
         return checked
+
+    def select(self, population: Population | str, **which: Any) -> Selection:
+        """Some neurons of a population: `slice=[start, stop, step]`, `neurons=[…]` or `fraction=0.1`."""
+        (chosen,) = self._side(population)
+        return select(chosen, **which, where=f"select({chosen.name})")
 
     def poisson(
         self,
@@ -257,6 +288,13 @@ class Network:
         if self.record_spikes is None:
             return tuple(p for p in self.populations if p.model.is_neuron)
         return tuple(self[name] for name in self.record_spikes)
+
+    def _selections(self, chosen: Side) -> tuple[Selection, ...]:
+        """A side as selections; all of one network, each population once."""
+        parts = [chosen] if isinstance(chosen, (str, Population, Selection)) else list(chosen)
+        self._side([part.population if isinstance(part, Selection) else part for part in parts])
+        whole = (self[part] if isinstance(part, str) else part for part in parts)
+        return tuple(part if isinstance(part, Selection) else Selection.whole(part) for part in whole)
 
     def _side(self, chosen: Population | str | Sequence[Population | str]) -> tuple[Population, ...]:
         parts = [chosen] if isinstance(chosen, (str, Population)) else list(chosen)

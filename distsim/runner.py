@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import Backend
+from distsim.build.weights import weight_errors
 from distsim.comm import Communicator
 from distsim.config import write_document
 from distsim.config.describe import described_document
@@ -32,6 +33,7 @@ from distsim.io import (
     prepare_output,
     write_json,
 )
+from distsim.kernels.sources import construction_source
 from distsim.logs import LOGGER, log_path, log_to_file
 from distsim.version import __version__
 
@@ -119,6 +121,7 @@ def _build_and_run(
         f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms",
     )  # fmt: skip
     _warn_of_rounding(simulation, reporter)
+    weight_error = _weight_error(simulation)
     started_after = _process_age()
     warmup = run.steps(run.warmup)
     _advance(simulation, warmup, "warm-up", reporter)
@@ -139,6 +142,8 @@ def _build_and_run(
     seconds["record"] = time.perf_counter() - began
     taken = _peak_bytes() - before + backend.memory_bytes()
     summary = _summary(simulation, seconds, measured.events(), synapses, stored, taken)
+    if weight_error is not None:
+        summary["weight_error"] = weight_error
     if out is not None:
         if comm.rank == 0:
             write_json(out / "summary.json", summary)
@@ -276,6 +281,17 @@ def _warn_of_rounding(simulation: Simulation, reporter: Reporter) -> None:
             f"warning: projections[{number}]: weights are rounded by up to {worst:.1%}; "
             "run.precision: double keeps 47 bits",
         )  # fmt: skip
+
+
+def _weight_error(simulation: Simulation) -> list[dict[str, float] | None] | None:
+    """Relative error of mean and variance of each projection's weights, where one has `weight_bits`; else None."""
+    network = simulation.experiment.network
+    if all(p.weight_bits is None for p in network.projections):
+        return None
+    precision = simulation.experiment.run.precision
+    kernels = simulation.backend.compile(construction_source(precision == "double"), f"construct-{precision}")
+    errors = weight_errors(network, simulation.planes, simulation.backend, kernels)
+    return [None if e is None else {"mean": e.mean, "variance": e.variance} for e in errors]
 
 
 def _summary(

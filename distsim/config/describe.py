@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
-from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value
+from distsim.distributions import (
+    Drawn,
+    Exponential,
+    Gamma,
+    Listed,
+    Lognormal,
+    Normal,
+    NormalClipped,
+    Uniform,
+    UniformInt,
+    Value,
+)
 from distsim.experiment import Experiment
 from distsim.network import Network, Projection
-from distsim.rules import Explicit, OneToOne
+from distsim.rules import Explicit
 
 
 def described_document(experiment: Experiment, directory: Path) -> dict[str, Any]:
@@ -46,17 +58,22 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
     return document
 
 
+_NAMES: dict[type, str] = {
+    Uniform: "uniform", UniformInt: "uniform_int", Normal: "normal", Lognormal: "lognormal",
+    Exponential: "exponential", Gamma: "gamma",
+}  # fmt: skip
+
+
 def _value(value: Value | list[float] | bool) -> Any:
-    if isinstance(value, Uniform):
-        return {"uniform": [value.low, value.high]}
-    if isinstance(value, Normal):
-        return {"normal": [value.mean, value.std]}
-    if isinstance(value, Lognormal):
-        return {"lognormal": [value.mean, value.std]}
     if isinstance(value, NormalClipped):
         bounds = {"min": value.minimum, "max": value.maximum}
         finite = {k: v for k, v in bounds.items() if v is not None and abs(v) != float("inf")}
         return {"normal_clipped": {"mean": value.mean, "std": value.std, **finite}}
+    if isinstance(value, Drawn):
+        given = dataclasses.asdict(value)
+        bounds = {"min": given.pop("minimum"), "max": given.pop("maximum"), "bounds": given.pop("bounds")}
+        finite = {k: v for k, v in bounds.items() if v is not None and v not in (math.inf, -math.inf)}
+        return {_NAMES[type(value)]: {**given, **finite} if len(finite) > 1 else list(given.values())}
     if isinstance(value, Listed):
         return list(value.values)
     assert isinstance(value, (float, list, bool))  # the last two: parameters of a family
@@ -66,18 +83,22 @@ def _value(value: Value | list[float] | bool) -> Any:
 def _projection(projection: Projection, number: int, directory: Path) -> dict[str, Any]:
     rule = projection.rule
     document: dict[str, Any] = {
-        "source": [p.name for p in projection.sources],
-        "target": [p.name for p in projection.targets],
+        "source": [s.document() for s in projection.sources],
+        "target": [s.document() for s in projection.targets],
     }
     if isinstance(rule, Explicit):
         path = directory.absolute() / f"edges-{number}.csv"
         _write_edges(rule, path)
         document["rule"] = {"explicit": {"file": str(path)}}
     else:
-        document["rule"] = rule.name if isinstance(rule, OneToOne) else {rule.name: dataclasses.asdict(rule)}
+        document["rule"] = {rule.name: dataclasses.asdict(rule)}
         document["weight"], document["delay"] = _value(projection.weight), _value(projection.delay)
     if projection.receptor is not None:
         document["receptor"] = projection.receptor
+    if projection.by_source:
+        document["generate"] = "by_source"
+    if projection.weight_bits is not None:
+        document["weight_bits"] = projection.weight_bits
     return document
 
 

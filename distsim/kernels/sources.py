@@ -14,8 +14,19 @@ from distsim.streams import Stream
 FOLDER = Path(__file__).parent
 
 # Names by which the two parts are launched.
-RULES = ("one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "explicit")
-BUILD_KERNELS = ("split_level", "split_to_targets", "row_totals", "write_runs", "draw_values", "find_thresholds")
+RULES = (
+    "one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "pairwise_poisson",
+    "explicit", "one_to_one_by_source", "all_to_all_by_source", "distinct", "by_source", "symmetric",
+)  # fmt: skip
+BUILD_KERNELS = (
+    "split_level",
+    "split_to_targets",
+    "row_totals",
+    "write_runs",
+    "draw_values",
+    "spaced_values",
+    "find_thresholds",
+)
 CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count", "fill")), *BUILD_KERNELS)
 TEST_KERNELS = ("evaluate", "evaluate_function", "philox_words")
 LOOP_KERNELS = (
@@ -49,9 +60,13 @@ def _head(double: bool) -> str:
 
 def construction_source(double: bool) -> str:
     """Everything that builds a network; independent of the network."""
-    rules = "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER };\n"
-    structures = "".join(cpp_of(s) for s in (values.Values, connect.Connect, connect.Rows, connect.Shares))
-    files = ("connect.cpp", "shares.cpp", "rows.cpp", "values.cpp")
+    rules = (
+        "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER, PAIRWISE_POISSON };\n"
+        "enum { DRAWS_FIXED, DRAWS_BERNOULLI, DRAWS_POISSON };\n"
+    )
+    declared = (values.Values, connect.Side, connect.Connect, connect.Rows, connect.Shares)
+    structures = "".join(cpp_of(s) for s in declared)
+    files = ("counts.h", "connect.cpp", "scatter.cpp", "shares.cpp", "rows.cpp", "values.cpp")
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
 
 

@@ -9,6 +9,13 @@ KERNEL draw_values(const Values* values) {
     }
 }
 
+// A distribution's values at n equally spaced probabilities (n a power of two).
+KERNEL spaced_values(const Values* values) {
+    const Values& v = *values;
+    const uint64 apart = 4294967296ull / v.n;
+    ITEM_FOR(i, v.n) { v.drawn[i] = sample(v.sampler, (uint32)((uint64)i * apart + apart / 2)); }
+}
+
 // The thresholds of a sampled delay: the smallest word whose value rounds to a step above first + i.
 KERNEL find_thresholds(const Values* values) {
     const Values& v = *values;
@@ -31,6 +38,11 @@ KERNEL evaluate(const Values* values) {
         if (v.index == 0) v.drawn[i] = exponential(x);
         if (v.index == 1) v.drawn[i] = logarithm(x);
         if (v.index == 2) v.drawn[i] = inverse_normal(x);
+        if (v.index == 4) {  // good, bad and draws in thresholds[0 … 2]
+            v.drawn[i] = (double)hypergeometric((double)v.thresholds[0], (double)v.thresholds[1], v.thresholds[2],
+                                                (uint32)i, 0, 0, 0, v.seed, v.stream);
+        }
+        if (v.index == 5) v.drawn[i] = (double)poisson_count(v.per_unit, (uint32)i, 0, 0, 0, v.seed, v.stream);
         if (v.index == 3) {
             v.drawn[i] = (double)binomial((uint64)v.gid, v.per_unit, (uint32)i, 0, 0, v.seed, v.stream);
         }

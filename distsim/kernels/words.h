@@ -16,6 +16,8 @@ typedef long long int64;
 #ifdef __CUDACC__
 
 #define FN static __device__ __forceinline__
+#define FN_MEMBER __device__ __forceinline__
+#define ALIGNED
 #define KERNEL extern "C" __global__ void
 #define CONSTANT static __device__ const
 #define LANES 32u
@@ -77,6 +79,8 @@ FN uint64 group_sum_to(uint64 x) {
 #include <immintrin.h>
 #endif
 #define FN static inline __attribute__((always_inline))
+#define FN_MEMBER inline __attribute__((always_inline))
+#define ALIGNED alignas(64)
 #define KERNEL extern "C" void
 #define CONSTANT static const
 #define LANES 256u
