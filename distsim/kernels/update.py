@@ -12,7 +12,7 @@ from distsim.errors import ConfigError
 from distsim.kernels.integrate import integration
 from distsim.kernels.structs import cpp_of, declare
 from distsim.models import Model
-from distsim.models.base import names_in
+from distsim.models.base import name_in_code, names_in
 
 SIGNAL_FIELDS: list[tuple[str, object]] = [
     ("signals", "const Signal*"),  # [population][place]
@@ -72,7 +72,7 @@ class GroupShape:
 
     def used_numbers(self) -> tuple[str, ...]:
         code = self.model.code
-        return tuple(n for n in self.numbers if names_in(n, code))
+        return tuple(n for n in self.numbers if names_in(name_in_code(n), code))
 
     def structure(self) -> type[ctypes.Structure]:
         """The structure `Group_<model>`: pointers to everything the kernel reads and writes."""
@@ -204,7 +204,7 @@ class _Parts:
 
 def _number(shape: GroupShape, name: str, value: str) -> str:
     kind = "int32" if any(c.name == name and c.integer for c in shape.model.constants) else "real"
-    return f"const {kind} {name} = ({kind}){value};"
+    return f"const {kind} {name_in_code(name)} = ({kind}){value};"
 
 
 _PLACE = re.compile(r"(?P<model>\w+)\.(?P<part>update|derivatives|after_substep)[:(](?P<line>\d+)(?P<rest>.*)")
@@ -289,8 +289,8 @@ def _kernel(shape: GroupShape) -> str:
                 int32 spikes = 0;
                 {{
 {_update(model)}
-                }}
                 {deeper.join(parts.after)}
+                }}
                 AT(emitted, j) = (uint32)spikes;
                 any |= (uint32)spikes;
             }}{narrow}

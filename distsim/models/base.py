@@ -4,7 +4,8 @@ Everything else follows from it: allocation, the update kernel, recording, check
 A declaration knows neither MPI nor devices. Its `update` is a few lines of C++ in the common subset of
 CUDA C++ and C++17 that advance one neuron by one step; in them stand
 
-- every scalar parameter and every constant, by name (type `real`, or `int32` for integer constants),
+- every scalar parameter and every constant, by name (type `real`, or `int32` for integer constants); those that
+  are named like a word of the kernel (c, g, h, j, l) with an underscore behind: c_, g_…,
 - every state, by name, to read and to assign,
 - `input_<receptor>`: what arrived in this step, in the receptor's unit (type `real`; weights times
   spikes plus Poisson background),
@@ -54,14 +55,20 @@ class Parameter:
     above: float | None = None  # exclusive lower bound
     at_least: float | None = None  # inclusive lower bound
     vector: bool = False
+    at_most: float | None = None  # inclusive upper bound
+    whole: bool = False  # only whole numbers
 
     def check(self, value: Value, where: str) -> None:
         check_magnitude(value, where)
-        low = support(value)[0]
+        low, high = support(value)
         if self.above is not None and not low > self.above:
             raise wrong(where, low, f"numbers > {self.above:g} ({self.unit})")
         if self.at_least is not None and not low >= self.at_least:
             raise wrong(where, low, f"numbers >= {self.at_least:g} ({self.unit})")
+        if self.at_most is not None and not high <= self.at_most:
+            raise wrong(where, high, f"numbers <= {self.at_most:g} ({self.unit})")
+        if self.whole and (found := _fraction(value)) is not None:
+            raise wrong(where, found, "whole numbers")
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ class Receptor:
 class Probe:
     """A recordable that is no state: computed at the end of a step, and only where it is recorded.
 
-    `code` is a C++ expression in the names of `update`, states after the step.
+    `code` is a C++ expression in the names of `update`, its own variables too; states are those after the step.
     """
 
     name: str
@@ -263,6 +270,20 @@ class Model:
                     if time < last:
                         raise wrong(at, time, "times in ascending order")
                     last = time
+
+
+def _fraction(value: Value) -> Value | None:
+    """What of `value` is no whole number: a distribution is none."""
+    numbers: tuple[Value, ...] = value.values if isinstance(value, Listed) else (value,)
+    return next((x for x in numbers if not (isinstance(x, float) and x.is_integer())), None)
+
+
+KERNEL_WORDS = frozenset("cghjl")
+
+
+def name_in_code(name: str) -> str:
+    """How a parameter or constant is named in C++: as declared, unless the kernel has that name itself."""
+    return f"{name}_" if name in KERNEL_WORDS else name
 
 
 def names_in(name: str, code: str) -> bool:

@@ -33,6 +33,7 @@ class ListParameter:
     doc: str
     above: float | None = None
     at_least: float | None = None
+    at_most: float | None = None
     together: str = ""
     least: int = 0  # the shortest length
 
@@ -40,8 +41,9 @@ class ListParameter:
         """The scalar parameter of element k, from 1."""
         default = self.default[min(k, len(self.default)) - 1] if self.default else 0.0
         return Parameter(
-            f"{self.name}_{k}", default, self.unit, f"{self.doc} ({k})", above=self.above, at_least=self.at_least
-        )
+            f"{self.name}_{k}", default, self.unit, f"{self.doc} ({k})", above=self.above, at_least=self.at_least,
+            at_most=self.at_most,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,17 @@ class Form:
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """A declared family; `make` gives the model of a form (its `form` is filled in here)."""
+    """A declared family; `make` gives the model of a form (its `form` is filled in here).
+
+    `refuse` says what is wrong with a form that is not to be had, or nothing.
+    """
 
     name: str
     doc: str
     lists: tuple[ListParameter, ...]
     flags: tuple[Flag, ...]
     make: Callable[[Form], Model]
+    refuse: Callable[[Form], str | None] = lambda form: None
 
     def list_parameter(self, name: str) -> ListParameter:
         return next(x for x in self.lists if x.name == name)
@@ -121,7 +127,8 @@ class Family:
         Raises
         ------
         ConfigError
-            A list that is none, too long or of another length than its companions; a switch that is none.
+            A list that is none, too long or of another length than its companions; a switch that is none; a form
+            that the family refuses.
         """
         rest = dict(values)
         flags = {f.name: _flag(rest.pop(f.name, f.default), f"{where}.{f.name}") for f in self.flags}
@@ -137,7 +144,10 @@ class Family:
                             f"{where}.{other.name}", f"{lengths[other.name]} numbers",
                             f"as many as {x.name} has: {lengths[x.name]}",
                         )  # fmt: skip
-        model = _made(self.form(lengths, flags))
+        form = self.form(lengths, flags)
+        if fault := self.refuse(form):
+            raise ConfigError(f"{where}: {fault}")
+        model = _made(form)
         plain: dict[str, Any] = {f"{n}_{k + 1}": v for n, numbers in lists.items() for k, v in enumerate(numbers)}
         for key in rest:
             if key not in {p.name for p in model.parameters}:
