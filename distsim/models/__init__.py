@@ -9,13 +9,15 @@ from distsim.models.forms import Family, Flag, Form, ListParameter
 from distsim.models.generators import spike_generator
 from distsim.models.iaf_psc_exp import iaf_psc_exp
 from distsim.models.iaf_psc_exp_multisynapse import iaf_psc_exp_multisynapse
+from distsim.models.glif_cond import glif_cond
+from distsim.models.glif_psc import glif_psc, glif_psc_double_alpha
 from distsim.models.hodgkin_huxley import hh_cond_exp_traub, hh_psc_alpha
 from distsim.models.izhikevich import izhikevich
 from distsim.models.parrot import parrot_neuron
 
 MODELS: dict[str, Model | Family] = {m.name: m for m in (
     iaf_psc_exp, iaf_psc_exp_multisynapse, aeif_cond_exp, parrot_neuron, spike_generator,
-    izhikevich, hh_psc_alpha, hh_cond_exp_traub,
+    izhikevich, hh_psc_alpha, hh_cond_exp_traub, glif_psc, glif_cond, glif_psc_double_alpha,
 )}  # fmt: skip
 
 __all__ = [
