@@ -9,15 +9,18 @@ from distsim.models.forms import Family, Flag, Form, ListParameter
 from distsim.models.generators import spike_generator
 from distsim.models.iaf_psc_exp import iaf_psc_exp
 from distsim.models.iaf_psc_exp_multisynapse import iaf_psc_exp_multisynapse
+from distsim.models.gif import gif_cond_exp, gif_psc_exp
 from distsim.models.glif_cond import glif_cond
 from distsim.models.glif_psc import glif_psc, glif_psc_double_alpha
 from distsim.models.hodgkin_huxley import hh_cond_exp_traub, hh_psc_alpha
 from distsim.models.izhikevich import izhikevich
 from distsim.models.parrot import parrot_neuron
+from distsim.models.pp_psc_delta import pp_psc_delta
 
 MODELS: dict[str, Model | Family] = {m.name: m for m in (
     iaf_psc_exp, iaf_psc_exp_multisynapse, aeif_cond_exp, parrot_neuron, spike_generator,
     izhikevich, hh_psc_alpha, hh_cond_exp_traub, glif_psc, glif_cond, glif_psc_double_alpha,
+    gif_psc_exp, gif_cond_exp, pp_psc_delta,
 )}  # fmt: skip
 
 __all__ = [

@@ -48,11 +48,15 @@ class ListParameter:
 
 @dataclass(frozen=True)
 class Flag:
-    """A switch that is the same for all neurons of a population."""
+    """A switch that is the same for all neurons of a population.
+
+    One that is `derived` is no parameter: it follows from the values that the user gives.
+    """
 
     name: str
     default: bool
     doc: str
+    derived: Callable[[Mapping[str, Any]], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Form:
                 plain[element] = value
                 k = int(element.rpartition("_")[2])
                 lists[name].append(self.family.list_parameter(name).element(k).default)
-        return {**plain, **lists, **dict(self.flags)}
+        return {**plain, **lists, **{f.name: self.flag(f.name) for f in self.family.switches}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +110,11 @@ class Family:
 
     def list_parameter(self, name: str) -> ListParameter:
         return next(x for x in self.lists if x.name == name)
+
+    @property
+    def switches(self) -> tuple[Flag, ...]:
+        """The flags that a user sets."""
+        return tuple(f for f in self.flags if f.derived is None)
 
     def form(self, lengths: Mapping[str, int] | None = None, flags: Mapping[str, bool] | None = None) -> Form:
         """The form with these lengths and switches; defaults where none is given."""
@@ -131,7 +140,8 @@ class Family:
             that the family refuses.
         """
         rest = dict(values)
-        flags = {f.name: _flag(rest.pop(f.name, f.default), f"{where}.{f.name}") for f in self.flags}
+        flags = {f.name: _flag(rest.pop(f.name, f.default), f"{where}.{f.name}") for f in self.switches}
+        flags |= {f.name: f.derived(values) for f in self.flags if f.derived is not None}
         lists = {x.name: _numbers(rest.pop(x.name), x, f"{where}.{x.name}") for x in self.lists if x.name in rest}
         lengths = {name: len(numbers) for name, numbers in lists.items()}
         for x in self.lists:
@@ -151,7 +161,8 @@ class Family:
         plain: dict[str, Any] = {f"{n}_{k + 1}": v for n, numbers in lists.items() for k, v in enumerate(numbers)}
         for key in rest:
             if key not in {p.name for p in model.parameters}:
-                known = [p.name for p in model.parameters if p.name not in plain] + list(lengths) + list(flags)
+                known = [p.name for p in model.parameters if p.name not in plain] + list(lengths)
+                known += [f.name for f in self.switches]
                 raise ConfigError(f"{where}.{key}: unknown parameter of {self.name}; {nearest(key, known)}")
         return model, {**plain, **rest}
 
