@@ -7,12 +7,12 @@ from distsim.models.aeif_cond_exp import aeif_cond_exp
 from distsim.models.base import Constant, Dynamics, Model, Parameter, Probe, Receptor, State
 from distsim.models.forms import Family, Flag, Form, ListParameter
 from distsim.models.generators import spike_generator
-from distsim.models.iaf_psc_exp import iaf_psc_exp
-from distsim.models.iaf_psc_exp_multisynapse import iaf_psc_exp_multisynapse
 from distsim.models.gif import gif_cond_exp, gif_psc_exp
 from distsim.models.glif_cond import glif_cond
 from distsim.models.glif_psc import glif_psc, glif_psc_double_alpha
 from distsim.models.hodgkin_huxley import hh_cond_exp_traub, hh_psc_alpha
+from distsim.models.iaf_psc_exp import iaf_psc_exp
+from distsim.models.iaf_psc_exp_multisynapse import iaf_psc_exp_multisynapse
 from distsim.models.izhikevich import izhikevich
 from distsim.models.parrot import parrot_neuron
 from distsim.models.pp_psc_delta import pp_psc_delta

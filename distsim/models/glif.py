@@ -70,7 +70,12 @@ def parameters(form: Form, leak: str) -> tuple[Parameter, ...]:
         Parameter("th_spike_add", 0.37, "mV", "what a spike adds to the threshold"),
         Parameter("th_spike_decay", 0.009, "1/ms", "decay rate of what spikes added", above=0.0),
         Parameter(
-            "voltage_reset_fraction", 0.2, "", "fraction of V_m - E_L that a spike leaves (R)", at_least=0.0, at_most=1.0
+            "voltage_reset_fraction",
+            0.2,
+            "",
+            "fraction of V_m - E_L that a spike leaves (R)",
+            at_least=0.0,
+            at_most=1.0,
         ),
         Parameter("voltage_reset_add", 18.51, "mV", "what a spike adds to it (R)"),
         Parameter("th_voltage_index", 0.005, "1/ms", "how fast the threshold follows V_m"),
@@ -96,7 +101,13 @@ def states(form: Form) -> tuple[State, ...]:
             for k in currents(form)
         ]
         found.append(
-            State("ASCurrents_sum", "pA", "mean of all after-spike currents in the last step", "asc_start", recordable=True)
+            State(
+                "ASCurrents_sum",
+                "pA",
+                "mean of all after-spike currents in the last step",
+                "asc_start",
+                recordable=True,
+            )
         )
     return (*found, refractory_steps)
 
@@ -119,9 +130,6 @@ def constants(form: Form, leak: str) -> tuple[Constant, ...]:
     def decay(name: str, rate: str) -> Constant:
         return Constant(name, (rate,), lambda p, dt: (-p[rate] * dt).exp())
 
-    def mean(p: Mapping[str, Decimal], dt: Decimal, rate: str) -> Decimal:
-        return (1 - (-p[rate] * dt).exp()) / (p[rate] * dt)
-
     def follow(p: Mapping[str, Decimal], dt: Decimal) -> Decimal:
         """What V - E_L - (its fixed point) at the start of a step adds to the threshold by its end."""
         leaving, forgetting = p[leak] / p["C_m"], p["th_voltage_decay"]
@@ -139,25 +147,31 @@ def constants(form: Form, leak: str) -> tuple[Constant, ...]:
         difference("reset", "V_reset", "E_L"),
         Constant("per_g", (leak,), lambda p, dt: 1 / p[leak]),
         decay("spike_kept", "th_spike_decay"),
-        Constant("spike_kept_ref", ("th_spike_decay", "t_ref"), lambda p, dt: (-p["th_spike_decay"] * p["t_ref"]).exp()),
+        Constant(
+            "spike_kept_ref", ("th_spike_decay", "t_ref"), lambda p, dt: (-p["th_spike_decay"] * p["t_ref"]).exp()
+        ),
         decay("voltage_kept", "th_voltage_decay"),
         Constant("voltage_follow", ("th_voltage_index", "th_voltage_decay", leak, "C_m"), follow),
         Constant("voltage_follow_rest", ("th_voltage_index", "th_voltage_decay"), follow_rest),
     ]
     for k in currents(form):
-        rate = f"asc_decay_{k}"
-        found += [
-            decay(f"asc_kept_{k}", rate),
-            Constant(f"asc_mean_{k}", (rate,), lambda p, dt, rate=rate: mean(p, dt, rate)),
-            Constant(
-                f"asc_kept_ref_{k}", (rate, f"asc_r_{k}", "t_ref"),
-                lambda p, dt, k=k: p[f"asc_r_{k}"] * (-p[f"asc_decay_{k}"] * p["t_ref"]).exp(),
-            ),
-        ]  # fmt: skip
+        found += _after_spike(k)
     if form.flag("after_spike_currents"):
         names = tuple(f"asc_init_{k}" for k in currents(form))
         found.append(Constant("asc_start", names, lambda p, dt: sum((p[n] for n in names), Decimal(0))))
     return tuple(found)
+
+
+def _after_spike(k: int) -> tuple[Constant, ...]:
+    """What is left of after-spike current k after a step, its mean in the step, what a spike leaves of it."""
+    rate, fraction = f"asc_decay_{k}", f"asc_r_{k}"
+    return (
+        Constant(f"asc_kept_{k}", (rate,), lambda p, dt: (-p[rate] * dt).exp()),
+        Constant(f"asc_mean_{k}", (rate,), lambda p, dt: (1 - (-p[rate] * dt).exp()) / (p[rate] * dt)),
+        Constant(
+            f"asc_kept_ref_{k}", (rate, fraction, "t_ref"), lambda p, dt: p[fraction] * (-p[rate] * p["t_ref"]).exp()
+        ),
+    )
 
 
 def _threshold(form: Form) -> str:
@@ -166,8 +180,8 @@ def _threshold(form: Form) -> str:
 
 
 def before_spike(form: Form) -> str:
-    """C++: thresholds and currents of a step outside t_ref; `asc` is the mean current of the step, `before` the old V_m."""
-    spiking, current, voltage = variant(form)
+    """C++: thresholds and currents of a step outside t_ref; `asc` is the step's mean current, `before` the old V_m."""
+    spiking, _, voltage = variant(form)
     lines = ["const real before = V_m;", "const bool refractory = refractory_steps > 0;"]
     if spiking:
         lines.append("threshold_spike = refractory ? threshold_spike : threshold_spike * spike_kept;")

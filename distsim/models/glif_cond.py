@@ -10,7 +10,9 @@ from distsim.models.common import FLOOR
 from distsim.models.forms import Family, Form, ListParameter
 
 _PORTS = (
-    ListParameter("tau_syn", (0.2, 2.0), "ms", "rise time of a port's conductance", above=0.0, least=1, together="port"),
+    ListParameter(
+        "tau_syn", (0.2, 2.0), "ms", "rise time of a port's conductance", above=0.0, least=1, together="port"
+    ),
     ListParameter("E_rev", (0.0, -85.0), "mV", "reversal potential of a port", least=1, together="port"),
 )
 
@@ -49,14 +51,15 @@ def _make(form: Form) -> Model:
             Constant("per_C_m", ("C_m",), lambda p, dt: 1 / p["C_m"]),
             *(c for k in ports for c in _port_constants(k)),
         ),
-        accuracy="PENDING",
+        accuracy="At dt 0.1, against an exact solution: V_m within 0.00003 mV in double, 0.001 mV in single precision "
+        "(conductances up to 30 nS that rise in 0.2 ms).",
         dynamics=Dynamics(
             variables=("V_m", *(f"slope_{k}" for k in ports), *(f"g_{k}" for k in ports)),
             derivatives=f"""
             d_V_m = (steady - g_m * V_m - ({synaptic})) * per_C_m;
             {slopes}
             """,
-            substeps=(2, 4),
+            substeps=(3, 6),
         ),
         update="\n".join(
             (

@@ -1,4 +1,4 @@
-"""glif_psc and glif_psc_double_alpha: generalised leaky integrate-and-fire, alpha-shaped currents on any number of ports."""
+"""glif_psc and glif_psc_double_alpha: alpha-shaped currents on any number of ports."""
 
 from __future__ import annotations
 
@@ -87,7 +87,12 @@ def _model(name: str, doc: str, form: Form, lists: tuple[ListParameter, ...], al
         ordered=glif.ORDERED,
         states=(
             *glif.states(form),
-            State("I_syn", "pA", "sum of the synaptic currents at the start of the last step outside t_ref", recordable=True),
+            State(
+                "I_syn",
+                "pA",
+                "sum of the synaptic currents at the start of the last step outside t_ref",
+                recordable=True,
+            ),
             *(s for x in alphas for s in x.states),
         ),
         probes=glif.probes(form),

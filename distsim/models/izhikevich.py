@@ -61,7 +61,7 @@ izhikevich = Family(
     dV/dt = 0.04 V^2 + 5 V + 140 - U + I_e,   dU/dt = a (b V - U);   at V >= V_th: V = c, U = U + d
     (Izhikevich 2003, doi:10.1109/TNN.2003.820440). A spike that arrives moves V_m at once by its weight (mV).
     With consistent_integration: forward Euler. Without: the numerics of the paper, two half steps of V, then U
-    from the new V; there a weight is a current (pA) during one step, so its effect grows with dt (the paper has dt = 1 ms).""",
+    from the new V; there a weight is a current (pA) during one step, so its effect grows with dt (there 1 ms).""",
     lists=(),
     flags=(Flag("consistent_integration", True, "forward Euler with jumps of V_m; else the paper's numerics"),),
     make=_make,

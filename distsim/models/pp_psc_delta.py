@@ -12,12 +12,17 @@ from distsim.models.common import FLOOR, I_e, decay
 from distsim.models.forms import Family, Flag, Form, ListParameter
 from distsim.models.gif import DRAW
 
-_MAX_STEPS = 2**31 - 1
+_MAX_STEPS = 2**24 - 1  # whole numbers that float32 has
 
 
 def _steps(time: Decimal, dt: Decimal) -> Decimal:
     """Whole steps as NEST counts them: to the microsecond, then up."""
     return (time.quantize(Decimal("0.001"), rounding=ROUND_HALF_UP) / dt).quantize(Decimal(1), rounding=ROUND_CEILING)
+
+
+def _dead_time(p: Mapping[str, Decimal], dt: Decimal) -> Decimal:
+    """None, or at least a step."""
+    return max(p["dead_time"], dt) if p["dead_time"] else Decimal(0)
 
 
 def _may_repeat(values: Mapping[str, Any]) -> bool:
@@ -63,7 +68,6 @@ def _make(form: Form) -> Model:
     repeated, random = form.flag("repeated"), form.flag("dead_time_random")
     decayed = "".join(f"\n        sfa_{k} = sfa_{k} * decay_tau_sfa_{k};" for k in parts)
     jumped = "".join(f"\n        sfa_{k} = sfa_{k} + q_sfa_{k} * (real)spikes;" for k in parts)
-    low = {"at_least": 0.0} if repeated else {"above": 0.0}
     return Model(
         name="pp_psc_delta",
         doc=pp_psc_delta.doc,
@@ -71,7 +75,10 @@ def _make(form: Form) -> Model:
             I_e,
             Parameter("tau_m", 10.0, "ms", "membrane time constant", above=0.0),
             Parameter("C_m", 250.0, "pF", "membrane capacitance", above=0.0),
-            Parameter("dead_time", 1.0, "ms", "dead time after a spike, or its mean; 0: none", **low),
+            Parameter(
+                "dead_time", 1.0, "ms", "dead time after a spike, or its mean; 0: none", at_least=0.0,
+                above=None if repeated else 0.0,
+            ),
             Parameter(
                 "dead_time_shape", 1.0, "", "shape of the gamma distribution of random dead times", at_least=1.0,
                 at_most=1000.0, whole=True,
@@ -94,14 +101,17 @@ def _make(form: Form) -> Model:
             Constant("rise_I", ("tau_m", "C_m"), lambda p, dt: p["tau_m"] / p["C_m"] * (1 - (-dt / p["tau_m"]).exp())),
             *(decay(f"tau_sfa_{k}") for k in parts),
             Constant(
-                "dead_count", ("dead_time",), lambda p, dt: _steps(max(p["dead_time"], dt), dt) if p["dead_time"] else Decimal(0),
-                integer=True, at_most=_MAX_STEPS,
+                "dead_count", ("dead_time",), lambda p, dt: _steps(_dead_time(p, dt), dt), integer=True,
+                at_most=_MAX_STEPS,
             ),
-            Constant("dead_at_start", ("t_ref_remaining",), lambda p, dt: _steps(p["t_ref_remaining"], dt), at_most=_MAX_STEPS),
+            Constant(
+                "dead_at_start", ("t_ref_remaining",), lambda p, dt: _steps(p["t_ref_remaining"], dt),
+                at_most=_MAX_STEPS,
+            ),
             Constant("shape", ("dead_time_shape",), lambda p, dt: p["dead_time_shape"], integer=True),
             Constant(
                 "dead_scale", ("dead_time", "dead_time_shape"),
-                lambda p, dt: (max(p["dead_time"], dt) if p["dead_time"] else Decimal(0)) / p["dead_time_shape"] / dt,
+                lambda p, dt: _dead_time(p, dt) / p["dead_time_shape"] / dt,
             ),
         ),
         max_multiplicity=32 if repeated else 1,
