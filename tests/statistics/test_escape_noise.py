@@ -1,7 +1,7 @@
 """Stochastic neurons: hazards, intervals and adaptation against analytic distributions and an independent Monte Carlo.
 
 Fixed seeds. Chi-square tests use bins with 20 or more expected counts and a false-alarm probability of 1e-6 each; the
-numbers of spikes are such that a bias of 1 % in a hazard is more than eight standard deviations.
+hazards are tested on 500,000 spikes, so that a bias of 1 % is seven standard deviations, of which five raise the alarm.
 """
 
 from __future__ import annotations
@@ -63,13 +63,17 @@ def test_intervals_at_constant_hazard(rate: float, dead_time: float, precision: 
     """Geometric beyond the dead time: a hazard off by 1 %, or a dead time by a step, shows."""
     dead = int(np.ceil(max(dead_time, DT) / DT - 1e-9))
     p = -np.expm1(-rate * DT / 1000.0)
-    duration = min(4000.0, float(np.ceil(60_000.0 / 256.0 / p * DT + 100.0)))
-    found = trains("pp_psc_delta", 256, duration, precision=precision, c_2=rate, c_3=0.0, dead_time=dead_time)
+    size, end = 4000, int(np.ceil(500_000 * (1.0 + dead * p) / p / 4000)) + 1000
+    duration = end * DT
+    found = trains(
+        "pp_psc_delta", size, round(duration, 1), precision=precision, c_2=rate, c_3=0.0, dead_time=dead_time
+    )
     steps = intervals(found)
     assert steps.min() == dead + 1
     # Long intervals are cut off by the end: use those that begin early enough to see the whole of the first bins.
     ordered = found[np.lexsort((found[:, 0], found[:, 1]))]
-    end = round(duration / DT)
+    draws = size * end - int(np.minimum(end - found[:, 0], dead).sum())
+    check_fraction(len(found), draws, float(p))
     window = min(end // 2, int(np.ceil(4.0 / p)) + dead)
     begin = ordered[:-1, 0] <= end - window
     following = np.where(ordered[1:, 1] == ordered[:-1, 1], ordered[1:, 0] - ordered[:-1, 0], window + 1)[begin]
@@ -85,29 +89,31 @@ def test_intervals_at_constant_hazard(rate: float, dead_time: float, precision: 
 )
 def test_hazard_of_gif_as_a_function_of_the_potential(model: str, offset: float) -> None:
     """1 - exp(-lambda dt) at a potential that stands still: V_reset = E_L = V_m, no current."""
-    delta, rate = 2.0, 400.0
-    size = 2000
+    delta, rate, steps = 2.0, 4000.0, 1000
+    p = -np.expm1(-rate / 1000.0 * np.exp(offset / delta) * DT)
+    size = int(np.ceil(500_000 * (1.0 + 5.0 * p) / p / steps))
     found = trains(
         model, size, 100.0, lambda_0=rate, Delta_V=delta, E_L=-50.0, V_reset=-50.0, V_T_star=-50.0 - offset, t_ref=0.5
     )
-    p = -np.expm1(-rate / 1000.0 * np.exp(offset / delta) * DT)
     # Each spike takes five steps in which none is drawn; those of the last steps reach beyond the end.
-    last = 1000 - found[:, 0]
-    draws = size * 1000 - int(np.minimum(last, 5).sum())
+    last = steps - found[:, 0]
+    draws = size * steps - int(np.minimum(last, 5).sum())
+    assert len(found) > 400_000
     check_fraction(len(found), draws, float(p))
 
 
 def test_rate_of_pp_as_a_function_of_the_potential() -> None:
     """c_1 V + c_2 exp(c_3 V) at V = tau_m I_e / C_m, from the first step on; none where it is negative."""
-    for v, c_1 in ((4.0, 0.0), (-6.0, 0.0), (3.0, 20.0)):
+    for v, c_1 in ((4.0, 0.0), (-6.0, 0.0), (3.0, 300.0)):
         network = Network()
         network.population(
-            "n", 4000, "pp_psc_delta", I_e=25.0 * v, c_1=c_1, c_2=60.0, c_3=0.2, with_reset=False, dead_time=0.1,
+            "n", 40_000, "pp_psc_delta", I_e=25.0 * v, c_1=c_1, c_2=600.0, c_3=0.2, with_reset=False, dead_time=0.1,
             initial={"V_m": v},
         )  # fmt: skip
         found = support.run(Experiment(network, RunSettings(100.0, seed=5))).spikes
-        p = -np.expm1(-(c_1 * v + 60.0 * np.exp(0.2 * v)) * DT / 1000.0)
-        draws = 4000 * 1000 - int(np.minimum(1000 - found[:, 0], 1).sum())
+        p = -np.expm1(-(c_1 * v + 600.0 * np.exp(0.2 * v)) * DT / 1000.0)
+        assert len(found) > 400_000
+        draws = 40_000 * 1000 - int(np.minimum(1000 - found[:, 0], 1).sum())
         check_fraction(len(found), draws, float(p))
     assert not len(trains("pp_psc_delta", 1000, 50.0, I_e=-100.0, c_1=20.0, c_2=0.0))
 
