@@ -182,3 +182,40 @@ def test_bad_parameters() -> None:
     refused("pp_psc_delta", "dead_time_shape.*whole", dead_time_shape=1.5)
     refused("pp_psc_delta", "dead_time.*>= 0", dead_time=-1.0)
     refused("pp_psc_delta", "repeated", repeated=True)
+
+
+def test_double_alpha_is_the_sum_of_two_ports() -> None:
+    """glif_psc_double_alpha as glif_psc with a port for the fast and one for the slow part."""
+    found = []
+    for model, lists in (
+        ("glif_psc", {"tau_syn": [2.0, 5.0]}),
+        ("glif_psc_double_alpha", {"tau_syn_fast": [2.0], "tau_syn_slow": [5.0], "amp_slow": [0.5]}),
+    ):
+        network = Network()
+        switches = {"spike_dependent_threshold": True, "after_spike_currents": True, "adapting_threshold": True}
+        neuron = network.population("n", 1, model, params={**lists, **switches})
+        inputs = network.population("i", 1, "spike_generator", spike_times=[[5.0, 9.0, 14.3, 20.1, 20.5, 33.0]])
+        network.project(inputs, neuron, Explicit((0,), (0,), (500.0,), (1.0,), ("1",)))
+        if model == "glif_psc":
+            network.project(inputs, neuron, Explicit((0,), (0,), (250.0,), (1.0,), ("2",)))
+        network.record_states(neuron, ["V_m", "I_syn", "threshold", "ASCurrents_sum"], interval=0.1)
+        found.append(support.run(Experiment(network, RunSettings(60.0, precision="double"))))
+    assert len(found[0].spikes) >= 5
+    assert np.array_equal(found[0].spikes[:, 0], found[1].spikes[:, 0])
+    assert np.abs(found[0].states["n"] - found[1].states["n"]).max() < 1e-9
+
+
+def test_synaptic_response_of_gif_psc_exp() -> None:
+    """As NEST: what arrives in a step decays from that step's start on, unlike in iaf_psc_exp."""
+    network = Network()
+    neuron = network.population("n", 1, "gif_psc_exp", lambda_0=0.0, tau_syn_in=5.0)
+    inputs = network.population("i", 1, "spike_generator", spike_times=[[1.0]])
+    network.project(inputs, neuron, Explicit((0, 0), (0, 0), (40.0, -30.0), (1.0, 2.0)))
+    network.record_states(neuron, ["V_m"], interval=0.1)
+    found = support.run(Experiment(network, RunSettings(30.0, precision="double"))).states["n"][:, 0, 0]
+    times = 0.1 * np.arange(1, len(found) + 1)
+    expected = np.full(len(found), -70.0)
+    for arrival, weight, tau in ((2.0, 40.0, 2.0), (3.0, -30.0, 5.0)):
+        t = np.maximum(times - arrival + 0.1, 0.0)
+        expected += weight / (4.0 - 80.0 / tau) * (np.exp(-t / tau) - np.exp(-t / 20.0))
+    assert np.abs(found - expected).max() < 1e-9
