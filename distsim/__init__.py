@@ -2,7 +2,16 @@
 
 from distsim.analysis.results import load_results
 from distsim.api import Result, States, simulate
-from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform
+from distsim.distributions import (
+    Exponential,
+    Gamma,
+    Listed,
+    Lognormal,
+    Normal,
+    NormalClipped,
+    Uniform,
+    UniformInt,
+)
 from distsim.errors import BackendError, BuildError, ConfigError, DistsimError, SimulationError, Stopped
 from distsim.experiment import Checkpoints, Experiment, RunSettings
 from distsim.network import Network
@@ -10,10 +19,14 @@ from distsim.rules import (
     AllToAll,
     Explicit,
     FixedIndegree,
+    FixedOutdegree,
     FixedTotalNumber,
     OneToOne,
     PairwiseBernoulli,
+    PairwisePoisson,
+    SymmetricPairwiseBernoulli,
 )
+from distsim.selection import Selection, select
 from distsim.simulator import Connections, Simulator, Stretch
 from distsim.version import __version__
 
@@ -27,9 +40,12 @@ __all__ = [
     "Connections",
     "DistsimError",
     "Experiment",
+    "Exponential",
     "Explicit",
     "FixedIndegree",
+    "FixedOutdegree",
     "FixedTotalNumber",
+    "Gamma",
     "Listed",
     "Lognormal",
     "Network",
@@ -37,14 +53,19 @@ __all__ = [
     "NormalClipped",
     "OneToOne",
     "PairwiseBernoulli",
+    "PairwisePoisson",
     "Result",
     "RunSettings",
+    "Selection",
     "SimulationError",
     "Simulator",
     "States",
     "Stopped",
     "Stretch",
+    "SymmetricPairwiseBernoulli",
     "Uniform",
+    "UniformInt",
     "load_results",
+    "select",
     "simulate",
 ]

@@ -11,11 +11,12 @@ from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Unif
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.grid import on_grid, round_to_steps
 from distsim.models import Model
-from distsim.rules import AllToAll, Explicit, FixedIndegree, OneToOne, check_rule
+from distsim.rules import AllToAll, Explicit, FixedIndegree, OneToOne, Sides, check_rule
+from distsim.selection import shared_neurons
 
 if TYPE_CHECKING:
     from distsim.experiment import Experiment, RunSettings
-    from distsim.network import PoissonInput, Projection
+    from distsim.network import Input, Projection
 
 MAX_DELAY_STEPS = 2**15  # delays are 16-bit in a run
 
@@ -25,9 +26,9 @@ def check_projection(projection: Projection, where: str) -> Projection:
     for target in projection.targets:
         if not target.model.receptors:
             raise ConfigError(f"{where}.target: population {target.name!r} ({target.model.name}) takes no input")
-        receptor_names(target.model, projection.receptor, f"{where}.receptor")
-    same_side = any(s is t for s in projection.sources for t in projection.targets)
-    check_rule(projection.rule, projection.n_sources, projection.n_targets, same_side, where)
+        if not (isinstance(projection.rule, Explicit) and projection.rule.summary.receptors):  # each names its own
+            receptor_names(target.model, projection.receptor, f"{where}.receptor")
+    _check_sides(projection, where)
     weight, delay = projection.weight, projection.delay
     if isinstance(weight, NormalClipped):
         weight = weight.within(0.0, math.inf) if weight.mean >= 0.0 else weight.within(-math.inf, 0.0)
@@ -44,6 +45,21 @@ def check_projection(projection: Projection, where: str) -> Projection:
     return dataclasses.replace(projection, weight=weight)
 
 
+def _check_sides(projection: Projection, where: str) -> None:
+    """The rule is possible between the two sides, and the options fit it."""
+    sources, targets = projection.sources, projection.targets
+    for key, side in (("source", sources), ("target", targets)):
+        drawn = [s.name for s in side if s.fraction is not None and not s.is_whole]
+        if drawn and isinstance(projection.rule, Explicit):
+            raise wrong(f"{where}.{key}", f"a random fraction of {drawn[0]}", "listed neurons with the rule explicit")
+    shared = shared_neurons(sources, targets)
+    sides = Sides(projection.n_sources, projection.n_targets, shared, sources == targets)
+    check_rule(projection.rule, sides, where)
+    bits = projection.weight_bits
+    if bits is not None and (isinstance(bits, bool) or bits not in (4, 8, 16)):
+        raise wrong(f"{where}.weight_bits", bits, "16, 8 or 4")
+
+
 def receptor_names(model: Model, receptor: str | None, where: str) -> tuple[int, int]:
     """Receptor indices for positive and for negative weights of a connection onto `model`."""
     names = [r.name for r in model.receptors]
@@ -58,11 +74,22 @@ def receptor_names(model: Model, receptor: str | None, where: str) -> tuple[int,
     raise ConfigError(f"{where}: missing; {model.name} has the receptors {', '.join(names)}")
 
 
-def check_poisson(described: PoissonInput, where: str) -> None:
-    """Raise ConfigError where a Poisson input is out of range or has no receptor."""
-    if not (math.isfinite(described.rate) and 0.0 <= described.rate <= 1e9):
-        raise wrong(f"{where}.rate", described.rate, "a rate in Hz from 0 to 1e9")
+def check_input(described: Input, where: str) -> None:
+    """Raise ConfigError where an input's targets do not take it, or its weight or times are out of range."""
     check_magnitude(described.weight, f"{where}.weight")
+    if not (math.isfinite(described.start) and described.start >= 0.0):
+        raise wrong(f"{where}.start", described.start, "a time in ms >= 0")
+    if not described.stop > described.start:
+        raise wrong(f"{where}.stop", described.stop, f"a time after start = {described.start:g} ms")
+    if described.device.gives == "current":
+        if described.receptor is not None:
+            raise ConfigError(f"{where}.receptor: not allowed with {described.device.name}; a current has no receptor")
+        for target in described.targets:
+            if not target.model.takes_current:
+                raise ConfigError(
+                    f"{where}.targets: population {target.name!r} ({target.model.name}) takes no current input"
+                )
+        return
     for target in described.targets:
         if not target.model.receptors:
             raise ConfigError(f"{where}.targets: population {target.name!r} ({target.model.name}) takes no input")
@@ -88,6 +115,13 @@ def check_experiment(experiment: Experiment) -> None:
             raise wrong(where, high, f"delays of at most {MAX_DELAY_STEPS} steps of dt = {run.dt} ms")
     for population in network.populations:
         population.model.check_grid(population.params, run.dt, f"populations.{population.name}.params")
+    for described in network.inputs:
+        where = f"inputs.{described.name}"
+        described.device.check_grid(described.params, run.dt, where)
+        for key in ("start", "stop"):
+            time = getattr(described, key)
+            if math.isfinite(time) and on_grid(time, run.dt) is None:
+                raise wrong(f"{where}.{key}", time, f"a multiple of dt = {run.dt} ms")
     for recording in network.state_recordings:
         if on_grid(recording.interval, run.dt) is None:
             where = f"record.states.{recording.population.name}.interval"
@@ -132,11 +166,11 @@ def _check_listed(value: Value, projection: Projection, where: str) -> None:
     if not isinstance(value, Listed):
         return
     rule = projection.rule
-    if isinstance(rule, OneToOne):
+    if isinstance(rule, OneToOne) and rule.autapses:
         expected = projection.n_targets
     elif isinstance(rule, AllToAll) and rule.autapses:
         expected = projection.n_targets * projection.n_sources
-    elif isinstance(rule, FixedIndegree):
+    elif isinstance(rule, FixedIndegree) and rule.multapses:
         expected = projection.n_targets * rule.indegree
     else:
         raise wrong(where, "a list", f"a number or a distribution with the rule {rule.name}")

@@ -7,45 +7,160 @@ the same everywhere and every distribution has a finite support, known from the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from distsim.errors import wrong
-from distsim.exact import exp_float
+from distsim.exact import exp_float, expm1_float, gamma_cdf, gamma_upper, log_float, normal_cdf
 
 # A 32-bit uniform (k + 1/2) / 2^32 reaches no further than this many standard deviations.
 NORMAL_REACH = 6.34
+FAR_NORMAL_REACH = 9.0  # where bounds stretch these uniforms over less of the distribution
+EXPONENTIAL_REACH = 22.9  # log(2^33) = 22.87
+MIN_MASS = 1e-7  # what bounds must leave of a distribution to be redrawn
 
 
 @dataclass(frozen=True)
-class Uniform:
+class _Drawn:
+    """What all drawn distributions have: bounds.
+
+    With `bounds="redraw"` the distribution is that of draws repeated until one lies in [minimum, maximum] (a truncated
+    distribution, sampled by inverting it there); with "clip" draws beyond a bound become the bound.
+    """
+
+    minimum: float | None = field(default=None, kw_only=True)
+    maximum: float | None = field(default=None, kw_only=True)
+    bounds: str = field(default="redraw", kw_only=True)
+
+    def reach(self) -> tuple[float, float]:
+        """Smallest and largest number without bounds."""
+        raise NotImplementedError
+
+    def below(self, x: float) -> float:
+        """P(X < x) without bounds, correctly rounded (or to 1e-15)."""
+        raise NotImplementedError
+
+    def check_numbers(self, where: str) -> None:
+        """ConfigError where the parameters describe no distribution."""
+        raise NotImplementedError
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        low = -math.inf if self.minimum is None else self.minimum
+        return low, math.inf if self.maximum is None else self.maximum
+
+    @property
+    def redraws(self) -> bool:
+        return self.bounds == "redraw" and (self.minimum is not None or self.maximum is not None)
+
+    def check(self, where: str) -> None:
+        self.check_numbers(where)
+        if self.bounds not in ("redraw", "clip"):
+            raise wrong(f"{where}.bounds", self.bounds, "redraw or clip")
+        low, high = self.limits
+        if math.isnan(low) or math.isnan(high) or not high > low:
+            raise wrong(where, [low, high], "min < max")
+        if self.redraws and not self.probabilities()[1] >= MIN_MASS:
+            raise wrong(
+                where, [low, high], f"bounds that hold at least {MIN_MASS:g} of the probability, or bounds: clip"
+            )
+
+    def probabilities(self) -> tuple[float, float]:
+        """Where the truncated distribution begins in the whole one's probability, and how much of it there is."""
+        if not self.redraws:
+            return 0.0, 1.0
+        low, high = self.limits
+        begin = self.below(low) if math.isfinite(low) else 0.0
+        return begin, (self.below(high) if math.isfinite(high) else 1.0) - begin
+
+    def support(self) -> tuple[float, float]:
+        low, high = self.far_reach() if self.redraws else self.reach()
+        least, most = self.limits
+        return min(max(low, least), most), max(min(high, most), least)
+
+    def far_reach(self) -> tuple[float, float]:
+        """`reach` where the same 2^32 uniforms fall to a truncated distribution: its tail reaches further."""
+        return self.reach()
+
+
+@dataclass(frozen=True)
+class Uniform(_Drawn):
     """Uniform on [low, high)."""
 
     low: float
     high: float
 
-    def check(self, where: str) -> None:
+    def check_numbers(self, where: str) -> None:
         if not self.high > self.low:
             raise wrong(where, [self.low, self.high], "[low, high] with low < high")
 
-    def support(self) -> tuple[float, float]:
+    def reach(self) -> tuple[float, float]:
         return self.low, self.high
+
+    def below(self, x: float) -> float:
+        return min(max((x - self.low) / (self.high - self.low), 0.0), 1.0)
 
 
 @dataclass(frozen=True)
-class Normal:
-    """Normal with `mean` and `std`; the support ends at 6.34 standard deviations."""
+class UniformInt(_Drawn):
+    """A whole number from `low` to `high`, both included, each with the same probability."""
 
+    low: int
+    high: int
+
+    def check_numbers(self, where: str) -> None:
+        numbers = (self.low, self.high)
+        if any(isinstance(x, bool) or x != int(x) for x in numbers) or not 0 <= self.high - self.low < 2**31:
+            raise wrong(where, list(numbers), "[low, high] of whole numbers with low <= high < low + 2^31")
+
+    def check(self, where: str) -> None:
+        super().check(where)
+        if self.redraws and self.whole_limits()[0] > self.whole_limits()[1]:
+            raise wrong(where, list(self.limits), "bounds with a whole number between them")
+
+    def whole_limits(self) -> tuple[int, int]:
+        """The smallest and the largest number that is drawn (before clipping)."""
+        low, high = self.limits if self.redraws else (-math.inf, math.inf)
+        return max(self.low, math.ceil(max(low, self.low))), min(self.high, math.floor(min(high, self.high)))
+
+    def reach(self) -> tuple[float, float]:
+        low, high = self.whole_limits()
+        return float(low), float(high)
+
+    def probabilities(self) -> tuple[float, float]:
+        low, high = self.whole_limits()
+        return (low - self.low) / (self.high - self.low + 1), max(0, high - low + 1) / (self.high - self.low + 1)
+
+    def below(self, x: float) -> float:
+        return min(max((math.ceil(x) - self.low) / (self.high - self.low + 1), 0.0), 1.0)
+
+
+@dataclass(frozen=True)
+class _Gaussian(_Drawn):
     mean: float
     std: float
 
-    def check(self, where: str) -> None:
+    def check_numbers(self, where: str) -> None:
         if not self.std >= 0.0:
             raise wrong(where, [self.mean, self.std], "[mean, std] with std >= 0")
+        if self.std == 0.0 and (self.minimum is not None or self.maximum is not None):
+            raise wrong(where, 0.0, "a std above 0 where there are bounds")
 
-    def support(self) -> tuple[float, float]:
+    def reach(self) -> tuple[float, float]:
         reach = NORMAL_REACH * self.std
         return self.mean - reach, self.mean + reach
+
+    def far_reach(self) -> tuple[float, float]:
+        reach = FAR_NORMAL_REACH * self.std
+        return self.mean - reach, self.mean + reach
+
+    def below(self, x: float) -> float:
+        return normal_cdf((x - self.mean) / self.std)
+
+
+@dataclass(frozen=True)
+class Normal(_Gaussian):
+    """Normal with `mean` and `std`; the support ends at 6.34 standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -91,25 +206,71 @@ class NormalClipped:
         reach = NORMAL_REACH * self.std
         # A truncated tail stretches the same 2^32 uniforms over less mass: they reach further.
         if math.isfinite(low) or math.isfinite(high):
-            reach = 9.0 * self.std
+            reach = FAR_NORMAL_REACH * self.std
         return max(low, self.mean - reach), min(high, self.mean + reach)
 
 
 @dataclass(frozen=True)
-class Lognormal:
+class Lognormal(_Gaussian):
     """exp of a normal with `mean` and `std` (NEST's parameters: of the logarithm)."""
 
-    mean: float
-    std: float
+    def check_numbers(self, where: str) -> None:
+        super().check_numbers(where)
+        reach = FAR_NORMAL_REACH if self.redraws else NORMAL_REACH
+        if abs(self.mean) + reach * self.std > 80.0:
+            raise wrong(where, [self.mean, self.std], f"|mean| + {reach:g} std <= 80, so that values stay finite")
 
-    def check(self, where: str) -> None:
-        if not self.std >= 0.0:
-            raise wrong(where, [self.mean, self.std], "[mean, std] with std >= 0")
-        if abs(self.mean) + NORMAL_REACH * self.std > 80.0:
-            raise wrong(where, [self.mean, self.std], "|mean| + 6.34 std <= 80, so that values stay finite")
+    def reach(self) -> tuple[float, float]:
+        low, high = super().reach()
+        return exp_float(low), exp_float(high)
 
-    def support(self) -> tuple[float, float]:
-        return exp_float(self.mean - NORMAL_REACH * self.std), exp_float(self.mean + NORMAL_REACH * self.std)
+    def far_reach(self) -> tuple[float, float]:
+        low, high = super().far_reach()
+        return exp_float(low), exp_float(high)
+
+    def below(self, x: float) -> float:
+        return super().below(log_float(x)) if x > 0.0 else 0.0
+
+
+@dataclass(frozen=True)
+class Exponential(_Drawn):
+    """Exponential with mean `beta`; the support ends at 22.9 beta, where 2^-33 is left."""
+
+    beta: float
+
+    def check_numbers(self, where: str) -> None:
+        if not self.beta > 0.0:
+            raise wrong(where, self.beta, "beta > 0")
+
+    def reach(self) -> tuple[float, float]:
+        return 0.0, EXPONENTIAL_REACH * self.beta
+
+    def far_reach(self) -> tuple[float, float]:
+        return 0.0, max(self.limits[0], 0.0) + EXPONENTIAL_REACH * self.beta  # it has no memory
+
+    def below(self, x: float) -> float:
+        return -expm1_float(-x / self.beta) if x > 0.0 else 0.0
+
+
+@dataclass(frozen=True)
+class Gamma(_Drawn):
+    """Gamma with `shape` and `scale` (mean shape * scale); the support ends where 2^-33 is left."""
+
+    shape: float
+    scale: float
+
+    def check_numbers(self, where: str) -> None:
+        if not (0.05 <= self.shape <= 1e4 and self.scale > 0.0):
+            raise wrong(where, [self.shape, self.scale], "[shape, scale] with 0.05 <= shape <= 1e4 and scale > 0")
+
+    def reach(self) -> tuple[float, float]:
+        return 0.0, self.scale * gamma_upper(self.shape, 2.0**-33)
+
+    def far_reach(self) -> tuple[float, float]:
+        return 0.0, self.scale * gamma_upper(self.shape, self.probabilities()[1] * 2.0**-33)
+
+    def below(self, x: float) -> float:
+        return float(gamma_cdf(self.shape, x / self.scale))
 
 
 @dataclass(frozen=True)
@@ -157,13 +318,14 @@ def check_magnitude(value: Value, where: str) -> None:
             raise wrong(where, bound, f"numbers of at most {MAX_MAGNITUDE:g}")
 
 
-Distribution = Within | Uniform | Normal | NormalClipped | Lognormal | Listed
+Drawn = Uniform | UniformInt | Normal | Lognormal | Exponential | Gamma  # those that can have bounds
+Distribution = Within | NormalClipped | Listed | Drawn
 Value = float | Distribution
 
 
 def as_value(value: Any) -> Value:
     """A number as float, a sequence of numbers as Listed, a distribution as it is."""
-    if isinstance(value, (Within, Uniform, Normal, NormalClipped, Lognormal, Listed)):
+    if isinstance(value, Distribution):
         return value
     if hasattr(value, "tolist"):  # a NumPy array or scalar
         value = value.tolist()

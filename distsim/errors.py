@@ -26,6 +26,14 @@ class BackendError(DistsimError, RuntimeError):
     """A compiler, device or driver is missing or failed."""
 
 
+class CompileError(BackendError):
+    """Kernels do not compile; `log` is all that the compiler said."""
+
+    def __init__(self, message: str, log: str) -> None:
+        super().__init__(message)
+        self.log = log
+
+
 class CommunicationError(DistsimError, RuntimeError):
     """The ranks disagree, or a message broke a contract of the exchange."""
 

@@ -7,6 +7,7 @@ whatever is drawn per neuron or synapse uses the kernels' own functions.
 from __future__ import annotations
 
 from decimal import Context, Decimal, localcontext
+from functools import cache
 
 DIGITS = 50
 
@@ -20,6 +21,67 @@ def exp_float(x: float) -> float:
     """exp(x), correctly rounded."""
     with localcontext(exact_context()):
         return float(Decimal(x).exp())
+
+
+def log_float(x: float) -> float:
+    """log(x) for x > 0, correctly rounded."""
+    with localcontext(exact_context()):
+        return float(Decimal(x).ln())
+
+
+def expm1_float(x: float) -> float:
+    """exp(x) - 1, correctly rounded."""
+    with localcontext(Context(prec=2 * DIGITS)):
+        return float(Decimal(x).exp() - 1)
+
+
+def log_gamma(x: Decimal) -> Decimal:
+    """log Gamma(x) for x > 0, by Stirling's series beyond 60 (error below 1e-30)."""
+    shift = Decimal(1)
+    while x < 60:
+        shift *= x
+        x += 1
+    series = sum(
+        (Decimal(a) / Decimal(b) / x ** (2 * k + 1) for k, (a, b) in enumerate(_STIRLING)), start=Decimal(0)
+    )  # fmt: skip
+    return (x - Decimal("0.5")) * x.ln() - x + (2 * _pi()).ln() / 2 + series - shift.ln()
+
+
+_STIRLING = ((1, 12), (-1, 360), (1, 1260), (-1, 1680), (1, 1188), (-691, 360360), (1, 156), (-3617, 122400))
+
+
+@cache
+def gamma_cdf(shape: float, x: float) -> Decimal:
+    """P(X < x) for X of the gamma distribution with `shape` and scale 1, to 30 digits.
+
+    Sums x^a e^-x / Gamma(a + 1) (1 + x/(a+1) + x^2/((a+1)(a+2)) + ...), whose terms are all positive.
+    """
+    if x <= 0.0:
+        return Decimal(0)
+    with localcontext(exact_context()):
+        a, z = Decimal(shape), Decimal(x)
+        term = total = Decimal(1)
+        n = 0
+        while n < z or term > total * Decimal("1e-45"):
+            n += 1
+            term = term * z / (a + n)
+            total += term
+        return min(Decimal(1), total * (a * z.ln() - z - log_gamma(a + 1)).exp())
+
+
+@cache
+def gamma_upper(shape: float, above: float) -> float:
+    """The x that a gamma distribution with `shape` and scale 1 exceeds with probability `above` (to 1e-12 of x)."""
+    low, high = 0.0, shape + 50.0
+    while 1 - gamma_cdf(shape, high) > Decimal(above):
+        low, high = high, 2.0 * high
+    while high - low > 1e-12 * high:
+        middle = 0.5 * (low + high)
+        if 1 - gamma_cdf(shape, middle) > Decimal(above):
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def normal_cdf(x: float) -> float:

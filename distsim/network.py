@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from distsim.checks import check_poisson, check_projection
+from distsim.checks import check_input, check_projection
+from distsim.devices import Device, device_named
 from distsim.distributions import Value, Within, as_value
 from distsim.errors import ConfigError, nearest, wrong
-from distsim.models import Model, model_named
-from distsim.rules import Explicit, Rule
+from distsim.models import Family, Model, model_named
+from distsim.rules import Explicit, Generate, Rule, generated
+from distsim.selection import Selection, select
 
 MAX_GIDS = 2**40
 
@@ -32,12 +34,14 @@ class Population:
 class Projection:
     """Connections of one rule from the concatenation of `sources` to that of `targets`."""
 
-    sources: tuple[Population, ...]
-    targets: tuple[Population, ...]
+    sources: tuple[Selection, ...]
+    targets: tuple[Selection, ...]
     rule: Rule
     weight: Value  # in the unit of the target's receptor
     delay: Value  # ms
     receptor: str | None  # a port name, or None: by the sign of the weight
+    generate: Generate = "by_target"  # whose identity the draws belong to
+    weight_bits: int | None = None  # resolution of the weights: 16, 8 or 4; None: as they are
 
     @property
     def n_sources(self) -> int:
@@ -47,16 +51,23 @@ class Projection:
     def n_targets(self) -> int:
         return sum(p.size for p in self.targets)
 
+    @property
+    def by_source(self) -> bool:
+        return self.generate == "by_source"
+
 
 @dataclass(frozen=True)
-class PoissonInput:
-    """An independent Poisson train of `rate` (Hz) onto every neuron of `targets`."""
+class Input:
+    """A device on every neuron of `targets`, active at grid times t with start < t <= stop (ms)."""
 
     name: str
+    device: Device
     targets: tuple[Population, ...]
-    rate: float
-    weight: float
-    receptor: str | None
+    params: Mapping[str, Any]  # see Device.check
+    weight: float  # spikes: in the receptor's unit; currents: a factor
+    receptor: str | None = None
+    start: float = 0.0
+    stop: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,9 @@ class StateRecording:
     variables: tuple[str, ...]
     interval: float
     neurons: tuple[int, ...] | None
+
+
+Side = Population | str | Selection | Sequence[Population | str | Selection]
 
 
 class Network:
@@ -80,7 +94,7 @@ class Network:
         self.name = name
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
-        self.inputs: list[PoissonInput] = []
+        self.inputs: list[Input] = []
         self.state_recordings: list[StateRecording] = []
         self.record_spikes: tuple[str, ...] | None = None  # None: all neurons
         self.reference_rates: dict[str, float] = {}  # published rates in Hz, printed beside ours
@@ -101,7 +115,7 @@ class Network:
         self,
         name: str,
         size: int,
-        model: str | Model,
+        model: str | Model | Family,
         *,
         initial: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
@@ -123,8 +137,14 @@ class Network:
             raise wrong(f"{where}.size", size, "a whole number from 1 to 2^40 - 1")
         if self.size + size > MAX_GIDS:
             raise wrong(f"{where}.size", size, "at most 2^40 neurons in all")
-        declared = model if isinstance(model, Model) else model_named(model, f"{where}.model")
+        declared = model_named(model, f"{where}.model") if isinstance(model, str) else model
         values = {**(params or {}), **more_params}
+        if isinstance(declared, Family):
+            declared, values = declared.resolve(values, f"{where}.params")
+        if any(p.model.symbol == declared.symbol and p.model is not declared for p in self.populations):
+            raise wrong(
+                f"{where}.model", declared.name, "one model of that name; another population has a different one"
+            )
         checked = declared.check_params(values, size, f"{where}.params")
         start = declared.check_initial(initial or {}, size, f"{where}.initial")
         population = Population(name, size, declared, self.size, checked, start)
@@ -133,22 +153,43 @@ class Network:
 
     def project(
         self,
-        source: Population | str | Sequence[Population | str],
-        target: Population | str | Sequence[Population | str],
+        source: Side,
+        target: Side,
         rule: Rule,
         weight: Any = 1.0,
         delay: Any = 1.0,
-        receptor: str | None = None,
+        receptor: str | int | None = None,
+        *,
+        generate: Generate | None = None,
+        weight_bits: int | None = None,
     ) -> Projection:
-        """Describe connections from `source` to `target`; lists are concatenated to one side each."""
+        """Describe connections from `source` to `target`; lists are concatenated to one side each.
+
+        Parameters
+        ----------
+        source, target
+            A population, its name, a Selection of it (see `select`), or a list of these.
+        generate
+            Draws keyed by the target (by_target, the default) or by the source: two different networks of the same
+            distribution. What is by_source can be regenerated source by source.
+        weight_bits
+            16, 8 or 4: weights in 2^bits levels that keep the mean and the variance.
+        """
         if isinstance(rule, Explicit):
             weight, delay = Within(*rule.summary.weight_range), Within(*rule.summary.delay_range)
+        where = f"projections[{len(self.projections)}]"
         projection = Projection(
-            self._side(source), self._side(target), rule, as_value(weight), as_value(delay), receptor
-        )
-        checked = check_projection(projection, f"projections[{len(self.projections)}]")
+            self._selections(source), self._selections(target), rule,
+            as_value(weight), as_value(delay), _port(receptor), generated(rule, generate, where), weight_bits,
+        )  # fmt: skip
+        checked = check_projection(projection, where)
         self.projections.append(checked)
         return checked
+
+    def select(self, population: Population | str, **which: Any) -> Selection:
+        """Some neurons of a population: `slice=[start, stop, step]`, `neurons=[…]` or `fraction=0.1`."""
+        (chosen,) = self._side(population)
+        return select(chosen, **which, where=f"select({chosen.name})")
 
     def poisson(
         self,
@@ -157,14 +198,53 @@ class Network:
         weight: float,
         *,
         name: str | None = None,
-        receptor: str | None = None,
-    ) -> PoissonInput:
+        receptor: str | int | None = None,
+    ) -> Input:
         """Describe a Poisson background of `rate` (Hz) and `weight` onto each target."""
-        name = name or f"poisson{len(self.inputs)}"
+        return self.input("poisson_generator", targets, name=name, weight=weight, receptor=receptor, rate=rate)
+
+    def input(
+        self,
+        type: str,
+        targets: Population | str | Sequence[Population | str],
+        *,
+        name: str | None = None,
+        weight: float | None = None,
+        receptor: str | int | None = None,
+        start: float = 0.0,
+        stop: float = math.inf,
+        params: Mapping[str, Any] | None = None,
+        **more_params: Any,
+    ) -> Input:
+        """Describe a device of `type` onto each target; its parameters as keywords or in `params`.
+
+        Parameters
+        ----------
+        type
+            A device of distsim.devices, such as poisson_generator or dc_generator.
+        weight
+            Of a spike, in the receptor's unit; a factor of a current (1 by default).
+        start, stop
+            ms: active at grid times t with start < t <= stop.
+
+        Raises
+        ------
+        ConfigError
+            Unknown device or parameter, a value out of range, or targets that do not take such an input.
+        """
+        device = device_named(type, "inputs.type" if name is None else f"inputs.{name}.type")
+        name = name or f"{device.label}{len(self.inputs)}"
+        where = f"inputs.{name}"
         if any(i.name == name for i in self.inputs):
-            raise ConfigError(f"inputs.{name}: described twice; names of inputs are unique")
-        described = PoissonInput(name, self._side(targets), float(rate), float(weight), receptor)
-        check_poisson(described, f"inputs.{name}")
+            raise ConfigError(f"{where}: described twice; names of inputs are unique")
+        if weight is None:
+            if device.gives == "spikes":
+                raise ConfigError(f"{where}.weight: missing; the weight of a spike, in the receptor's unit")
+            weight = 1.0
+        side = self._side(targets)
+        values = device.check({**(params or {}), **more_params}, sum(t.size for t in side), where)
+        described = Input(name, device, side, values, float(weight), _port(receptor), float(start), float(stop))
+        check_input(described, where)
         self.inputs.append(described)
         return described
 
@@ -209,6 +289,13 @@ class Network:
             return tuple(p for p in self.populations if p.model.is_neuron)
         return tuple(self[name] for name in self.record_spikes)
 
+    def _selections(self, chosen: Side) -> tuple[Selection, ...]:
+        """A side as selections; all of one network, each population once."""
+        parts = [chosen] if isinstance(chosen, (str, Population, Selection)) else list(chosen)
+        self._side([part.population if isinstance(part, Selection) else part for part in parts])
+        whole = (self[part] if isinstance(part, str) else part for part in parts)
+        return tuple(part if isinstance(part, Selection) else Selection.whole(part) for part in whole)
+
     def _side(self, chosen: Population | str | Sequence[Population | str]) -> tuple[Population, ...]:
         parts = [chosen] if isinstance(chosen, (str, Population)) else list(chosen)
         side = tuple(self[part] if isinstance(part, str) else part for part in parts)
@@ -220,3 +307,8 @@ class Network:
         if len({p.name for p in side}) != len(side):
             raise ConfigError(f"a population stands twice in {[p.name for p in side]}; name each once")
         return side
+
+
+def _port(receptor: str | int | None) -> str | None:
+    """NEST numbers the ports of models that have any number of them, from 1."""
+    return receptor if receptor is None else str(receptor)

@@ -80,7 +80,7 @@ def _report(experiment: Experiment, index: int) -> StateReport:
     recording, run = experiment.network.state_recordings[index], experiment.run
     every, warmup = run.steps(recording.interval), run.steps(run.warmup)
     first = (warmup // every + 1) * every
-    units = tuple(recording.population.model.state(v).unit for v in recording.variables)
+    units = tuple(recording.population.model.unit_of(v) for v in recording.variables)
     start = round(first * run.dt, 10)
     return StateReport(recording.population.name, recording.variables, units, start, recording.interval)
 

@@ -1,18 +1,27 @@
-"""Connection rules as frozen dataclasses, named as in NEST: pure description."""
+"""Connection rules as frozen dataclasses, named as in NEST: pure description.
+
+What each means follows Senk et al. 2022 (doi:10.1371/journal.pcbi.1010086). An *autapse* joins a neuron to itself, a
+*multapse* is a pair of neurons that is joined more than once by one projection.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from distsim.edges import EdgeList, EdgeSummary
 from distsim.errors import wrong
+
+Generate = Literal["by_target", "by_source"]
 
 
 @dataclass(frozen=True)
 class OneToOne:
     """The i-th source to the i-th target; both sides have the same size."""
 
+    autapses: bool = True
     name = "one_to_one"
 
 
@@ -26,19 +35,31 @@ class AllToAll:
 
 @dataclass(frozen=True)
 class FixedIndegree:
-    """`indegree` sources a target, drawn uniformly with replacement."""
+    """`indegree` sources a target, drawn uniformly: with replacement, or without it where multapses are forbidden."""
 
     indegree: int
     autapses: bool = True
+    multapses: bool = True
     name = "fixed_indegree"
 
 
 @dataclass(frozen=True)
+class FixedOutdegree:
+    """`outdegree` targets a source, drawn uniformly: with replacement, or without it where multapses are forbidden."""
+
+    outdegree: int
+    autapses: bool = True
+    multapses: bool = True
+    name = "fixed_outdegree"
+
+
+@dataclass(frozen=True)
 class FixedTotalNumber:
-    """`N` connections, each with source and target drawn uniformly with replacement."""
+    """`N` connections, each an allowed pair drawn uniformly; without multapses N different pairs."""
 
     N: int
     autapses: bool = True
+    multapses: bool = True
     name = "fixed_total_number"
 
 
@@ -49,6 +70,24 @@ class PairwiseBernoulli:
     p: float
     autapses: bool = True
     name = "pairwise_bernoulli"
+
+
+@dataclass(frozen=True)
+class SymmetricPairwiseBernoulli:
+    """Every unordered pair of different neurons both ways with probability `p`, or not at all; one side."""
+
+    p: float
+    name = "symmetric_pairwise_bernoulli"
+    autapses = False
+
+
+@dataclass(frozen=True)
+class PairwisePoisson:
+    """Every pair a Poisson number of times, with this mean (NEST's name)."""
+
+    pairwise_avg_num_conns: float
+    autapses: bool = True
+    name = "pairwise_poisson"
 
 
 class Explicit:
@@ -87,41 +126,137 @@ class Explicit:
     __hash__ = None  # type: ignore[assignment]
 
 
-Rule = OneToOne | AllToAll | FixedIndegree | FixedTotalNumber | PairwiseBernoulli | Explicit
+Rule = (
+    OneToOne | AllToAll | FixedIndegree | FixedOutdegree | FixedTotalNumber | PairwiseBernoulli
+    | SymmetricPairwiseBernoulli | PairwisePoisson | Explicit
+)  # fmt: skip
 RULES: dict[str, type] = {
-    r.name: r for r in (OneToOne, AllToAll, FixedIndegree, FixedTotalNumber, PairwiseBernoulli, Explicit)
+    r.name: r
+    for r in (
+        OneToOne, AllToAll, FixedIndegree, FixedOutdegree, FixedTotalNumber, PairwiseBernoulli,
+        SymmetricPairwiseBernoulli, PairwisePoisson, Explicit,
+    )
+}  # fmt: skip
+
+# Rules that can be drawn in one way alone, and why.
+_ONLY: dict[type, tuple[Generate, str]] = {
+    FixedIndegree: ("by_target", "a target's in-degree is exact, so its draws belong to the target"),
+    FixedOutdegree: ("by_source", "a source's out-degree is exact, so its draws belong to the source"),
+    SymmetricPairwiseBernoulli: ("by_target", "a pair belongs to both of its neurons"),
+    Explicit: ("by_target", "listed connections are not drawn"),
 }
+
+
+def generated(rule: Rule, asked: str | None, where: str) -> Generate:
+    """Whose identity the draws of `rule` belong to: as asked, or as the rule allows."""
+    if asked is not None and asked not in ("by_target", "by_source"):
+        raise wrong(f"{where}.generate", asked, "by_target or by_source")
+    only = _ONLY.get(type(rule))
+    if only and asked not in (None, only[0]):
+        raise wrong(f"{where}.generate", asked, f"{only[0]} with the rule {rule.name} ({only[1]})")
+    if only:
+        return only[0]
+    return "by_source" if asked == "by_source" else "by_target"
+
+
+def allows_multapses(rule: Rule) -> bool:
+    """Can a pair be drawn more than once?"""
+    if isinstance(rule, (FixedIndegree, FixedOutdegree, FixedTotalNumber)):
+        return rule.multapses
+    return isinstance(rule, (PairwisePoisson, Explicit))
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Numbers of neurons that decide whether a rule is possible.
+
+    Attributes
+    ----------
+    sources, targets
+        On either side.
+    shared
+        Neurons on both sides; where autapses are forbidden each of them has one pair fewer.
+    same
+        Are the two sides the same neurons in the same order?
+    """
+
+    sources: int
+    targets: int
+    shared: int
+    same: bool
+
+    def pairs(self, autapses: bool) -> int:
+        """Allowed pairs."""
+        return self.sources * self.targets - (0 if autapses else self.shared)
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def check_rule(rule: Rule, sources: int, targets: int, same_side: bool, where: str) -> None:
-    """Raise ConfigError where `rule` cannot hold between `sources` and `targets` neurons.
-
-    `same_side` says that the two sides are the same neurons, where forbidding autapses takes one away.
-    """
-    spare = 1 if same_side else 0
-    if isinstance(rule, OneToOne) and sources != targets:
-        raise wrong(f"{where}.rule.one_to_one", [sources, targets], "as many sources as targets")
-    if isinstance(rule, FixedIndegree):
-        if not _is_whole(rule.indegree) or not 0 <= rule.indegree < 2**40:
-            raise wrong(f"{where}.rule.fixed_indegree.indegree", rule.indegree, "a whole number from 0 to 2^40")
-        if rule.indegree and sources - (0 if rule.autapses else spare) < 1:
-            raise wrong(f"{where}.rule.fixed_indegree", sources, "at least one allowed source")
-    if isinstance(rule, FixedTotalNumber):
+def check_rule(rule: Rule, sides: Sides, where: str) -> None:
+    """Raise ConfigError where `rule` cannot hold between the two sides."""
+    at = f"{where}.rule.{rule.name}"
+    for flag in ("autapses", "multapses"):
+        if not isinstance(getattr(rule, flag, True), bool):
+            raise wrong(f"{at}.{flag}", getattr(rule, flag), "true or false")
+    if isinstance(rule, OneToOne):
+        if sides.sources != sides.targets:
+            raise wrong(at, [sides.sources, sides.targets], "as many sources as targets")
+        if not rule.autapses and sides.same:
+            raise wrong(
+                f"{at}.autapses", False, "two different sides: between equal ones every connection is an autapse"
+            )
+    elif isinstance(rule, FixedIndegree):
+        _check_degree(rule.indegree, "indegree", sides.sources, "source", rule, sides, at)
+    elif isinstance(rule, FixedOutdegree):
+        _check_degree(rule.outdegree, "outdegree", sides.targets, "target", rule, sides, at)
+    elif isinstance(rule, FixedTotalNumber):
         if not _is_whole(rule.N) or not 0 <= rule.N < 2**48:
-            raise wrong(f"{where}.rule.fixed_total_number.N", rule.N, "a whole number from 0 to 2^48 - 1")
-        if rule.N and sources - (0 if rule.autapses else spare) < 1:
-            raise wrong(f"{where}.rule.fixed_total_number", sources, "at least one allowed pair")
-    if isinstance(rule, PairwiseBernoulli) and not 0.0 <= rule.p <= 1.0:
-        raise wrong(f"{where}.rule.pairwise_bernoulli.p", rule.p, "a probability from 0 to 1")
-    if isinstance(rule, Explicit):
-        summary = rule.summary
-        if not summary.finite:
-            raise wrong(f"{where}.rule.explicit", "a weight or delay that is NaN or infinite", "finite numbers")
-        for side, most, size in (("source", summary.max_source, sources), ("target", summary.max_target, targets)):
-            if most >= size or summary.min_id < 0:
-                found = most if most >= size else summary.min_id
-                raise wrong(f"{where}.rule.explicit.{side}", found, f"ids from 0 to {size - 1}")
+            raise wrong(f"{at}.N", rule.N, "a whole number from 0 to 2^48 - 1")
+        pairs = sides.pairs(rule.autapses)
+        if rule.N and pairs < 1:
+            raise wrong(at, pairs, "at least one allowed pair (autapses are forbidden)")
+        if not rule.multapses and pairs < rule.N:
+            raise wrong(f"{at}.N", rule.N, f"at most {pairs} without multapses: so many pairs are allowed")
+    elif isinstance(rule, (PairwiseBernoulli, SymmetricPairwiseBernoulli)):
+        if not 0.0 <= rule.p <= 1.0:
+            raise wrong(f"{at}.p", rule.p, "a probability from 0 to 1")
+        if isinstance(rule, SymmetricPairwiseBernoulli) and not sides.same:
+            raise wrong(at, "two different sides", "the same neurons in the same order as source and target")
+    elif isinstance(rule, PairwisePoisson):
+        mean = rule.pairwise_avg_num_conns
+        if not (math.isfinite(mean) and mean >= 0.0 and mean * max(sides.sources, sides.targets) < 2.0**31):
+            raise wrong(
+                f"{at}.pairwise_avg_num_conns", mean, "a mean of at least 0 that gives fewer than 2^31 a neuron"
+            )
+    elif isinstance(rule, Explicit):
+        _check_listed(rule, sides, where)
+
+
+def _check_degree(
+    degree: int, name: str, others: int, other: str, rule: FixedIndegree | FixedOutdegree, sides: Sides, at: str
+) -> None:
+    limit = 40 if isinstance(rule, FixedIndegree) else 31
+    if not _is_whole(degree) or not 0 <= degree < 2**limit:
+        raise wrong(f"{at}.{name}", degree, f"a whole number from 0 to 2^{limit}")
+    # A neuron that is on both sides has one partner fewer.
+    fewest = others - (1 if sides.shared and not rule.autapses else 0)
+    if degree and fewest < 1:
+        raise wrong(at, others, f"at least one allowed {other}")
+    if not rule.multapses and degree > fewest:
+        without = "multapses" if fewest == others else "multapses and autapses"
+        raise wrong(f"{at}.{name}", degree, f"at most {fewest} without {without}: so many {other}s there are")
+
+
+def _check_listed(rule: Explicit, sides: Sides, where: str) -> None:
+    summary = rule.summary
+    if not summary.finite:
+        raise wrong(f"{where}.rule.explicit", "a weight or delay that is NaN or infinite", "finite numbers")
+    for side, most, size in (
+        ("source", summary.max_source, sides.sources),
+        ("target", summary.max_target, sides.targets),
+    ):
+        if most >= size or summary.min_id < 0:
+            found = most if most >= size else summary.min_id
+            raise wrong(f"{where}.rule.explicit.{side}", found, f"ids from 0 to {size - 1}")

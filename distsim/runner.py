@@ -14,12 +14,14 @@ import numpy as np
 
 from distsim.backend import Backend
 from distsim.build.capacity import resident_bytes
+from distsim.build.weights import weight_errors
 from distsim.comm import Communicator
 from distsim.course import Course, Reporter, Silent
 from distsim.energy import EnergyMeasurement
 from distsim.engine.simulation import Simulation, Sinks
 from distsim.errors import ConfigError
 from distsim.experiment import Experiment
+from distsim.kernels.sources import construction_source
 from distsim.logs import LOGGER, log_path, log_to_file
 from distsim.measurement import Measurement, peak_bytes, process_age, summarise
 from distsim.output import draw, merge_results, publish_results
@@ -110,6 +112,7 @@ def _build_and_run(
         f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms",
     )  # fmt: skip
     _warn_of_rounding(simulation, reporter)
+    weight_error = _weight_error(simulation)
     started_after = process_age()
     if record is not None and record.begin(simulation):
         _tell(reporter, "resume", f"going on after {round(simulation.step * run.dt, 10):g} ms")
@@ -147,6 +150,8 @@ def _build_and_run(
     summary["energy"] = taken_energy.document(summary["synaptic_events"]) if course.measured.whole else None
     if profiled is not None:
         summary["profile"] = profiled
+    if weight_error is not None:
+        summary["weight_error"] = weight_error
     if out is not None:
         if comm.rank == 0:
             publish_results(out, fresh, summary)
@@ -211,3 +216,14 @@ def _warn_of_rounding(simulation: Simulation, reporter: Reporter) -> None:
             f"warning: projections[{number}]: weights are rounded by up to {worst:.1%}; "
             "run.precision: double keeps 47 bits",
         )  # fmt: skip
+
+
+def _weight_error(simulation: Simulation) -> list[dict[str, float] | None] | None:
+    """Relative error of mean and variance of each projection's weights, where one has `weight_bits`; else None."""
+    network = simulation.experiment.network
+    if all(p.weight_bits is None for p in network.projections):
+        return None
+    precision = simulation.experiment.run.precision
+    kernels = simulation.backend.compile(construction_source(precision == "double"), f"construct-{precision}")
+    errors = weight_errors(network, simulation.planes, simulation.backend, kernels)
+    return [None if e is None else {"mean": e.mean, "variance": e.variance} for e in errors]

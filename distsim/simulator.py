@@ -82,7 +82,8 @@ class Simulator:
     def get(self, population: Population | str, name: str) -> npt.NDArray[np.float64]:
         """A parameter or recordable state of every neuron of `population`, float64[size]."""
         _, part, group = self._find(population)
-        known = (*(p.name for p in part.population.model.scalar_parameters), *part.population.model.recordables)
+        model = part.population.model
+        known = (*(p.name for p in model.scalar_parameters), *model.settable, *group.probes)
         if name not in known:
             raise ConfigError(f"{part.population.name}: unknown parameter or state {name!r}; {nearest(name, known)}")
         own = group.read(part, name)
@@ -97,11 +98,11 @@ class Simulator:
         """
         _, part, group = self._find(population)
         model, size, where = part.population.model, part.population.size, part.population.name
-        parameters = {k: v for k, v in values.items() if k not in model.recordables}
+        parameters = {k: v for k, v in values.items() if k not in model.settable}
         old = {p.name: self.get(population, p.name) for p in model.scalar_parameters} if parameters else {}
         merged = {k: v.tolist() if np.ptp(v) else float(v[0]) for k, v in old.items()}
         model.check_params({**merged, **parameters}, size, where)
-        states = {k: v for k, v in values.items() if k in model.recordables}
+        states = {k: v for k, v in values.items() if k in model.settable}
         model.check_initial(states, size, where)
         group.write(part, {k: _numbers(v, size) for k, v in {**parameters, **states}.items()}, self._run.dt)
 

@@ -20,3 +20,11 @@ class Stream(IntEnum):
     POISSON = 5  # (gid low, gid high | input, step / 8 low, step / 8 high)
     SPIKE_DIGEST = 6  # (step low, step high, gid low, gid high), under seed 0
     POISSON_REST = 7  # (gid low, gid high | input, step low, step high)
+    MODEL = 8  # (gid low, gid high | number, step low, step high): draws in a model's update
+    POPULATION = 9  # (population, number, step low, step high): draws that a population shares
+    BY_SOURCE = 20  # (draw low, draw high, source gid low, source gid high | projection): `generate: by_source`
+    SHARE = 21  # (first draw, gid low, gid high | projection, attempt | level): a neuron's draws split over the others
+    SELECTION = 22  # (draw, selection's number, first gid of the population low, high): random fractions
+    BACK = 23  # (draw, draw high, gid low, gid high | projection): delay and weight of a symmetric pair's way back
+    NOISE = 30  # (gid low, gid high | input, amplitude low, amplitude high); gid 0 where targets share it
+    INPUT = 31  # (gid low, gid high, input, 0): settings of inputs that differ between targets

@@ -38,6 +38,7 @@ SECTIONS = (
     ("populations", "Population", "populations.NAME."),
     ("inputs", "Input", "inputs.NAME."),
     ("projections", "Projection", "projections.INDEX."),
+    ("selections", "Selection", ""),
     ("record", "Record", "record."),
     ("record.states", "States", "record.states.POPULATION."),
     ("network", "Network", "network."),
@@ -72,6 +73,11 @@ NOTES = {
         "rounded half up, from 1 to 32,768. With the rule `explicit` weights and delays come from its file, and the "
         "keys `weight` and `delay` are not allowed."
     ),
+    "Selection": (
+        "Some neurons of a population, as a source or a target: one of `slice`, `neurons` and `fraction`. Their ids on "
+        "the side count from 0 in ascending order. A random fraction depends on the seed, the population and `draw`, "
+        "and on nothing else: where it stands again, it is the same neurons."
+    ),
     "Record": "Spikes before the end of the warm-up are not written. Generators are recorded where they are listed.",
     "States": (
         "Samples are taken at whole multiples of `interval`, counted from the start of the warm-up, and written after "
@@ -82,23 +88,32 @@ NOTES = {
         "that returns a `distsim.Network`."
     ),
 }
-RULES = ("OneToOne", "AllToAll", "FixedIndegree", "FixedTotalNumber", "PairwiseBernoulli", "Explicit")
-VALUES = ("Uniform", "Normal", "NormalClipped", "Lognormal", "Column")
+RULES = (
+    "OneToOne", "AllToAll", "FixedIndegree", "FixedOutdegree", "FixedTotalNumber", "PairwiseBernoulli",
+    "SymmetricPairwiseBernoulli", "PairwisePoisson", "Explicit",
+)  # fmt: skip
+VALUES = (
+    "Uniform", "UniformInt", "Normal", "NormalClipped", "Lognormal", "Exponential", "Gamma", "Column",
+)  # fmt: skip
 RULES_NOTE = (
-    "With `autapses: false` no neuron connects to itself. Where sources are drawn with replacement, a pair may be "
-    "connected more than once."
+    "With `autapses: false` no neuron connects to itself, with `multapses: false` no pair is connected more than once. "
+    "[Connectivity](connectivity.md) says exactly what each rule means, and shows it."
 )
 VALUES_NOTE = (
     "Parameters, initial states, weights and delays take a number, a distribution, a list of numbers, or a column of "
     "a file; all are finite and at most 1e30 in magnitude. Weights and delays take lists and columns with the rules "
     "`one_to_one`, `all_to_all` (with autapses) and `fixed_indegree`: one number for each connection, target by "
-    "target. `low` lies below `high`, and `min` below `max`; one of the bounds may be left out, and neither may lie "
-    "so that all values within 5 standard deviations of the mean are refused. For `lognormal`, |mean| + 6.34 std is "
+    "target. `low` lies below `high`, and `min` below `max`; one of the bounds may be left out. What is redrawn "
+    "must have 1e-7 of the probability between them (`normal_clipped`: something within 5 standard deviations)."
+    " For `lognormal`, |mean| + 6.34 std is "
     "at most 80. A delay from another distribution than `normal_clipped` must be positive and round to at least one "
     "step."
 )
 # Definitions that stand inside the tables of others.
-INSIDE = ("NoArguments", "Autapses", "Indegree", "Total", "Probability", "EdgeFile", "LowHigh", "MeanStd", "Clipped")
+INSIDE = (
+    "Autapses", "Indegree", "Outdegree", "Total", "Probability", "SymmetricProbability", "MeanNumber", "EdgeFile",
+    "LowHigh", "WholeLowHigh", "MeanStd", "Beta", "ShapeScale", "Clipped",
+)  # fmt: skip
 UNIT = re.compile(r"\((ms|Hz|pA)\b[^)]*\)|^(ms), |in (ms);")
 DEFAULT = re.compile(r" Default: ([^.]+)\.")
 POWERS = {10**9: "10^9", 2**40: "2^40", 2**48: "2^48", 2**32 - 1: "2^32 - 1"}
@@ -264,8 +279,8 @@ def _reference(node: Schema) -> str:
 def _long(key: str, inner: Schema) -> str:
     if not inner or "file" in inner:
         return "–"
-    words = {"number": "NUMBER", "integer": "NUMBER", "boolean": "true"}
-    keys = sorted(inner, key=lambda name: name == "autapses")
+    words = {"number": "NUMBER", "integer": "NUMBER", "boolean": "true", "string": "redraw"}
+    keys = sorted(inner, key=lambda name: ("autapses", "multapses", "min", "max", "bounds").count(name))
     said = ", ".join(f"{name}: {words[inner[name]['type']]}" for name in keys)
     return f"`{{{key}: {{{said}}}}}`"
 

@@ -35,6 +35,7 @@ from distsim import (
 from distsim.backend import Backend, host, open_backend
 from distsim.comm import Communicator, Serial, Threads
 from distsim.engine.simulation import Simulation, Sinks, Tuning
+from distsim.models import MODELS, Family
 from distsim.streams import Stream
 
 REFERENCE_DATA = Path(__file__).parent / "reference" / "data"
@@ -336,8 +337,10 @@ def small_network(which: str, precision: Any = "double") -> tuple[Experiment, li
     meta, found = data["meta"], data["networks"][which]
     network = Network(which)
     neurons = network.population(
-        "N", meta["N"], "iaf_psc_exp", params={**found["params"], "I_e": found["I_e"]}, initial={"V_m": found["V_m0"]}
-    )
+        "N", meta["N"], found["model"],
+        params={**parameters_of(found["model"], found["params"]), "I_e": found["I_e"]},
+        initial={"V_m": found["V_m0"]},
+    )  # fmt: skip
     columns = [tuple(column) for column in zip(*found["connections"], strict=True)]
     network.project(neurons, neurons, Explicit(*columns))
     settings = RunSettings(duration=meta["T_ms"], dt=meta["resolution_ms"], precision=precision)
@@ -366,6 +369,18 @@ class Protocol:
     weights: dict[int, list[float]]  # step in which they arrive → weights
 
 
+def parameters_of(model: str, nest: dict[str, Any]) -> dict[str, Any]:
+    """Those of NEST's parameters that the model has here; bounds that NEST leaves open stay out."""
+    declared = MODELS[model]
+    plain = declared.example if isinstance(declared, Family) else declared
+    names = {p.name for p in plain.parameters}
+    if isinstance(declared, Family):
+        names |= {x.name for x in declared.lists} | {f.name for f in declared.flags}
+    return {
+        k: v for k, v in nest.items() if k in names and v != "-inf" and not (isinstance(v, float) and abs(v) > 1e300)
+    }
+
+
 def protocol(entry: str, which: str, precision: Any = "double") -> Protocol:
     """`const_current`, `single_epsp` or `train` of an entry of single_neuron.json."""
     found = reference_data("single_neuron")["models"][entry]
@@ -374,20 +389,24 @@ def protocol(entry: str, which: str, precision: Any = "double") -> Protocol:
     if which == "const_current":
         inputs: list[Any] = []
     elif which == "single_epsp":
-        inputs = [[run_of["t_spike"], run_of["weight"], run_of["delay"], 0]]
+        inputs = [[run_of["t_spike"], run_of["weight"], run_of["delay"], run_of.get("receptor_type", 0)]]
     else:
         inputs = run_of["inputs_[t,weight,delay,receptor]"]
-    is_parrot = found["kind"] == "parrot"
-    current = run_of.get("I") or run_of.get("I_bg") or 0.0
-    names = ("C_m", "E_L", "V_reset", "V_th", "t_ref", "tau_m", "tau_syn_ex", "tau_syn_in")
-    params = {} if is_parrot else {**{n: found["params"][n] for n in names}, "I_e": current}
+    current, via = run_of.get("I") or run_of.get("I_bg") or 0.0, run_of.get("via") or "I_e"
+    params = parameters_of(found["model"], found["params"])
+    if via == "I_e" and "I_e" in params:
+        params["I_e"] = current
     neuron = network.population("neuron", 1, found["model"], params=params)
+    if via.startswith("dc_generator"):
+        network.input("dc_generator", neuron, amplitude=current, start=1.0)  # its delay in NEST
     if inputs:
         generators = network.population("inputs", len(inputs), "spike_generator", spike_times=[[i[0]] for i in inputs])
         weight, delay = tuple(i[1] for i in inputs), tuple(i[2] for i in inputs)
-        network.project(generators, neuron, Explicit(tuple(range(len(inputs))), (0,) * len(inputs), weight, delay))
+        ports = tuple(str(i[3]) for i in inputs) if all(i[3] for i in inputs) else ()
+        edges = (tuple(range(len(inputs))), (0,) * len(inputs), weight, delay, *([ports] if ports else []))
+        network.project(generators, neuron, Explicit(*edges))
     trace = run_of.get("trace")
-    states = {} if trace is None else {k: np.array(v) for k, v in trace.items() if k in ("V_m", "I_syn_ex", "I_syn_in")}
+    states = {} if trace is None else {k: np.array(v) for k, v in trace.items() if k not in ("t0", "dt", "n")}
     times = np.empty(0)
     if trace is not None:
         network.record_states(neuron, list(states), interval=trace["dt"])

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from distsim.backend.base import Array, Backend, Later, Messages, Mirror, Module, Stepper
 from distsim.backend.cuda_machine import DeviceFigures, seconds_a_launch
 from distsim.backend.profile import Profiler
-from distsim.errors import BackendError
+from distsim.errors import BackendError, CompileError
 
 # The same arithmetic as on the host: no contraction to FMA, correctly rounded division and root, subnormals
 # kept; never --use_fast_math.
@@ -334,7 +334,8 @@ class CudaBackend(DeviceFigures, Backend):
             try:
                 raw.compile()
             except self.cupy.cuda.compiler.CompileException as error:
-                raise BackendError(f"device cuda: kernels {label} do not compile: {_first_line(error)}") from error
+                message = f"device cuda: kernels {label} do not compile: {_first_line(error)}"
+                raise CompileError(message, str(error)) from error
             except (ImportError, OSError, RuntimeError) as error:
                 if "nvrtc" not in str(error).lower():
                     raise

@@ -25,15 +25,16 @@ import numpy.typing as npt
 
 from distsim.backend.base import Array, Backend, Later, Messages, Mirror, Module, Stepper
 from distsim.backend.profile import HostProfiler, Profiler
-from distsim.errors import BackendError
+from distsim.errors import BackendError, CompileError
 from distsim.kernels.sources import profiled_kernels
 
 # No contraction to FMA and no fast-math: every operation rounds as written (design: the same arithmetic
-# everywhere). -march=native only widens vectors; it cannot change a result under these flags.
+# everywhere). -march=native only widens vectors; it cannot change a result under these flags. Threaded jumps
+# and hoisted comparisons would leave conditions in the loop over neurons that GCC cannot turn into vectors.
 _VECTORS = ("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()
 FLAGS = (
     "-std=c++17", "-O3", "-march=native", *_VECTORS, "-ffp-contract=off", "-fno-math-errno",
-    "-fno-trapping-math", "-fPIC", "-shared", "-w",
+    "-fno-trapping-math", "-fno-thread-jumps", "-fno-tree-pre", "-fPIC", "-shared", "-w",
 )  # fmt: skip
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
@@ -291,5 +292,6 @@ def _compile(compiler: tuple[str, ...], source: str, library: Path) -> None:
         if done.returncode or not built.exists():
             lines = [x.strip() for x in done.stderr.splitlines() if x.strip()]
             first = next((x for x in lines if "error" in x), lines[0] if lines else "it wrote no library")
-            raise BackendError(f"C++ compiler {' '.join(compiler)}: kernels do not compile: {first[:200]}")
+            message = f"C++ compiler {' '.join(compiler)}: kernels do not compile: {first[:200]}"
+            raise CompileError(message, done.stderr)
         os.replace(built, library)

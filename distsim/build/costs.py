@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distsim.experiment import Experiment
 from distsim.network import Projection
-from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne
+from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedOutdegree, FixedTotalNumber, OneToOne, PairwisePoisson
 
 # Nanoseconds on one core, from design.md 12; only their ratios matter, and no result depends on them.
 UPDATE, POISSON_DRAW, SYNAPTIC_EVENT = 0.34, 1.0, 0.85
@@ -26,8 +26,8 @@ def population_costs(experiment: Experiment) -> list[int]:
     for projection in network.projections:
         rate = sum(network.reference_rates.get(s.name, NOMINAL_RATE) * s.size for s in projection.sources)
         events = expected_synapses(projection) * rate / projection.n_sources
-        for target in projection.targets:
-            costs[ids[target.name]] += SYNAPTIC_EVENT * events * target.size / projection.n_targets
+        for side in projection.targets:
+            costs[ids[side.name]] += SYNAPTIC_EVENT * events * side.size / projection.n_targets
     return [int(cost) for cost in costs]
 
 
@@ -38,9 +38,13 @@ def expected_synapses(projection: Projection) -> float:
         return n_targets
     if isinstance(rule, FixedIndegree):
         return float(rule.indegree) * n_targets
+    if isinstance(rule, FixedOutdegree):
+        return float(rule.outdegree) * n_sources
     if isinstance(rule, FixedTotalNumber):
         return rule.N
     if isinstance(rule, Explicit):
         return rule.summary.count
     pairs = float(n_sources) * n_targets
+    if isinstance(rule, PairwisePoisson):
+        return rule.pairwise_avg_num_conns * pairs
     return pairs if isinstance(rule, AllToAll) else rule.p * pairs

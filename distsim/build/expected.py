@@ -20,14 +20,35 @@ from distsim.build.partition import Layout, Part
 from distsim.build.projections import LocalProjection
 from distsim.build.quanta import PlaneTable
 from distsim.build.sampling import Delays
+from distsim.build.selecting import LocalSelection, local_selection, places_to_ids
 from distsim.checks import delay_distribution
-from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, support
+from distsim.distributions import (
+    Drawn,
+    Exponential,
+    Gamma,
+    Listed,
+    Lognormal,
+    Normal,
+    NormalClipped,
+    UniformInt,
+    Value,
+    support,
+)
 from distsim.edges import EdgeList
 from distsim.experiment import Experiment
 from distsim.grid import round_to_steps, rounded_to_steps
 from distsim.kernels.connect import LONGEST_RUN
 from distsim.network import Projection
-from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne
+from distsim.rules import (
+    AllToAll,
+    Explicit,
+    FixedIndegree,
+    FixedOutdegree,
+    FixedTotalNumber,
+    OneToOne,
+    PairwisePoisson,
+)
+from distsim.selection import Selection
 
 Floats = npt.NDArray[np.float64]
 _EXTREME = 2.0**-33  # of a uniform 32-bit word: (k + 1/2) / 2^32
@@ -71,6 +92,11 @@ def _probability_below(value: Value, x: float) -> float:
     low, high = support(value)
     if x <= low or x > high:
         return 0.0 if x <= low else 1.0
+    if isinstance(value, Drawn) and (value.minimum is not None or value.maximum is not None):
+        begin, width = value.probabilities()
+        return (value.below(x) - begin) / width
+    if isinstance(value, (UniformInt, Exponential, Gamma)):
+        return value.below(x)
     if isinstance(value, Normal) and value.std > 0.0:
         return NormalDist(value.mean, value.std).cdf(x)
     if isinstance(value, NormalClipped) and value.std > 0.0:
@@ -82,13 +108,17 @@ def _probability_below(value: Value, x: float) -> float:
 
 
 def _quantile(value: Value, u: float) -> float:
-    if isinstance(value, (Normal, NormalClipped, Lognormal)) and value.std > 0.0:
+    bounded = isinstance(value, Drawn) and (value.minimum is not None or value.maximum is not None)
+    if isinstance(value, (Normal, NormalClipped, Lognormal)) and value.std > 0.0 and not bounded:
         begin, width = _clipped(value) if isinstance(value, NormalClipped) else (0.0, 1.0)
         p = min(max(begin + width * u, 1e-300), 1.0 - 2.0**-53)
         x = NormalDist(value.mean, value.std).inv_cdf(p)
         return math.exp(x) if isinstance(value, Lognormal) else x
     low, high = support(value)
-    return low + (high - low) * u if isinstance(value, Uniform) else low
+    if isinstance(value, float):
+        return value
+    # Of the others the support stands for the extreme quantiles, which alone are asked for.
+    return low + (high - low) * u
 
 
 def _clipped(value: NormalClipped) -> tuple[float, float]:
@@ -108,19 +138,33 @@ class _Draws:
     chance: float
 
 
-def _draws(projection: Projection, part: Part) -> _Draws:
-    """Of one source of `projection`, onto the local neurons of one target population."""
+_FINE = 1024.0  # Poisson numbers as binomial ones of so many trials for each expected
+
+
+def _draws(projection: Projection, n_local: int) -> _Draws:
+    """Of one source of `projection`, onto the `n_local` local targets of one selection."""
     rule, n_sources = projection.rule, max(1, projection.n_sources)
-    share = part.count / projection.n_targets
+    share = n_local / projection.n_targets
     if isinstance(rule, FixedIndegree):
-        return _Draws(float(rule.indegree) * part.count, 1.0 / n_sources)
+        return _Draws(float(rule.indegree) * n_local, 1.0 / n_sources)
+    if isinstance(rule, FixedOutdegree):
+        return _Draws(float(rule.outdegree), share)
     if isinstance(rule, FixedTotalNumber):
         return _Draws(float(rule.N), share / n_sources)
     if isinstance(rule, Explicit):
         return _Draws(float(rule.summary.count), share / n_sources)
     if isinstance(rule, OneToOne):
         return _Draws(1.0, share)
-    return _Draws(float(part.count), 1.0 if isinstance(rule, AllToAll) else rule.p)
+    if isinstance(rule, PairwisePoisson):
+        return _Draws(float(n_local) * rule.pairwise_avg_num_conns * _FINE, 1.0 / _FINE)
+    return _Draws(float(n_local), 1.0 if isinstance(rule, AllToAll) else rule.p)
+
+
+def _local_count(target: Selection, part: Part) -> int:
+    """Selected neurons of a part: exact for sequences, expected for lists and random fractions."""
+    if target.is_affine:
+        return local_selection(target, part, 0).count
+    return round(part.count * target.size / target.population.size)
 
 
 @dataclass(frozen=True)
@@ -218,16 +262,18 @@ class Expectation:
         listed = 0
         for number, projection in enumerate(network.projections):
             steps = self.delays_of(number)
-            for target in projection.targets:
+            for index, target in enumerate(projection.targets):
                 part, group = layout.part(ids[target.name]), layout.group_of(ids[target.name]).index
-                draws = _draws(projection, part)
+                n_local = _local_count(target, part)
+                draws = _draws(projection, n_local)
                 for port in _ports(projection):
                     endpoint = self.planes.endpoints.get((number, ids[target.name], port))
-                    if endpoint is None or not part.count or not draws.trials * draws.chance:
+                    if endpoint is None or not n_local or not draws.trials * draws.chance:
                         continue
                     made = LocalProjection(
-                        projection, number, part, 0, endpoint, Delays(steps.first, steps.last), run.seed
-                    )
+                        projection, number, part, index, LocalSelection(n_local, 0, 1, 0, 1), endpoint,
+                        Delays(steps.first, steps.last), run.seed,
+                    )  # fmt: skip
                     here = [
                         int(first_column[group]) + plane * blocks[group] + block
                         for plane in made.planes for block in range(blocks[group])
@@ -238,7 +284,8 @@ class Expectation:
                         continue
                     share = np.outer(_plane_shares(made), _block_shares(part, blocks[group], self.block_bits)).ravel()
                     for source in projection.sources:
-                        cells[ids[source.name]].add(draws, steps, here, share)
+                        chosen = source.size / source.population.size
+                        cells[ids[source.name]].add(_Draws(draws.trials * chosen, draws.chance), steps, here, share)
             if isinstance(projection.rule, Explicit):
                 listed += self._count_listed(number, projection, layout, cells, ids)
         return RankConnectivity(
@@ -256,8 +303,9 @@ class Expectation:
             kind += 2 * np.unique(edges.receptor, return_inverse=True)[1]
         offset = 0
         for target in projection.targets:
-            gid = edges.target - offset + target.first_gid
             mine = (edges.target >= offset) & (edges.target < offset + target.size)
+            gid = np.zeros(mine.size, np.int64)
+            gid[mine] = target.population.first_gid + places_to_ids(target, edges.target[mine] - offset, 0)
             mine[mine] = layout.owned(gid[mine])
             offset += target.size
             block = np.zeros(gid.size, np.int64)
@@ -271,7 +319,8 @@ class Expectation:
                 begin += source.size
                 if len(rows):
                     runs, sources = len(np.unique(rows, axis=0)), len(np.unique(rows[:, 0]))
-                    cells[ids[source.name]].count(len(rows) / source.size, runs / source.size, sources / source.size)
+                    size = source.population.size
+                    cells[ids[source.name]].count(len(rows) / size, runs / size, sources / size)
                     found += len(rows)
         return found
 

@@ -160,7 +160,7 @@ class Layout:
         self._first_gids = np.array([p.first_gid for p in populations], np.int64)
         models: dict[str, list[int]] = {}
         for i, population in enumerate(populations):
-            models.setdefault(population.model.name, []).append(i)
+            models.setdefault(population.model.symbol, []).append(i)
         groups: list[Group] = []
         local = 0
         for index, members in enumerate(models.values()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any
@@ -14,6 +14,15 @@ from distsim.backend import Array, Backend, Module
 from distsim.build.partition import Layout, Part
 from distsim.build.quanta import Endpoint, PlaneTable, share_bound
 from distsim.build.sampling import Delays, delays, sampler
+from distsim.build.selecting import (
+    LocalSelection,
+    Shared,
+    SideArrays,
+    local_selection,
+    places_to_ids,
+    shared_places,
+)
+from distsim.build.weights import Levels, weight_levels
 from distsim.checks import delay_distribution
 from distsim.distributions import Listed, support
 from distsim.errors import BuildError
@@ -21,7 +30,20 @@ from distsim.exact import exact_context
 from distsim.grid import rounded_to_steps
 from distsim.kernels import connect as structs
 from distsim.network import Network, Projection
-from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne, PairwiseBernoulli
+from distsim.rules import (
+    AllToAll,
+    Explicit,
+    FixedIndegree,
+    FixedOutdegree,
+    FixedTotalNumber,
+    OneToOne,
+    PairwiseBernoulli,
+    PairwisePoisson,
+    Rule,
+    SymmetricPairwiseBernoulli,
+    allows_multapses,
+)
+from distsim.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -41,25 +63,37 @@ class LocalProjection:
     described: Projection
     number: int
     part: Part
-    target_offset: int  # of the population in the concatenated target side
+    selection: int  # which of the target side's selections this is
+    selected: LocalSelection
     endpoint: Endpoint
     delays: Delays
     seed: int
+    sides: tuple[SideArrays, SideArrays] | None = None  # sources, targets; None where nothing is built
     edges: Edges | None = None
     shares: Array | None = None
     listed_weights: Array | None = None
+    levels: Levels | None = None
 
     @property
     def n_sources(self) -> int:
         return self.described.n_sources
 
     @property
-    def rule_name(self) -> str:
-        return self.described.rule.name
+    def kernel(self) -> str:
+        """What the kernels that draw it are called, after count_ and fill_."""
+        rule, by_source = self.described.rule, self.described.by_source
+        if by_source:
+            return f"{rule.name}_by_source" if isinstance(rule, (OneToOne, AllToAll)) else "by_source"
+        if isinstance(rule, SymmetricPairwiseBernoulli):
+            return "symmetric"
+        return "distinct" if not getattr(rule, "multapses", True) else rule.name
 
-    @property
-    def n_items(self) -> int:
-        return self.edges.source.size if self.edges is not None else self.part.count
+    def n_items(self, n_rows: int) -> int:
+        """What the kernels go over, in a chunk of `n_rows` sources."""
+        if self.edges is not None:
+            return self.edges.source.size
+        rows = n_rows if self.kernel in ("by_source", "symmetric") else 0
+        return rows + (self.selected.count if self.kernel != "by_source" else 0)
 
     @property
     def positive_plane(self) -> int:
@@ -85,7 +119,7 @@ class LocalProjection:
 
     def arguments(self, backend: Backend, first_source: int, block_bits: int) -> tuple[Any, list[Any]]:
         """The kernel's structure, and the arrays that must outlive it; cells are filled in by the caller."""
-        rule, part = self.described.rule, self.part
+        rule, part, selected = self.described.rule, self.part, self.selected
         keep: list[Any] = []
 
         def pointer(array: npt.NDArray[Any] | Array) -> int:
@@ -93,26 +127,26 @@ class LocalProjection:
             keep.append(on_device)
             return backend.pointer(on_device)
 
-        sizes = [p.size for p in self.described.sources]
-        gids = np.array([p.first_gid for p in self.described.sources], np.uint64)
-        ends = np.cumsum(sizes).astype(np.uint64)
-        starts = ends - np.array(sizes, np.uint64)
+        offset = self.target_offset
         c = structs.Connect(
-            seed=self.seed, projection=self.number, n_targets=part.count, target_gid=part.first_gid,
-            target_position=self.target_offset + part.first_gid - part.population.first_gid,
-            target_stride=part.stride, target_local=part.begin, block_bits=block_bits, n_sources=self.n_sources,
-            segment_end=pointer(ends), segment_gid=pointer(gids),
-            segment_shift=pointer(gids - starts - np.uint64(first_source)), n_segments=len(sizes),
-            autapses=int(getattr(rule, "autapses", True)),
+            seed=self.seed, projection=self.number, n_targets=selected.count, target_gid=part.first_gid,
+            target_stride=part.stride, target_first=selected.first, target_step=selected.step,
+            target_position=offset + (0 if selected.k is not None else selected.first_place),
+            place_step=selected.place_step, target_local=part.begin, block_bits=block_bits,
+            n_sources=self.n_sources, first_source=first_source, selection=self.selection,
+            index_first=selected.first_place, index_stride=selected.place_step, index_count=selected.count,
+            distinct=int(not allows_multapses(rule)), autapses=int(getattr(rule, "autapses", True)),
         )  # fmt: skip
-        if isinstance(rule, FixedIndegree):
-            c.indegree = c.items_per_target = rule.indegree
-        elif isinstance(rule, AllToAll):
-            c.items_per_target = self.n_sources
-        elif isinstance(rule, OneToOne):
-            c.items_per_target = 1
-        elif isinstance(rule, PairwiseBernoulli):
-            c.gap_scale = gap_scale(rule.p)
+        assert self.sides is not None
+        c.sources, c.targets = (_side(arrays, pointer) for arrays in self.sides)
+        c.undivided = structs.Side(end=pointer(np.array([self.n_sources], np.uint64)), n=1, plain=1)
+        if selected.k is not None and selected.place is not None:
+            c.target_list, c.target_place = (pointer(x.astype(np.uint64)) for x in (selected.k, selected.place))
+            if self.kernel in ("by_source", "symmetric"):
+                local = np.full(self.described.targets[self.selection].size, 2**32 - 1, np.uint32)
+                local[selected.place] = selected.k
+                c.index_local = pointer(local)
+        self._rule(c)
         if self.shares is not None:
             c.shares = pointer(self.shares)
         if self.edges is not None:
@@ -122,6 +156,26 @@ class LocalProjection:
             c.weight_list, c.delay_list = pointer(self.edges.weight), pointer(self.edges.delay)
         self._weights_and_delays(c, pointer)
         return c, keep
+
+    @property
+    def target_offset(self) -> int:
+        """Where this population's selection begins on the target side."""
+        return sum(t.size for t in self.described.targets[: self.selection])
+
+    def _rule(self, c: Any) -> None:
+        rule = self.described.rule
+        if isinstance(rule, FixedIndegree):
+            c.indegree = c.items_per_target = rule.indegree
+        elif isinstance(rule, FixedOutdegree):
+            c.indegree = rule.outdegree
+        elif isinstance(rule, AllToAll):
+            c.items_per_target = self.n_sources
+        elif isinstance(rule, OneToOne):
+            c.items_per_target = 1
+        elif isinstance(rule, (PairwiseBernoulli, SymmetricPairwiseBernoulli)):
+            c.draws, c.chance, c.gap_scale = structs.DRAWS_BERNOULLI, rule.p, gap_scale(rule.p)
+        elif isinstance(rule, PairwisePoisson):
+            c.draws, c.chance = structs.DRAWS_POISSON, rule.pairwise_avg_num_conns
 
     def _weights_and_delays(self, c: Any, pointer: Any) -> None:
         endpoint, weight = self.endpoint, self.described.weight
@@ -151,6 +205,17 @@ class LocalProjection:
                 c.weight_list = pointer(self.listed_weights)
         else:
             c.weight = sampler(weight)
+            if self.levels is not None:
+                c.levels, c.level_low, c.levels_per_unit = self.levels.n, self.levels.low, self.levels.per_unit
+                c.level_first, c.level_step = self.levels.first, self.levels.step
+                c.level_least, c.level_most = self.levels.least, self.levels.most
+
+
+def _side(arrays: SideArrays, pointer: Callable[[npt.NDArray[Any]], int]) -> Any:
+    names = ("end", "gid", "shift", "step", "list_begin", "list")
+    return structs.Side(
+        n=arrays.end.size, plain=int(arrays.plain), **{name: pointer(getattr(arrays, name)) for name in names}
+    )
 
 
 def gap_scale(p: float) -> float:
@@ -173,23 +238,29 @@ def local_projections(
         rule = projection.rule
         if _is_empty(projection):
             continue
+        sides = (SideArrays.of(projection.sources, seed), SideArrays.of(projection.targets, seed))
+        levels = weight_levels(projection, backend, kernels)
         if isinstance(rule, Explicit):
-            found += _explicit(number, projection, layout, planes, ids, seed, dt)
+            found += _explicit(number, projection, layout, planes, ids, seed, dt, sides, levels)
             continue
         steps = delays(backend, kernels, delay_distribution(projection.delay, dt), dt)
         listed = None
         if isinstance(projection.weight, Listed):
-            listed = backend.to_device(np.array(projection.weight.values, np.float64))
-        offset = 0
-        for target in projection.targets:
+            values = np.array(projection.weight.values, np.float64)
+            listed = backend.to_device(levels.of(values) if levels else values)
+        shares = _source_shares(number, projection, rule, backend, kernels, seed)
+        for index, target in enumerate(projection.targets):
             part = layout.part(ids[target.name])
+            selected = local_selection(target, part, seed)
             endpoint = planes.endpoints[number, ids[target.name], projection.receptor]
-            local = LocalProjection(projection, number, part, offset, endpoint, steps, seed, listed_weights=listed)
-            offset += target.size
-            if not part.count:
+            local = LocalProjection(
+                projection, number, part, index, selected, endpoint, steps, seed, sides, shares=shares,
+                listed_weights=listed, levels=levels,
+            )  # fmt: skip
+            if not selected.count:
                 continue
-            if isinstance(rule, FixedTotalNumber):
-                local.shares = _shares(local, rule, backend, kernels)
+            if isinstance(rule, FixedTotalNumber) and not projection.by_source:
+                local.shares = _target_shares(local, rule, backend, kernels)
             found.append(local)
     return found
 
@@ -198,43 +269,35 @@ def _is_empty(projection: Projection) -> bool:
     rule = projection.rule
     return (
         (isinstance(rule, FixedIndegree) and rule.indegree == 0)
+        or (isinstance(rule, FixedOutdegree) and rule.outdegree == 0)
         or (isinstance(rule, FixedTotalNumber) and rule.N == 0)
-        or (isinstance(rule, PairwiseBernoulli) and rule.p == 0.0)
+        or (isinstance(rule, (PairwiseBernoulli, SymmetricPairwiseBernoulli)) and rule.p == 0.0)
+        or (isinstance(rule, PairwisePoisson) and rule.pairwise_avg_num_conns == 0.0)
         or (isinstance(rule, Explicit) and rule.summary.count == 0)
     )
 
 
-def _shares(local: LocalProjection, rule: FixedTotalNumber, backend: Backend, kernels: Module) -> Array:
-    """How many of the total fall to each local target: uint64[part.count] on the device."""
-    n_targets, part = local.described.n_targets, local.part
-    overlaps: list[tuple[int, int]] = []
-    offset = 0
-    for target in local.described.targets:
-        if not rule.autapses and any(target is s for s in local.described.sources):
-            overlaps.append((offset, offset + target.size))
-        offset += target.size
-    begin = backend.to_device(np.array([a for a, _ in overlaps] or [0], np.uint64))
-    end = backend.to_device(np.array([b for _, b in overlaps] or [0], np.uint64))
-    counts = backend.empty(part.count, np.uint64)
-    arguments = structs.Shares(
-        seed=local.seed, projection=local.number, n_targets=n_targets, n_sources=local.n_sources,
-        overlap_begin=backend.pointer(begin), overlap_end=backend.pointer(end), n_overlaps=len(overlaps),
-        n_local=part.count,
-        first_position=local.target_offset + part.first_gid - part.population.first_gid,
-        stride=part.stride, counts=backend.pointer(counts),
+@dataclass(frozen=True)
+class _Wanted:
+    """Positions of the neurons whose shares a rank needs: first + stride t, or listed."""
+
+    count: int
+    first: int
+    stride: int
+    listed: npt.NDArray[np.uint64] | None = None
+
+
+def _target_shares(local: LocalProjection, rule: FixedTotalNumber, backend: Backend, kernels: Module) -> Array:
+    """How many of the total fall to each local target: uint64[selected.count] on the device."""
+    selected, offset = local.selected, local.target_offset
+    wanted = _Wanted(selected.count, offset + selected.first_place, selected.place_step)
+    if selected.place is not None:
+        wanted = _Wanted(selected.count, 0, 1, (offset + selected.place).astype(np.uint64))
+    described = local.described
+    counts = _shares(
+        local.number, rule, described.targets, described.sources, wanted, backend, kernels, local.seed
     )  # fmt: skip
-    # Whole levels while they hold no more nodes than this rank has targets; below, only its own paths.
-    depth = (n_targets - 1).bit_length()
-    whole = max(0, min(depth, part.count.bit_length() - 1))
-    above = backend.to_device(np.array([rule.N], np.uint64))
-    for level in range(whole):
-        below = backend.empty(2 ** (level + 1), np.uint64)
-        arguments.level, arguments.above, arguments.below = level, backend.pointer(above), backend.pointer(below)
-        kernels.launch("split_level", arguments, 2**level)
-        above = below
-    arguments.level, arguments.above = whole, backend.pointer(above)
-    kernels.launch("split_to_targets", arguments, part.count)
-    most, bound = int(backend.to_host(counts).max()), share_bound(local.described)
+    most, bound = int(backend.to_host(counts).max()), share_bound(described)
     if most > bound:
         raise BuildError(
             f"projections[{local.number}]: a target drew {most} synapses; the plan of weights allows {bound}; "
@@ -243,23 +306,78 @@ def _shares(local: LocalProjection, rule: FixedTotalNumber, backend: Backend, ke
     return counts
 
 
+def _source_shares(
+    number: int, projection: Projection, rule: Rule, backend: Backend, kernels: Module, seed: int
+) -> Array | None:
+    """How many of the total fall to each source, where sources draw: uint64[n_sources] on the device."""
+    if not (isinstance(rule, FixedTotalNumber) and projection.by_source):
+        return None
+    wanted = _Wanted(projection.n_sources, 0, 1)
+    counts = _shares(number, rule, projection.sources, projection.targets, wanted, backend, kernels, seed)
+    most = int(backend.to_host(counts).max())
+    if most >= 2**31:
+        raise BuildError(f"projections[{number}]: a source drew {most} synapses; allowed: fewer than 2^31 by_source")
+    return counts
+
+
+def _shares(
+    number: int, rule: FixedTotalNumber, drawing: Sequence[Selection], others: Sequence[Selection], wanted: _Wanted,
+    backend: Backend, kernels: Module, seed: int,
+) -> Array:  # fmt: skip
+    """The total split over the neurons of one side: uint64[wanted.count] on the device."""
+    size = sum(s.size for s in drawing)
+    shared = Shared((), (), (), np.empty(0, np.int64)) if rule.autapses else shared_places(drawing, others, seed)
+
+    def on_device(values: Sequence[int] | npt.NDArray[Any]) -> Array:
+        return backend.to_device(np.array(values if len(values) else [0], np.uint64))
+
+    begin, end, step, listed = (on_device(x) for x in (shared.begin, shared.end, shared.step, shared.listed))
+    counts = backend.empty(wanted.count, np.uint64)
+    positions = None if wanted.listed is None else backend.to_device(wanted.listed)
+    arguments = structs.Shares(
+        seed=seed, projection=number, n_targets=size, n_sources=sum(s.size for s in others),
+        overlap_begin=backend.pointer(begin), overlap_end=backend.pointer(end), overlap_step=backend.pointer(step),
+        overlap_list=backend.pointer(listed), n_listed=shared.listed.size, n_overlaps=len(shared.begin),
+        distinct=int(not rule.multapses), n_local=wanted.count, first_position=wanted.first, stride=wanted.stride,
+        positions=None if positions is None else backend.pointer(positions), counts=backend.pointer(counts),
+    )  # fmt: skip
+    # Whole levels while they hold no more nodes than this rank has targets; below, only its own paths.
+    depth = (size - 1).bit_length()
+    whole = max(0, min(depth, wanted.count.bit_length() - 1))
+    above = backend.to_device(np.array([rule.N], np.uint64))
+    for level in range(whole):
+        below = backend.empty(2 ** (level + 1), np.uint64)
+        arguments.level, arguments.above, arguments.below = level, backend.pointer(above), backend.pointer(below)
+        kernels.launch("split_level", arguments, 2**level)
+        above = below
+    arguments.level, arguments.above = whole, backend.pointer(above)
+    kernels.launch("split_to_targets", arguments, wanted.count)
+    return counts
+
+
 def _explicit(
-    number: int, projection: Projection, layout: Layout, planes: PlaneTable, ids: dict[str, int], seed: int, dt: float
-) -> list[LocalProjection]:
+    number: int, projection: Projection, layout: Layout, planes: PlaneTable, ids: dict[str, int], seed: int, dt: float,
+    sides: tuple[SideArrays, SideArrays], levels: Levels | None,
+) -> list[LocalProjection]:  # fmt: skip
     rule = projection.rule
     assert isinstance(rule, Explicit)
     edges = rule.read()
-    source, target, weight = edges.source, edges.target, edges.weight
+    source, target = edges.source, edges.target
+    weight = levels.of(edges.weight) if levels else edges.weight
     steps = rounded_to_steps(edges.delay, dt).astype(np.int32)
     ports = edges.receptor if edges.receptor.size else None
     wanted: Sequence[str | None] = rule.summary.receptors or [projection.receptor]
     found: list[LocalProjection] = []
     offset = 0
-    for population in projection.targets:
+    for index, selection in enumerate(projection.targets):
+        population = selection.population
         part = layout.part(ids[population.name])
-        gid = target - offset + population.first_gid
-        mine = (target >= offset) & (target < offset + population.size) & layout.owned(gid)
-        offset += population.size
+        place = target - offset
+        here = (place >= 0) & (place < selection.size)
+        offset += selection.size
+        gid = np.full(place.size, population.first_gid, np.int64)
+        gid[here] += places_to_ids(selection, place[here], seed)
+        mine = here & layout.owned(gid)
         for port in wanted:
             chosen = np.flatnonzero(mine if ports is None else mine & (ports == port))
             if not chosen.size:
@@ -268,5 +386,8 @@ def _explicit(
             own = Edges(source[chosen].astype(np.uint64), within.astype(np.uint32), weight[chosen], steps[chosen])
             span = Delays(int(own.delay.min()), int(own.delay.max()))
             endpoint = planes.endpoints[number, ids[population.name], port]
-            found.append(LocalProjection(projection, number, part, 0, endpoint, span, seed, edges=own))
+            selected = local_selection(selection, part, seed)
+            found.append(
+                LocalProjection(projection, number, part, index, selected, endpoint, span, seed, sides, edges=own)
+            )
     return found

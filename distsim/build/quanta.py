@@ -15,7 +15,8 @@ from distsim.checks import receptor_names
 from distsim.distributions import support
 from distsim.errors import BuildError
 from distsim.network import Network, Population, Projection
-from distsim.rules import Explicit, FixedIndegree, FixedTotalNumber, OneToOne
+from distsim.rules import Explicit, FixedIndegree, FixedOutdegree, FixedTotalNumber, OneToOne, PairwisePoisson
+from distsim.selection import shared_neurons
 
 CLASS_SPAN = 2.0**7
 
@@ -70,15 +71,16 @@ class _Demand:
 def inputs_bound(projection: Projection) -> int:
     """A bound of the spikes that one target of `projection` can receive in one step.
 
-    Strict, but for fixed_total_number: there a target's share is binomial, the bound lies 16 standard
-    deviations above its mean, and building checks that no share exceeds it.
+    Strict, but where a target's share is left to chance (fixed_total_number, fixed_outdegree and pairwise_poisson with
+    multapses): there the bound lies 16 standard deviations and 64 above the mean of a binomial or Poisson number, which
+    is exceeded with a probability below 1e-50; building checks the shares that it knows.
     """
     rule = projection.rule
     if isinstance(rule, FixedIndegree):
         degree = rule.indegree
     elif isinstance(rule, OneToOne):
         degree = 1
-    elif isinstance(rule, FixedTotalNumber):
+    elif isinstance(rule, (FixedTotalNumber, FixedOutdegree, PairwisePoisson)):
         degree = share_bound(projection)
     elif isinstance(rule, Explicit):
         degree = rule.summary.max_in_degree
@@ -88,14 +90,23 @@ def inputs_bound(projection: Projection) -> int:
 
 
 def share_bound(projection: Projection) -> int:
-    """The most synapses that one target may get of a fixed total number."""
-    rule = projection.rule
-    assert isinstance(rule, FixedTotalNumber)
-    pairs = projection.n_sources * projection.n_targets
-    if not rule.autapses:
-        pairs -= sum(t.size for t in projection.targets if any(t is s for s in projection.sources))
-    mean = rule.N * projection.n_sources / max(1, pairs)
-    return min(rule.N, math.ceil(mean + 16.0 * math.sqrt(mean) + 64.0))
+    """The most synapses that one target may get where its share is left to chance."""
+    rule, n_sources = projection.rule, projection.n_sources
+    pairs = n_sources * projection.n_targets
+    if not getattr(rule, "autapses", True):
+        pairs -= shared_neurons(projection.sources, projection.targets)
+    if isinstance(rule, FixedTotalNumber):
+        total, most = rule.N, rule.N
+    elif isinstance(rule, FixedOutdegree):
+        total = most = rule.outdegree * n_sources
+        pairs = n_sources * max(1, projection.n_targets - (0 if rule.autapses else 1))
+    else:
+        assert isinstance(rule, PairwisePoisson)
+        mean = rule.pairwise_avg_num_conns * n_sources
+        return math.ceil(mean + 16.0 * math.sqrt(mean) + 64.0) if mean else 0
+    mean = total * n_sources / max(1, pairs)
+    bound = min(most, math.ceil(mean + 16.0 * math.sqrt(mean) + 64.0))
+    return bound if rule.multapses else min(bound, n_sources)
 
 
 def plan_planes(network: Network, precision: str) -> PlaneTable:
@@ -129,13 +140,13 @@ def plan_planes(network: Network, precision: str) -> PlaneTable:
     per_receptor: dict[str, tuple[int, ...]] = {}
     for i, population in enumerate(network.populations):
         mine = [len(c) for c in classes[i]]
-        before = per_receptor.get(population.model.name, tuple(0 for _ in mine))
-        per_receptor[population.model.name] = tuple(max(a, b) for a, b in zip(before, mine, strict=False))
+        before = per_receptor.get(population.model.symbol, tuple(0 for _ in mine))
+        per_receptor[population.model.symbol] = tuple(max(a, b) for a, b in zip(before, mine, strict=False))
     quanta: dict[int, tuple[float, ...]] = {}
     chosen: dict[tuple[int, int, int], Plane] = {}
     for i, population in enumerate(network.populations):
         planes: list[float] = []
-        for receptor, n in enumerate(per_receptor[population.model.name]):
+        for receptor, n in enumerate(per_receptor[population.model.symbol]):
             start = len(planes)
             counts = population.model.receptors[receptor].counts
             for k, members in enumerate(classes[i][receptor]):

@@ -211,7 +211,7 @@ class _Build:
             arguments.n_rows, arguments.cells = n_rows, backend.pointer(cells)
             launches.append((p, arguments, keep))
         for p, arguments, _ in launches:
-            self.kernels.launch(f"count_{p.rule_name}", arguments, p.n_items)
+            self.kernels.launch(f"count_{p.kernel}", arguments, p.n_items(n_rows))
         runs_before = backend.empty(n_rows, np.uint64)
         synapses_before = backend.empty(n_rows, np.uint64)
         device_columns = backend.to_device(np.array(columns, np.uint16))
@@ -240,7 +240,7 @@ class _Build:
         self.kernels.launch("write_runs", rows, n_rows)
         for p, arguments, _ in launches:
             arguments.synapses = backend.pointer(synapses)
-            self.kernels.launch(f"fill_{p.rule_name}", arguments, p.n_items)
+            self.kernels.launch(f"fill_{p.kernel}", arguments, p.n_items(n_rows))
         self._keep(chunk, n_runs, n_synapses, runs, synapses, runs_before, synapses_before, shortest)
         self.runs_per_slot = max(self.runs_per_slot, int(backend.to_host(most)[0]))
 

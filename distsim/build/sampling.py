@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,19 @@ import numpy.typing as npt
 
 from distsim.backend import Array, Backend, Module
 from distsim.build.partition import Part
-from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, support
-from distsim.exact import normal_cdf
+from distsim.distributions import (
+    Drawn,
+    Exponential,
+    Listed,
+    Lognormal,
+    Normal,
+    NormalClipped,
+    Uniform,
+    UniformInt,
+    Value,
+    support,
+)
+from distsim.exact import exact_context, log_gamma, normal_cdf
 from distsim.grid import round_to_steps
 from distsim.kernels import values as structs
 from distsim.network import Population
@@ -30,19 +42,33 @@ def sampler(value: Value) -> Any:
         return s
     s.low, s.high = support(value)
     s.p_low, s.p_width = 0.0, 1.0
-    if isinstance(value, Uniform):
-        s.kind, s.first, s.second = structs.UNIFORM, value.low, value.high - value.low
-    elif isinstance(value, Lognormal):
-        s.kind, s.first, s.second = structs.LOGNORMAL, value.mean, value.std
-    elif isinstance(value, (Normal, NormalClipped)):
+    if isinstance(value, NormalClipped):
         s.kind, s.first, s.second = structs.NORMAL, value.mean, value.std
-        if isinstance(value, NormalClipped) and value.std > 0.0:
+        if value.std > 0.0:
             low, high = value.bounds()
             s.p_low = normal_cdf((low - value.mean) / value.std) if math.isfinite(low) else 0.0
             top = normal_cdf((high - value.mean) / value.std) if math.isfinite(high) else 1.0
             s.p_width = top - s.p_low
-    else:
+        return s
+    if isinstance(value, UniformInt):
+        first, last = value.whole_limits()
+        s.kind, s.first, s.second = structs.UNIFORM_INT, float(first), float(last - first + 1)
+        return s
+    if not isinstance(value, Drawn):
         raise TypeError(f"no sampler for {type(value).__name__}")
+    s.p_low, s.p_width = value.probabilities()
+    if isinstance(value, Uniform):
+        s.kind, s.first, s.second = structs.UNIFORM, value.low, value.high - value.low
+    elif isinstance(value, Normal):
+        s.kind, s.first, s.second = structs.NORMAL, value.mean, value.std
+    elif isinstance(value, Lognormal):
+        s.kind, s.first, s.second = structs.LOGNORMAL, value.mean, value.std
+    elif isinstance(value, Exponential):
+        s.kind, s.first = structs.EXPONENTIAL, value.beta
+    else:
+        s.kind, s.first, s.second = structs.GAMMA, value.scale, value.shape
+        with localcontext(exact_context()):
+            s.third = float(log_gamma(Decimal(value.shape)))
     return s
 
 

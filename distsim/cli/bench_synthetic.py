@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from distsim.cli.bench_bounds import bounds, nearest_bound, work_of
-from distsim.models import MODELS
+from distsim.models import example_of
 
 if TYPE_CHECKING:
     from distsim.cli.bench import Row, Setting
@@ -75,7 +75,7 @@ def floor(setting: Setting) -> tuple[list[Row], bool]:
     fastest = min(s["seconds"]["simulate"] / steps for s in runs)
     profiled = setting.profiled(document, setting.ranks)
     machine = setting.machine()
-    work = work_of(profiled, MODELS["iaf_psc_exp"], machine.cache_bytes)
+    work = work_of(profiled, example_of("iaf_psc_exp"), machine.cache_bytes)
     where = f"{setting.ranks} rank{'s' if setting.ranks > 1 else ''}"
     bars = BARS.get(("floor", setting.ranks), ("", "")) if profiled["device"] == "cuda" else ("", "")
     return [
@@ -96,7 +96,7 @@ def random(setting: Setting) -> tuple[list[Row], bool]:
     machine, ranks = setting.machine(), setting.ranks
     steps = round(runs[0]["duration"] / runs[0]["dt"])
     step = statistics.median(s["seconds"]["simulate"] / steps for s in runs)
-    work = work_of(profiled, MODELS["iaf_psc_exp"], machine.cache_bytes)
+    work = work_of(profiled, example_of("iaf_psc_exp"), machine.cache_bytes)
     # A synapse and its share of an entry of the wheel: what delivery reads from memory.
     read = (4 * counts["synaptic_events"] + 16 * counts["runs_estimated"]) / phases["deliver"] / ranks
     shares = f"{read / 1e9:,.0f} GB/s, {read / machine.bandwidth:.0%} of a copy's"

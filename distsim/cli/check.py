@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
+from collections.abc import Sequence
 
 from distsim.build.costs import expected_synapses
 from distsim.cli.table import number, table
 from distsim.config import load_experiment
-from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, Within
+from distsim.distributions import (
+    Drawn,
+    Exponential,
+    Gamma,
+    Listed,
+    Lognormal,
+    Normal,
+    NormalClipped,
+    Uniform,
+    UniformInt,
+    Value,
+    Within,
+)
 from distsim.experiment import Experiment
 from distsim.network import Population, Projection
-from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne, PairwiseBernoulli, Rule
+from distsim.rules import (
+    Explicit,
+    FixedIndegree,
+    FixedOutdegree,
+    FixedTotalNumber,
+    PairwiseBernoulli,
+    PairwisePoisson,
+    Rule,
+    SymmetricPairwiseBernoulli,
+)
+from distsim.selection import Selection
 
 SHOWN = 20  # lines of a table; of more the first are shown
 
@@ -38,7 +62,7 @@ def describe(experiment: Experiment, every: bool = False) -> str:
     ], (1,), every))  # fmt: skip
     if network.inputs:
         parts.append(_section("inputs", ["name", "targets", "rate (Hz)", "weight"], [
-            [i.name, _names(i.targets), number(i.rate), number(i.weight)] for i in network.inputs
+            [i.name, _names(i.targets), number(i.params["rate"]), number(i.weight)] for i in network.inputs
         ], (2, 3), every))  # fmt: skip
     if network.projections:
         heading = ["", "source", "target", "rule", "weight", "delay (ms)", "synapses", "a target"]
@@ -70,8 +94,8 @@ def _projection(p: Projection) -> list[str]:
     ]  # fmt: skip
 
 
-def _names(side: tuple[Population, ...]) -> str:
-    names = [p.name for p in side]
+def _names(side: Sequence[Population | Selection]) -> str:
+    names = [p.name if isinstance(p, Population) else str(p) for p in side]
     return ", ".join(names) if len(names) < 5 else f"{names[0]}, … {names[-1]} ({len(names)})"
 
 
@@ -93,8 +117,18 @@ def value(v: Value) -> str:
     """A number or a distribution in a few characters."""
     if isinstance(v, float):
         return number(v)
+    if isinstance(v, Drawn) and (v.minimum is not None or v.maximum is not None):
+        whole = value(dataclasses.replace(v, minimum=None, maximum=None))
+        low, high = ("" if x is None else number(x) for x in (v.minimum, v.maximum))
+        return f"{whole} {'clipped' if v.bounds == 'clip' else 'redrawn'} to [{low}, {high}]"
     if isinstance(v, Uniform):
         return f"U[{number(v.low)}, {number(v.high)})"
+    if isinstance(v, UniformInt):
+        return f"U{{{v.low}, …, {v.high}}}"
+    if isinstance(v, Exponential):
+        return f"Exp({number(v.beta)})"
+    if isinstance(v, Gamma):
+        return f"Gamma({number(v.shape)}, {number(v.scale)})"
     if isinstance(v, Lognormal):
         return f"exp N({number(v.mean)}, {number(v.std)})"
     if isinstance(v, Normal):
@@ -112,8 +146,15 @@ def rule(r: Rule) -> str:
         text = f"{r.name} {r.indegree:,}"
     elif isinstance(r, FixedTotalNumber):
         text = f"{r.name} {r.N:,}"
-    elif isinstance(r, PairwiseBernoulli):
+    elif isinstance(r, FixedOutdegree):
+        text = f"{r.name} {r.outdegree:,}"
+    elif isinstance(r, (PairwiseBernoulli, SymmetricPairwiseBernoulli)):
         text = f"{r.name} {number(r.p)}"
+    elif isinstance(r, PairwisePoisson):
+        text = f"{r.name} {number(r.pairwise_avg_num_conns)}"
     else:
         text = r.name
-    return text if isinstance(r, (OneToOne, AllToAll, Explicit)) or r.autapses else f"{text}, no autapses"
+    if isinstance(r, (Explicit, SymmetricPairwiseBernoulli)):
+        return text
+    without = [name for name in ("autapses", "multapses") if not getattr(r, name, True)]
+    return f"{text}, no {' and no '.join(without)}" if without else text

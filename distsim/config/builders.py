@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import math
-import sys
-import traceback
 import types
 import typing
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from distsim.config.files import FileStore
 from distsim.config.messages import shown
+from distsim.config.user_files import failed, load_object
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.network import Network
 
@@ -43,7 +40,7 @@ def build_network(name: str, arguments: Mapping[str, Any], files: FileStore) -> 
     except ConfigError as error:
         raise ConfigError(f"network.builder: {name}: {error}") from error
     except (Exception, SystemExit) as error:
-        raise _failed(f"network.builder: {name}", error) from error
+        raise failed(f"network.builder: {name}", error) from error
     if not isinstance(network, Network):
         raise ConfigError(f"network.builder: {name} returned {type(network).__name__}; expected a distsim.Network")
     return network, complete
@@ -66,32 +63,12 @@ def _published(name: str) -> Callable[..., Any]:
 
 
 def _from_file(name: str, files: FileStore) -> Callable[..., Any]:
-    file, _, function = name.rpartition(":")
-    if not file or not function:
-        raise wrong("network.builder", name, "a published network, or my_file.py:my_network")
-    data, path = files.read(file, "network.builder"), files.absolute(file)
-    # Unique by place and content, and known to sys.modules as dataclasses in it need.
-    module = types.ModuleType(f"_distsim_{Path(path).stem}_{hashlib.sha256(path.encode() + data).hexdigest()[:12]}")
-    module.__file__ = path
-    sys.modules[module.__name__] = module
-    try:
-        exec(compile(data, path, "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
-        raise _failed(f"network.builder: {path}", error) from error
+    module, function = load_object(name, "network.builder", "a published network, or my_file.py:my_network", files)
     builders = {n: f for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__}
     if function not in builders:
         near = nearest(function, (n for n in builders if not n.startswith("_")))
-        raise ConfigError(f"network.builder: no function {function!r} in {path}; {near}")
+        raise ConfigError(f"network.builder: no function {function!r} in {module.__file__}; {near}")
     return builders[function]
-
-
-def _failed(where: str, error: BaseException) -> ConfigError:
-    """What went wrong in a user's file, with the line of it."""
-    if isinstance(error, SyntaxError):
-        return ConfigError(f"{where}: {error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}")
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return ConfigError(f"{where}: raised {type(error).__name__}{place}: {error}")
 
 
 def _arguments(builder: Callable[..., Any], name: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,24 @@ from distsim.config import schema
 from distsim.config import schema_values as forms
 from distsim.config.files import FileStore
 from distsim.config.tables import Table, read_column, read_edges
-from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform
+from distsim.config.user_files import model_of
+from distsim.distributions import (
+    Exponential,
+    Gamma,
+    Listed,
+    Lognormal,
+    Normal,
+    NormalClipped,
+    Uniform,
+    UniformInt,
+)
 from distsim.edges import EdgeList
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import Checkpoints, RunSettings
 from distsim.grid import rounded_to_steps
 from distsim.network import Network, Population
-from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne, PairwiseBernoulli, Rule
+from distsim.rules import RULES, Explicit, Rule
+from distsim.selection import Selection, select
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +50,7 @@ def described_network(spec: schema.ExperimentSpec, name: str, dt: float, files: 
         network.population(
             label,
             population.size,
-            population.model,
+            model_of(population.model, f"{where}.model", files),
             params={k: to_value(v, f"{where}.params.{k}", files) for k, v in population.params.items()},
             initial={k: to_value(v, f"{where}.initial.{k}", files) for k, v in population.initial.items()},
         )
@@ -66,17 +77,26 @@ def record(network: Network, spec: schema.RecordSpec) -> None:
         network.record_states(name, states.variables, states.interval, states.neurons)
 
 
+_DRAWN: tuple[tuple[type, str, type], ...] = (
+    (forms.UniformSpec, "uniform", Uniform),
+    (forms.UniformIntSpec, "uniform_int", UniformInt),
+    (forms.NormalSpec, "normal", Normal),
+    (forms.LognormalSpec, "lognormal", Lognormal),
+    (forms.ExponentialSpec, "exponential", Exponential),
+    (forms.GammaSpec, "gamma", Gamma),
+)
+
+
 def to_value(value: Any, where: str, files: FileStore) -> Any:
     """A number or list as it is, a distribution as its dataclass, a column as the numbers in it."""
-    if isinstance(value, forms.UniformSpec):
-        return Uniform(value.uniform.low, value.uniform.high)
-    if isinstance(value, forms.NormalSpec):
-        return Normal(value.normal.mean, value.normal.std)
     if isinstance(value, forms.NormalClippedSpec):
         clipped = value.normal_clipped
         return NormalClipped(clipped.mean, clipped.std, clipped.min, clipped.max)
-    if isinstance(value, forms.LognormalSpec):
-        return Lognormal(value.lognormal.mean, value.lognormal.std)
+    for form, key, distribution in _DRAWN:
+        if isinstance(value, form):
+            arguments = getattr(value, key).model_dump()
+            low, high = arguments.pop("min"), arguments.pop("max")
+            return distribution(**arguments, minimum=low, maximum=high)
     if isinstance(value, forms.ColumnSpec):
         path = files.absolute(value.file)
         data = files.read(value.file, f"{where}.file")
@@ -88,39 +108,38 @@ def to_value(value: Any, where: str, files: FileStore) -> Any:
 
 
 def _project(network: Network, spec: schema.ProjectionSpec, where: str, dt: float, files: FileStore) -> None:
-    sources = _side(network, spec.source, f"{where}.source")
-    targets = _side(network, spec.target, f"{where}.target")
+    sources = _selections(network, spec.source, f"{where}.source")
+    targets = _selections(network, spec.target, f"{where}.target")
     if isinstance(spec.rule, forms.ExplicitSpec):
         for key in ("weight", "delay"):
             if getattr(spec, key) is not None:
                 raise ConfigError(f"{where}.{key}: not allowed with the rule explicit; its file has a column {key}")
         rule: Rule = _explicit(spec, sources, targets, where, dt, files)
-        network.project(sources, targets, rule, receptor=spec.receptor)
+        network.project(
+            sources, targets, rule, receptor=spec.receptor, generate=spec.generate, weight_bits=spec.weight_bits
+        )
         return
     values = {
         key: to_value(value, f"{where}.{key}", files)
         for key, value in (("weight", spec.weight), ("delay", spec.delay))
         if value is not None
     }
-    network.project(sources, targets, _rule(spec.rule), **values, receptor=spec.receptor)
+    network.project(
+        sources, targets, _rule(spec.rule), **values, receptor=spec.receptor, generate=spec.generate,
+        weight_bits=spec.weight_bits,
+    )  # fmt: skip
 
 
 def _rule(spec: Any) -> Rule:
-    if isinstance(spec, forms.AllToAllSpec):
-        return AllToAll(spec.all_to_all.autapses)
-    if isinstance(spec, forms.FixedIndegreeSpec):
-        return FixedIndegree(spec.fixed_indegree.indegree, spec.fixed_indegree.autapses)
-    if isinstance(spec, forms.FixedTotalNumberSpec):
-        return FixedTotalNumber(spec.fixed_total_number.N, spec.fixed_total_number.autapses)
-    if isinstance(spec, forms.PairwiseBernoulliSpec):
-        return PairwiseBernoulli(spec.pairwise_bernoulli.p, spec.pairwise_bernoulli.autapses)
-    return OneToOne()
+    (key, arguments), *_ = spec.model_dump().items()
+    rule: Rule = RULES[key](**arguments)
+    return rule
 
 
 def _explicit(
     spec: schema.ProjectionSpec,
-    sources: Sequence[Population],
-    targets: Sequence[Population],
+    sources: Sequence[Selection],
+    targets: Sequence[Selection],
     where: str,
     dt: float,
     files: FileStore,
@@ -179,6 +198,19 @@ def _side(network: Network, names: Sequence[str], where: str, empty: bool = Fals
         if name in names[:i]:
             raise ConfigError(f"{where}[{i}]: population {name!r} stands twice; name each once")
     return [network[name] for name in names]
+
+
+def _selections(network: Network, chosen: Sequence[str | forms.SelectionSpec], where: str) -> list[Selection]:
+    """A side of a projection: whole populations by name, and selections."""
+    names = [part if isinstance(part, str) else part.population for part in chosen]
+    found = []
+    for i, (part, population) in enumerate(zip(chosen, _side(network, names, where), strict=True)):
+        if isinstance(part, str):
+            found.append(Selection.whole(population))
+            continue
+        which = part.model_dump(exclude={"population"})
+        found.append(select(population, **which, where=f"{where}[{i}]" if len(chosen) > 1 else where))
+    return found
 
 
 def _unknown(network: Network, name: str, where: str) -> ConfigError:

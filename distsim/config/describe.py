@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
-from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value
+from distsim.distributions import (
+    Drawn,
+    Exponential,
+    Gamma,
+    Listed,
+    Lognormal,
+    Normal,
+    NormalClipped,
+    Uniform,
+    UniformInt,
+    Value,
+)
 from distsim.experiment import Experiment
 from distsim.network import Network, Projection
 from distsim.rules import Explicit
@@ -26,7 +38,7 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
         "populations": {},
         "inputs": {
             i.name: {
-                "type": "poisson", "targets": [t.name for t in i.targets], "rate": i.rate, "weight": i.weight,
+                "type": "poisson", "targets": [t.name for t in i.targets], "rate": i.params["rate"], "weight": i.weight,
                 **({"receptor": i.receptor} if i.receptor is not None else {}),
             }
             for i in network.inputs
@@ -39,7 +51,8 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
         document["run"]["partition"] = dict(partition)
     for p in network.populations:
         vectors = {v.name for v in p.model.vector_parameters}
-        params = {k: [list(row) for row in v] if k in vectors else _value(v) for k, v in p.params.items()}
+        given = p.params if p.model.form is None else p.model.form.gathered(p.params)
+        params = {k: [list(row) for row in v] if k in vectors else _value(v) for k, v in given.items()}
         document["populations"][p.name] = {
             "model": p.model.name, "size": p.size, "params": params,
             "initial": {k: _value(v) for k, v in p.initial.items()},
@@ -53,28 +66,33 @@ def _without_none(settings: dict[str, Any]) -> dict[str, Any]:
     return {k: _without_none(v) if k == "checkpoint" and v else v for k, v in settings.items() if v is not None}
 
 
-def _value(value: Value) -> Any:
-    if isinstance(value, Uniform):
-        return {"uniform": {"low": value.low, "high": value.high}}
-    if isinstance(value, Normal):
-        return {"normal": {"mean": value.mean, "std": value.std}}
-    if isinstance(value, Lognormal):
-        return {"lognormal": {"mean": value.mean, "std": value.std}}
+_NAMES: dict[type, str] = {
+    Uniform: "uniform", UniformInt: "uniform_int", Normal: "normal", Lognormal: "lognormal",
+    Exponential: "exponential", Gamma: "gamma",
+}  # fmt: skip
+
+
+def _value(value: Value | list[float] | bool) -> Any:
     if isinstance(value, NormalClipped):
         bounds = {"min": value.minimum, "max": value.maximum}
         finite = {k: v for k, v in bounds.items() if v is not None and abs(v) != float("inf")}
         return {"normal_clipped": {"mean": value.mean, "std": value.std, **finite}}
+    if isinstance(value, Drawn):
+        given = dataclasses.asdict(value)
+        bounds = {"min": given.pop("minimum"), "max": given.pop("maximum"), "bounds": given.pop("bounds")}
+        finite = {k: v for k, v in bounds.items() if v is not None and v not in (math.inf, -math.inf)}
+        return {_NAMES[type(value)]: {**given, **(finite if len(finite) > 1 else {})}}
     if isinstance(value, Listed):
         return list(value.values)
-    assert isinstance(value, float)
+    assert isinstance(value, (float, list, bool))  # the last two: parameters of a family
     return value
 
 
 def _projection(projection: Projection, number: int, directory: Path, files: dict[str, str]) -> dict[str, Any]:
     rule = projection.rule
     document: dict[str, Any] = {
-        "source": [p.name for p in projection.sources],
-        "target": [p.name for p in projection.targets],
+        "source": [s.document() for s in projection.sources],
+        "target": [s.document() for s in projection.targets],
     }
     if isinstance(rule, Explicit):
         path = directory.absolute() / f"edges-{number}.csv"
@@ -86,6 +104,10 @@ def _projection(projection: Projection, number: int, directory: Path, files: dic
         document["weight"], document["delay"] = _value(projection.weight), _value(projection.delay)
     if projection.receptor is not None:
         document["receptor"] = projection.receptor
+    if projection.by_source:
+        document["generate"] = "by_source"
+    if projection.weight_bits is not None:
+        document["weight_bits"] = projection.weight_bits
     return document
 
 

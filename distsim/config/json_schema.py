@@ -14,7 +14,7 @@ from typing import Any
 
 from distsim.config.builders import published_builders
 from distsim.config.schema import ExperimentSpec
-from distsim.models import MODELS, Model
+from distsim.models import MODELS, Family, Model
 
 Schema = dict[str, Any]
 DIALECT = "http://json-schema.org/draft-07/schema#"  # what YAML language servers read
@@ -50,8 +50,17 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Input", "rate"): ("Rate of each target's train (Hz).", {"minimum": 0, "maximum": 1e9}),
     ("Input", "weight"): ("Weight of each spike, in the receptor's unit (pA for currents).", {}),
     ("Input", "receptor"): ("Port of the target; by default the sign of the weight decides.", {}),
-    ("Projection", "source"): ("A population, or a list of populations that count as one.", {}),
-    ("Projection", "target"): ("A population, or a list of populations that count as one.", {}),
+    ("Projection", "source"): ("A population or a selection of it, or a list of these that count as one.", {}),
+    ("Projection", "target"): ("A population or a selection of it, or a list of these that count as one.", {}),
+    ("Projection", "generate"): (
+        "Whose identity the draws belong to: by_target (default) or by_source. Two networks of one distribution.", {},
+    ),
+    ("Projection", "weight_bits"): ("Weights in 2^bits levels that keep mean and variance. Default: as they are.", {}),
+    ("Selection", "population"): ("The population.", {}),
+    ("Selection", "slice"): ("[start, stop] or [start, stop, step] of local ids; stop is excluded.", {}),
+    ("Selection", "neurons"): ("Local ids in ascending order.", {}),
+    ("Selection", "fraction"): ("A random share; how many is exact, rounded half up.", {"maximum": 1}),
+    ("Selection", "draw"): ("Another number, other neurons; equal selections are the same neurons.", {"minimum": 0}),
     ("Projection", "rule"): ("Who is connected with whom.", {}),
     ("Projection", "weight"): ("In the receptor's unit (pA for currents). Default: 1.", {}),
     ("Projection", "delay"): ("ms, rounded to steps; at least dt. Default: 1.", {}),
@@ -66,6 +75,26 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("LowHigh", "high"): ("Upper bound, excluded.", {}),
     ("MeanStd", "mean"): ("Mean (of the logarithm, for lognormal).", {}),
     ("MeanStd", "std"): ("Standard deviation (of the logarithm, for lognormal).", {"minimum": 0}),
+    ("WholeLowHigh", "low"): ("Smallest whole number.", {}),
+    ("WholeLowHigh", "high"): ("Largest whole number, included.", {}),
+    ("Beta", "beta"): ("Mean.", {"exclusiveMinimum": 0}),
+    ("ShapeScale", "shape"): ("Shape.", {"minimum": 0.05, "maximum": 1e4}),
+    ("ShapeScale", "scale"): ("Scale; the mean is shape times scale.", {"exclusiveMinimum": 0}),
+    ("LowHigh", "min"): ("Smallest number. Default: none.", {}),
+    ("LowHigh", "max"): ("Largest number. Default: none.", {}),
+    ("LowHigh", "bounds"): ("redraw: drawn again beyond min or max; clip: set to min or max.", {}),
+    ("WholeLowHigh", "min"): ("Smallest number. Default: none.", {}),
+    ("WholeLowHigh", "max"): ("Largest number. Default: none.", {}),
+    ("WholeLowHigh", "bounds"): ("redraw: drawn again beyond min or max; clip: set to min or max.", {}),
+    ("MeanStd", "min"): ("Smallest number. Default: none.", {}),
+    ("MeanStd", "max"): ("Largest number. Default: none.", {}),
+    ("MeanStd", "bounds"): ("redraw: drawn again beyond min or max; clip: set to min or max.", {}),
+    ("Beta", "min"): ("Smallest number. Default: none.", {}),
+    ("Beta", "max"): ("Largest number. Default: none.", {}),
+    ("Beta", "bounds"): ("redraw: drawn again beyond min or max; clip: set to min or max.", {}),
+    ("ShapeScale", "min"): ("Smallest number. Default: none.", {}),
+    ("ShapeScale", "max"): ("Largest number. Default: none.", {}),
+    ("ShapeScale", "bounds"): ("redraw: drawn again beyond min or max; clip: set to min or max.", {}),
     ("Clipped", "mean"): ("Mean before clipping.", {}),
     ("Clipped", "std"): ("Standard deviation before clipping.", {"minimum": 0}),
     ("Clipped", "min"): ("Redrawn below this. Default: dt/2 for delays, 0 for positive weights.", {}),
@@ -76,27 +105,47 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Autapses", "autapses"): ("Whether a neuron may connect to itself.", {}),
     ("Indegree", "autapses"): ("Whether a neuron may connect to itself.", {}),
     ("Indegree", "indegree"): ("Number of sources of each target.", {"minimum": 0}),
+    ("Indegree", "multapses"): ("Whether a pair may be drawn more than once.", {}),
+    ("Outdegree", "autapses"): ("Whether a neuron may connect to itself.", {}),
+    ("Outdegree", "multapses"): ("Whether a pair may be drawn more than once.", {}),
+    ("Outdegree", "outdegree"): ("Number of targets of each source.", {"minimum": 0}),
+    ("Total", "multapses"): ("Whether a pair may be drawn more than once.", {}),
+    ("SymmetricProbability", "p"): ("Probability of each unordered pair.", {"minimum": 0, "maximum": 1}),
+    ("MeanNumber", "autapses"): ("Whether a neuron may connect to itself.", {}),
+    ("MeanNumber", "pairwise_avg_num_conns"): ("Mean number of connections of each pair.", {"minimum": 0}),
     ("Total", "autapses"): ("Whether a neuron may connect to itself.", {}),
     ("Total", "N"): ("Number of connections in all.", {"minimum": 0, "maximum": 2**48}),
     ("Probability", "autapses"): ("Whether a neuron may connect to itself.", {}),
     ("Probability", "p"): ("Probability of each pair.", {"minimum": 0, "maximum": 1}),
     ("Uniform", "uniform"): ("Uniform on [low, high).", {}),
+    ("UniformInt", "uniform_int"): ("A whole number from low to high, both included.", {}),
+    ("Exponential", "exponential"): ("Exponential with this mean; reaches to 22.9 times it.", {}),
+    ("Gamma", "gamma"): ("Gamma; reaches to where 2^-33 of the probability is left.", {}),
     ("Normal", "normal"): ("Normal; reaches to 6.34 standard deviations.", {}),
     ("NormalClipped", "normal_clipped"): ("Normal, redrawn until it falls between min and max.", {}),
     ("Lognormal", "lognormal"): ("exp of a normal with this mean and standard deviation.", {}),
     ("OneToOne", "one_to_one"): ("The i-th source to the i-th target.", {}),
     ("AllToAll", "all_to_all"): ("Every source to every target.", {}),
-    ("FixedIndegree", "fixed_indegree"): ("So many sources a target, drawn with replacement.", {}),
-    ("FixedTotalNumber", "fixed_total_number"): ("So many connections, ends drawn with replacement.", {}),
+    ("FixedIndegree", "fixed_indegree"): ("So many sources a target, drawn uniformly.", {}),
+    ("FixedOutdegree", "fixed_outdegree"): ("So many targets a source, drawn uniformly.", {}),
+    ("FixedTotalNumber", "fixed_total_number"): ("So many connections, pairs drawn uniformly.", {}),
+    ("SymmetricPairwiseBernoulli", "symmetric_pairwise_bernoulli"): (
+        "Every unordered pair both ways with probability p, or not at all; source and target are the same neurons.", {},
+    ),
+    ("PairwisePoisson", "pairwise_poisson"): ("Every pair a Poisson number of times.", {}),
     ("PairwiseBernoulli", "pairwise_bernoulli"): ("Every pair once, with probability p.", {}),
     ("Explicit", "explicit"): ("Connections listed in a file.", {}),
 }  # fmt: skip
 
 # Keys whose value may be given in short: as a list in the order of these keys, or as the number alone.
-_SHORT_LISTS = {"uniform": "[low, high]", "normal": "[mean, std]", "normal_clipped": "[mean, std]",
-                "lognormal": "[mean, std]"}  # fmt: skip
-_SHORT_NUMBERS = {"fixed_indegree": ("Indegree", "indegree"), "fixed_total_number": ("Total", "N"),
-                  "pairwise_bernoulli": ("Probability", "p")}  # fmt: skip
+_SHORT_LISTS = {"uniform": "[low, high]", "uniform_int": "[low, high]", "normal": "[mean, std]",
+                "normal_clipped": "[mean, std]", "lognormal": "[mean, std]", "gamma": "[shape, scale]"}  # fmt: skip
+_SHORT_NUMBERS = {
+    "fixed_indegree": ("Indegree", "indegree"), "fixed_outdegree": ("Outdegree", "outdegree"),
+    "fixed_total_number": ("Total", "N"), "pairwise_bernoulli": ("Probability", "p"),
+    "symmetric_pairwise_bernoulli": ("SymmetricProbability", "p"),
+    "pairwise_poisson": ("MeanNumber", "pairwise_avg_num_conns"), "exponential": ("Beta", "beta"),
+}  # fmt: skip
 _NAMED_RULES = ("one_to_one", "all_to_all")
 _JSON_TYPES: dict[Any, Schema] = {
     float: {"type": "number"}, int: {"type": "integer"}, str: {"type": "string"}, bool: {"type": "boolean"},
@@ -116,7 +165,8 @@ def experiment_schema() -> Schema:
         _describe(name, definition)
         _shorten(definition)
     _one_or_more(definitions["Input"], "targets")
-    _one_or_more(definitions["Projection"], "source", "target")
+    for key in ("source", "target"):
+        _one_or_more_selected(definitions["Projection"], key)
     rule = definitions["Projection"]["properties"]["rule"]
     rule["oneOf"] = [{"enum": list(_NAMED_RULES)}, *rule["oneOf"]]
     population = definitions["Population"]
@@ -176,7 +226,7 @@ def _shorten(definition: Schema) -> None:
             short: Schema = {**pair, "description": _SHORT_LISTS[key]}
         elif key in _SHORT_NUMBERS:
             name, of = _SHORT_NUMBERS[key]
-            number = {"p": "number"}.get(of, "integer")
+            number = "integer" if of in ("indegree", "outdegree", "N") else "number"
             short = {"type": number, "description": WORDS[name, of][0], **WORDS[name, of][1]}
         else:
             continue
@@ -190,26 +240,54 @@ def _one_or_more(definition: Schema, *keys: str) -> None:
         definition["properties"][key] = {"anyOf": [{"type": "string"}, {**names, "minItems": 1}], "description": text}
 
 
+def _one_or_more_selected(definition: Schema, key: str) -> None:
+    """A side: one population or selection, or a list of them."""
+    several = definition["properties"][key]
+    text = several.pop("description")
+    one = several["items"]
+    definition["properties"][key] = {"anyOf": [one, {**several, "minItems": 1}], "description": text}
+
+
 def _describe_models(population: Schema) -> None:
     """The model's name decides which parameters and states there are."""
     properties = population["properties"]
+    text = properties["model"]["description"]
     properties["model"] = {
-        "enum": list(MODELS), "description": properties["model"]["description"],
-        "enumDescriptions": [m.doc.split("\n")[0] for m in MODELS.values()],
-    }  # fmt: skip
+        "anyOf": [
+            {"enum": list(MODELS), "enumDescriptions": [m.doc.split("\n")[0] for m in MODELS.values()]},
+            {"type": "string", "pattern": r"\.py:\w+$"},
+        ],
+        "description": f"{text} One of your own: my_models.py:my_model.",
+    }
     for key in ("params", "initial"):
         properties[key].pop("additionalProperties", None)
     population["allOf"] = [_of_model(model) for model in MODELS.values()]
 
 
-def _of_model(model: Model) -> Schema:
-    parameters = {
+def _of_model(declared: Model | Family) -> Schema:
+    model = declared.example if isinstance(declared, Family) else declared
+    parameters: dict[str, Schema] = {
         p.name: {
             "allOf": [{"$ref": "#/definitions/ParameterValue"}],
             "description": f"{p.doc} ({p.unit})" + ("" if p.vector else f", default {p.default:g}"),
         }
         for p in model.parameters
     }
+    lengths_vary: dict[str, Schema] = {}
+    if isinstance(declared, Family):
+        for x in declared.lists:
+            for k in range(1, len(x.default) + 1):
+                parameters.pop(f"{x.name}_{k}", None)
+            parameters[x.name] = {
+                "type": "array", "items": {"type": "number"}, "minItems": x.least,
+                "description": f"{x.doc} ({x.unit}), default {list(x.default)}",
+            }  # fmt: skip
+            lengths_vary[rf"^{x.name}_\d+$"] = {"$ref": "#/definitions/ParameterValue"}
+        for flag in declared.flags:
+            parameters[flag.name] = {
+                "type": "boolean",
+                "description": f"{flag.doc}, default {str(flag.default).lower()}",
+            }
     states = {
         s.name: {"allOf": [{"$ref": "#/definitions/Value"}], "description": f"{s.doc} ({s.unit})"}
         for s in model.states if s.recordable
@@ -218,11 +296,14 @@ def _of_model(model: Model) -> Schema:
         "if": {"properties": {"model": {"const": model.name}}},
         "then": {
             "properties": {
-                "params": {"properties": parameters, "additionalProperties": False},
-                "initial": {"properties": states, "additionalProperties": False},
+                "params": {
+                    "properties": parameters, "additionalProperties": False,
+                    **({"patternProperties": lengths_vary} if lengths_vary else {}),
+                },
+                "initial": {"properties": states, "additionalProperties": isinstance(declared, Family)},
             }
         },
-    }
+    }  # fmt: skip
 
 
 def _describe_builders(network: Schema) -> None:

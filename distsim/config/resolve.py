@@ -40,8 +40,13 @@ def resolved_document(
         for name, given in (spec.populations or {}).items():
             population = _dumped(given, files)
             model = network[name].model
-            defaults = {p.name: p.default for p in model.scalar_parameters}
+            defaults: dict[str, Any] = {p.name: p.default for p in model.scalar_parameters}
+            if model.form is not None:
+                defaults = model.form.gathered(defaults)
             population["params"] = {**defaults, **population["params"]}
+            if ":" in given.model:
+                file, _, declared = given.model.rpartition(":")
+                population["model"] = f"{files.absolute(file)}:{declared}"
             document["populations"][name] = population
         document["inputs"] = _dumped(spec.inputs, files)
         document["projections"] = []

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from distsim.config.schema_values import NotNull, ParameterValue, RuleSpec, Spec, Value
+from distsim.config.schema_values import NotNull, ParameterValue, RuleSpec, Selected, Spec, Value
 from distsim.experiment import PartitionName
 
 
@@ -70,16 +70,25 @@ class InputSpec(Spec):
     targets: Names
     rate: float
     weight: float
-    receptor: Annotated[str | None, NotNull] = None
+    receptor: Annotated[str | int | None, NotNull] = None
+
+
+def _one_or_more_selected(value: Any) -> Any:
+    return [value] if isinstance(value, (str, dict)) else value
+
+
+Side = Annotated[list[Selected], BeforeValidator(_one_or_more_selected)]
 
 
 class ProjectionSpec(Spec):
-    source: Names
-    target: Names
+    source: Side
+    target: Side
     rule: RuleSpec
     weight: Annotated[Value | None, NotNull] = None
     delay: Annotated[Value | None, NotNull] = None
-    receptor: Annotated[str | None, NotNull] = None
+    receptor: Annotated[str | int | None, NotNull] = None
+    generate: Annotated[Literal["by_target", "by_source"] | None, NotNull] = None
+    weight_bits: Annotated[Literal[16, 8, 4] | None, NotNull] = None
 
 
 class StatesSpec(Spec):

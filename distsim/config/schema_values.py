@@ -6,7 +6,7 @@ Short forms ({normal: [mean, std]}, rule: all_to_all) are widened to their long 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, model_validator
 from pydantic_core import PydanticCustomError
@@ -52,23 +52,51 @@ def _short_form(*names: str) -> BeforeValidator:
     return BeforeValidator(widen)
 
 
-class LowHigh(Spec):
+class Bounded(Spec):
+    """Bounds that every drawn distribution can have."""
+
+    min: Annotated[float | None, NotNull] = None
+    max: Annotated[float | None, NotNull] = None
+    bounds: Literal["redraw", "clip"] = "redraw"
+
+
+class LowHigh(Bounded):
     low: float
     high: float
 
 
-class MeanStd(Spec):
+class WholeLowHigh(Bounded):
+    low: int
+    high: int
+
+
+class MeanStd(Bounded):
     mean: float
     std: float
 
 
-class Clipped(MeanStd):
+class Beta(Bounded):
+    beta: float
+
+
+class ShapeScale(Bounded):
+    shape: float
+    scale: float
+
+
+class Clipped(Spec):
+    mean: float
+    std: float
     min: Annotated[float | None, NotNull] = None
     max: Annotated[float | None, NotNull] = None
 
 
 class UniformSpec(Spec):
     uniform: Annotated[LowHigh, _short_form("low", "high")]
+
+
+class UniformIntSpec(Spec):
+    uniform_int: Annotated[WholeLowHigh, _short_form("low", "high")]
 
 
 class NormalSpec(Spec):
@@ -83,12 +111,20 @@ class LognormalSpec(Spec):
     lognormal: Annotated[MeanStd, _short_form("mean", "std")]
 
 
+class ExponentialSpec(Spec):
+    exponential: Annotated[Beta, _short_form("beta")]
+
+
+class GammaSpec(Spec):
+    gamma: Annotated[ShapeScale, _short_form("shape", "scale")]
+
+
 class ColumnSpec(Spec):
     file: str
     column: str
 
 
-def _kind(*keys: str, number: bool = True) -> Callable[[Any], str | None]:
+def _kind(*keys: str, number: bool = True, flag: bool = False) -> Callable[[Any], str | None]:
     """Tells the forms of a value apart: by the key of a mapping, or as <number> and <list>."""
 
     def kind(value: Any) -> str | None:
@@ -96,30 +132,45 @@ def _kind(*keys: str, number: bool = True) -> Callable[[Any], str | None]:
             return next((f"<{key}>" for key in keys if key in value), None)
         if isinstance(value, list):
             return "<list>" if number else None
-        return "<number>" if number and isinstance(value, (int, float)) and not isinstance(value, bool) else None
+        if isinstance(value, bool):
+            return "<flag>" if flag else None
+        return "<number>" if number and isinstance(value, (int, float)) else None
 
     return kind
 
 
-DISTRIBUTIONS = ("uniform", "normal", "normal_clipped", "lognormal", "file")
-RULE_KEYS = ("one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "explicit")
+DISTRIBUTIONS = (
+    "uniform", "uniform_int", "normal", "normal_clipped", "lognormal", "exponential", "gamma", "file",
+)  # fmt: skip
+RULE_KEYS = (
+    "one_to_one", "all_to_all", "fixed_indegree", "fixed_outdegree", "fixed_total_number", "pairwise_bernoulli",
+    "symmetric_pairwise_bernoulli", "pairwise_poisson", "explicit",
+)  # fmt: skip
 # What the forms of a tagged union are, for messages: (allowed, names of keys)
 FORMS = {
     "value": (
-        "a number, {uniform: [low, high]}, {normal: [mean, std]}, {normal_clipped: [mean, std]}, "
-        "{lognormal: [mean, std]}, a list with one number each, or {file: F, column: C}",
+        "a number, {uniform: [low, high]}, {uniform_int: [low, high]}, {normal: [mean, std]}, "
+        "{normal_clipped: [mean, std]}, {lognormal: [mean, std]}, {exponential: beta}, {gamma: [shape, scale]}, "
+        "a list with one number each, or {file: F, column: C}",
         DISTRIBUTIONS,
     ),
     "number_or_list": ("a number or a list of numbers", ()),
     "partition": ("round_robin, block, populations, or a rank for each population such as {E: 0, I: 1}", ()),
+    "selection": (
+        "text (a population), {population: P, slice: [start, stop]}, {…, neurons: [ids]} or {…, fraction: 0.1}",
+        (),
+    ),
     "rule": ("a rule such as all_to_all or {fixed_indegree: 100}", RULE_KEYS),
 }
 
 _Distributions = (
     Annotated[UniformSpec, Tag("<uniform>")]
+    | Annotated[UniformIntSpec, Tag("<uniform_int>")]
     | Annotated[NormalSpec, Tag("<normal>")]
     | Annotated[NormalClippedSpec, Tag("<normal_clipped>")]
     | Annotated[LognormalSpec, Tag("<lognormal>")]
+    | Annotated[ExponentialSpec, Tag("<exponential>")]
+    | Annotated[GammaSpec, Tag("<gamma>")]
     | Annotated[ColumnSpec, Tag("<file>")]
 )
 _Item = Annotated[
@@ -130,25 +181,63 @@ Value = Annotated[
     Annotated[float, Tag("<number>")] | _Distributions | Annotated[list[float], Tag("<list>")],
     Discriminator(_kind(*DISTRIBUTIONS), custom_error_type="form", custom_error_message="value"),
 ]
-ParameterValue = Annotated[  # vector parameters take lists of lists
-    Annotated[float, Tag("<number>")] | _Distributions | Annotated[list[_Item], Tag("<list>")],
-    Discriminator(_kind(*DISTRIBUTIONS), custom_error_type="form", custom_error_message="value"),
+ParameterValue = Annotated[  # vector parameters take lists of lists, switches true or false
+    Annotated[float, Tag("<number>")]
+    | Annotated[bool, Tag("<flag>")]
+    | _Distributions
+    | Annotated[list[_Item], Tag("<list>")],
+    Discriminator(_kind(*DISTRIBUTIONS, flag=True), custom_error_type="form", custom_error_message="value"),
 ]
 
 
-class NoArguments(Spec):
-    pass
+class SelectionSpec(Spec):
+    population: str
+    slice: Annotated[list[int] | None, NotNull] = None
+    neurons: Annotated[list[int] | None, NotNull] = None
+    fraction: Annotated[float | None, NotNull] = None
+    draw: int = 0
+
+
+Selected = Annotated[
+    Annotated[str, Tag("<name>")] | Annotated[SelectionSpec, Tag("<selection>")],
+    Discriminator(
+        lambda value: "<selection>" if isinstance(value, dict) else "<name>" if isinstance(value, str) else None,
+        custom_error_type="form", custom_error_message="selection",
+    ),
+]  # fmt: skip
 
 
 class Autapses(Spec):
+    """Arguments of rules that give each pair once, at most."""
+
     autapses: bool = True
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_multapses(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "multapses" in value and "multapses" not in cls.model_fields:
+            raise PydanticCustomError("no_meaning", "{text}", {"text": cls.about_multapses()})
+        return value
 
-class Indegree(Autapses):
+    @classmethod
+    def about_multapses(cls) -> str:
+        """Why they are no choice."""
+        return "no key multapses: this rule joins a pair at most once"
+
+
+class Multapses(Autapses):
+    multapses: bool = True
+
+
+class Indegree(Multapses):
     indegree: int
 
 
-class Total(Autapses):
+class Outdegree(Multapses):
+    outdegree: int
+
+
+class Total(Multapses):
     N: int
 
 
@@ -156,12 +245,36 @@ class Probability(Autapses):
     p: float
 
 
+class SymmetricProbability(Spec):
+    p: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_choice(cls, value: Any) -> Any:
+        for key in ("autapses", "multapses"):
+            if isinstance(value, dict) and key in value:
+                raise PydanticCustomError(
+                    "no_meaning",
+                    "{text}",
+                    {"text": f"no key {key}: this rule joins two different neurons, once each way"},
+                )
+        return value
+
+
+class MeanNumber(Autapses):
+    pairwise_avg_num_conns: float
+
+    @classmethod
+    def about_multapses(cls) -> str:
+        return "no key multapses: a Poisson number of connections can be above one"
+
+
 class EdgeFile(Spec):
     file: str
 
 
 class OneToOneSpec(Spec):
-    one_to_one: NoArguments
+    one_to_one: Autapses
 
 
 class AllToAllSpec(Spec):
@@ -172,12 +285,24 @@ class FixedIndegreeSpec(Spec):
     fixed_indegree: Annotated[Indegree, _short_form("indegree")]
 
 
+class FixedOutdegreeSpec(Spec):
+    fixed_outdegree: Annotated[Outdegree, _short_form("outdegree")]
+
+
 class FixedTotalNumberSpec(Spec):
     fixed_total_number: Annotated[Total, _short_form("N")]
 
 
 class PairwiseBernoulliSpec(Spec):
     pairwise_bernoulli: Annotated[Probability, _short_form("p")]
+
+
+class SymmetricPairwiseBernoulliSpec(Spec):
+    symmetric_pairwise_bernoulli: Annotated[SymmetricProbability, _short_form("p")]
+
+
+class PairwisePoissonSpec(Spec):
+    pairwise_poisson: Annotated[MeanNumber, _short_form("pairwise_avg_num_conns")]
 
 
 class ExplicitSpec(Spec):
@@ -192,8 +317,11 @@ RuleSpec = Annotated[
     Annotated[OneToOneSpec, Tag("<one_to_one>")]
     | Annotated[AllToAllSpec, Tag("<all_to_all>")]
     | Annotated[FixedIndegreeSpec, Tag("<fixed_indegree>")]
+    | Annotated[FixedOutdegreeSpec, Tag("<fixed_outdegree>")]
     | Annotated[FixedTotalNumberSpec, Tag("<fixed_total_number>")]
     | Annotated[PairwiseBernoulliSpec, Tag("<pairwise_bernoulli>")]
+    | Annotated[SymmetricPairwiseBernoulliSpec, Tag("<symmetric_pairwise_bernoulli>")]
+    | Annotated[PairwisePoissonSpec, Tag("<pairwise_poisson>")]
     | Annotated[ExplicitSpec, Tag("<explicit>")],
     Discriminator(_kind(*RULE_KEYS, number=False), custom_error_type="form", custom_error_message="rule"),
     BeforeValidator(_named_rule),

@@ -43,7 +43,7 @@ def capture(simulation: Simulation) -> dict[str, npt.NDArray[Any]]:
         zip(HISTORY, (spikes.step, spikes.gid, spikes.multiplicity), strict=True)
     )
     for group in simulation.groups:
-        model = group.group.model.name
+        model = group.group.model.symbol
         parts = [(p.first_gid, p.stride, p.count) for p in group.group.parts]
         arrays[layout_name(model)] = np.array(parts, np.int64).reshape(-1, 3)
         for name, array in group.states.items():
@@ -95,7 +95,7 @@ def _to_owners(simulation: Simulation, columns: Sequence[npt.NDArray[Any]]) -> l
 
 
 def _restore_states(simulation: Simulation, group: GroupState, parts: Sequence[Arrays]) -> None:
-    model, size = group.group.model.name, group.group.size
+    model, size = group.group.model.symbol, group.group.size
     layouts = [part[layout_name(model)] for part in parts if layout_name(model) in part]
     rows = np.concatenate([np.empty((0, 3), np.int64), *layouts])
     gids = np.concatenate([np.empty(0, np.int64), *(f + s * np.arange(n, dtype=np.int64) for f, s, n in rows.tolist())])

@@ -15,6 +15,7 @@ from distsim.build.partition import Group, Part
 from distsim.build.poisson import PoissonTable, poisson_table
 from distsim.build.quanta import PlaneTable
 from distsim.build.sampling import draw, population_values
+from distsim.build.signals import Draws, current_places, currents, inputs_of
 from distsim.checks import receptor_names
 from distsim.distributions import Value
 from distsim.errors import ConfigError
@@ -56,13 +57,14 @@ def backgrounds(network: Network, group: Group, dt: float) -> list[list[list[Bac
     result: list[list[list[Background]]] = []
     for part in group.parts:
         by_receptor: list[list[Background]] = [[] for _ in group.model.receptors]
-        for number, described in enumerate(network.inputs):
-            if not any(t is part.population for t in described.targets) or described.rate == 0.0:
+        for number, described in inputs_of(network, part, "spikes"):
+            rate = described.params["rate"]
+            if rate == 0.0:
                 continue
             positive, negative = receptor_names(group.model, described.receptor, f"inputs.{described.name}.receptor")
             receptor = positive if described.weight >= 0.0 else negative
             weight = 1.0 if group.model.receptors[receptor].counts else described.weight
-            by_receptor[receptor].append(Background(number, poisson_table(described.rate, dt), weight))
+            by_receptor[receptor].append(Background(number, poisson_table(rate, dt), weight))
         result.append(by_receptor)
     return result
 
@@ -80,11 +82,20 @@ def group_shape(network: Network, group: Group, planes: PlaneTable, dt: float) -
     n_receptors = len(group.model.receptors)
     return GroupShape(
         group.model,
-        planes.per_receptor.get(group.model.name, (0,) * n_receptors),
+        planes.per_receptor.get(group.model.symbol, (0,) * n_receptors),
         tuple(max(len(p[r]) for p in inputs) for r in range(n_receptors)),
         frozenset(varying),
         any(b.table.largest > 255 for p in inputs for r in p for b in r),
+        current_places(network, group),
+        recorded_probes(network, group),
     )
+
+
+def recorded_probes(network: Network, group: Group) -> tuple[str, ...]:
+    """Probes of the group's model that some recording wants; the others are never computed."""
+    populations = {part.population.name for part in group.parts}
+    wanted = {v for r in network.state_recordings if r.population.name in populations for v in r.variables}
+    return tuple(p.name for p in group.model.probes if p.name in wanted)
 
 
 class GroupState:
@@ -109,17 +120,26 @@ class GroupState:
         values = self._values = [self._drawn(part, kernels, seed, dt) for part in group.parts]
         structure = shape.structure()
         self.arguments: Any = structure(
-            n_chunks=0, group_begin=group.begin, seed=seed, plane_stride=plane_stride,
+            n_chunks=0, group_begin=group.begin, seed=seed, dt=dt, plane_stride=plane_stride,
             input=backend.pointer(inputs) + input_begin * (4 if precision == "single" else 8),
         )  # fmt: skip
         self._write_numbers(self.arguments)
         self._chunks()
         self._scales(planes)
         self._poisson(backgrounds(network, group, dt))
+        self._currents(network, Draws(backend, kernels, seed), dt)
         self._vectors(dt)
         self.states: dict[str, Array] = {}
+        self.probes: dict[str, Array] = {}
         self.offsets: dict[str, npt.NDArray[np.float64]] = {}
         self._initialise(group.model, values, kernels, seed)
+        for name in shape.probes:
+            self.probes[name] = backend.zeros(max(1, group.size), self.real)
+            setattr(self.arguments, f"probe_{name}", backend.pointer(self.probes[name]))
+
+    def recordable(self, name: str) -> Array:
+        """The device array of a state, or of a probe that is recorded."""
+        return self.states[name] if name in self.states else self.probes[name]
 
     def read(self, part: Part, name: str) -> npt.NDArray[np.float64]:
         """A parameter or state of a population's local neurons, float64[part.count]."""
@@ -127,6 +147,8 @@ class GroupState:
         if name in self.states:
             state = self._backend.to_host(self.states[name])[here].astype(np.float64)
             return state + self.offsets[name][here] if name in self.offsets else state
+        if name in self.probes:
+            return self._backend.to_host(self.probes[name])[here].astype(np.float64)
         return np.broadcast_to(np.asarray(self._values[self.group.parts.index(part)][name], np.float64), part.count)
 
     def write(self, part: Part, changes: Mapping[str, Any], dt: float) -> None:
@@ -248,6 +270,16 @@ class GroupState:
         self.arguments.poisson = self._device(entries)
         self.arguments.thresholds = self._device(np.array(thresholds, np.uint32))
         self.arguments.counts, self.arguments.counts_stride = self._backend.pointer(counts), stride
+
+    def _currents(self, network: Network, draws: Draws, dt: float) -> None:
+        if not self.shape.currents:
+            return
+        found, arguments = currents(network, self.group, self.shape.currents, draws, dt), self.arguments
+        arguments.signals = self._device(found.entries)
+        arguments.signal_times = self._device(np.array(found.times, np.int64))
+        arguments.signal_values = self._device(np.array(found.values, np.float64))
+        arguments.factors_stride = self.group.size
+        arguments.signal_factors = self._device(np.array(found.factors, self.real))
 
     def _vectors(self, dt: float) -> None:
         for vector in self.group.model.vector_parameters:

@@ -134,7 +134,7 @@ class StateBuffers:
                 self._out.append(out)
                 records.append(
                     Recorder(
-                        state=backend.pointer(group.states[variable]), neurons=backend.pointer(neurons),
+                        state=backend.pointer(group.recordable(variable)), neurons=backend.pointer(neurons),
                         out=backend.pointer(out), n=local.size, capacity=room, interval=interval,
                     )
                 )  # fmt: skip

@@ -24,7 +24,7 @@ from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
 from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
 from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples
-from distsim.errors import SimulationError
+from distsim.errors import CompileError, SimulationError
 from distsim.experiment import Experiment
 from distsim.kernels.loop import (
     DELIVER,
@@ -38,6 +38,7 @@ from distsim.kernels.loop import (
     Loop,
 )
 from distsim.kernels.sources import construction_source, loop_source
+from distsim.kernels.update import model_error
 
 FLUSH_EVERY = 10.0  # seconds after which recorded data are handed over, full or not
 MAX_INTERVAL = 64  # steps between two returns to Python, where no delay asks for fewer
@@ -108,7 +109,10 @@ class Simulation:
         mark("compile construction")
         construction = backend.compile(construction_source(double), f"construct-{run.precision}")
         mark("compile loop")
-        loop_module = backend.compile(loop_source(double, shapes), f"loop-{run.precision}")
+        try:
+            loop_module = backend.compile(loop_source(double, shapes), f"loop-{run.precision}")
+        except CompileError as error:
+            raise model_error(error.log, [s.model for s in shapes]) or error from None
         mark("")
         self.seconds["compile"] = time.perf_counter() - started
         comm.barrier()
@@ -197,7 +201,7 @@ class Simulation:
         for group in self.groups:
             group.arguments.loop = mirror.address
             group.mirror = backend.mirror(group.arguments)
-            groups.append((group.shape.model.name, group.mirror))
+            groups.append((group.shape.model.symbol, group.mirror))
         self._stepper = backend.stepper(module, mirror, groups)
         self._stepper.watch(self.profiler)
         if self.exchange is not None:

@@ -165,7 +165,7 @@ FN double stirling_rest(double k) {
     return (1.0 / 12 - (1.0 / 360 - (1.0 / 1260 - 1.0 / 1680 * square) * square) * square) * x;
 }
 
-FN uint64 binomial(uint64 n, double p, uint32 a, uint32 b, uint32 c, uint32 seed, uint32 stream) {
+FN uint64 binomial(uint64 n, double p, uint32 a, uint32 b, uint32 c, uint32 seed, uint32 stream, uint32 first = 0) {
     if (n == 0 || p <= 0.0) return 0;
     if (p >= 1.0) return n;
     const bool flipped = p > 0.5;
@@ -173,7 +173,7 @@ FN uint64 binomial(uint64 n, double p, uint32 a, uint32 b, uint32 c, uint32 seed
     const double count = (double)n;
     uint64 drawn = 0;
     if (count * small < 10.0) {
-        const Block block = philox(a, b, c, 0, seed, stream);
+        const Block block = philox(a, b, c, first, seed, stream);
         double u = uniform(block.w0, block.w1);
         const double odds = small / (1.0 - small);
         double mass = exponential(count * logarithm(1.0 - small));
@@ -191,7 +191,7 @@ FN uint64 binomial(uint64 n, double p, uint32 a, uint32 b, uint32 c, uint32 seed
         const double odds = small / (1.0 - small);
         const double alpha = (2.83 + 5.1 / width) * deviation;
         const double mode = (double)(uint64)((count + 1.0) * small);
-        for (uint32 attempt = 0;; ++attempt) {
+        for (uint32 attempt = first;; ++attempt) {
             const Block block = philox(a, b, c, attempt, seed, stream);
             const double u = uniform(block.w0, block.w1) - 0.5;
             double v = uniform(block.w2, block.w3);

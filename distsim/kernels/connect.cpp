@@ -4,6 +4,8 @@
 // A synapse's random numbers are one Philox block, keyed by the target's global id and the number of the
 // draw, so every rank draws the same and needs nobody. `Connect` is declared in connect.py.
 
+#define NO_POSITION (~0ull >> 1)  // on no side
+
 // Draws k0 … k0 + n - 1 of a target, one Philox block each.
 FN void draw_blocks(const Connect& c, uint64 target_gid, uint64 k0, uint32 n, VARYING_REFERENCE(uint32, w0),
                     VARYING_REFERENCE(uint32, w1), VARYING_REFERENCE(uint32, w2), VARYING_REFERENCE(uint32, w3)) {
@@ -15,12 +17,70 @@ FN void draw_blocks(const Connect& c, uint64 target_gid, uint64 k0, uint32 n, VA
                  STREAM_CONNECTION);
 }
 
+// The global id at a position of a side.
+FN uint64 gid_at(const Side& side, uint64 position) {
+    uint32 s = 0;
+    while (s + 1 < side.n && position >= side.end[s]) ++s;
+    if (side.plain) return position + side.shift[s];  // beyond the side: beyond all neurons
+    if (position >= side.end[side.n - 1]) return ~0ull;
+    const uint64 index = position - (s ? side.end[s - 1] : 0);
+    if (side.list_begin[s] != ~0ull) return side.gid[s] + side.list[side.list_begin[s] + index];
+    return side.gid[s] + index * side.step[s];
+}
+
+// The position of a neuron on a side, or no position at all.
+FN uint64 position_in(const Side& side, uint64 gid) {
+    for (uint32 s = 0; s < side.n; ++s) {
+        const uint64 begin = s ? side.end[s - 1] : 0, size = side.end[s] - begin;
+        if (gid < side.gid[s]) continue;
+        const uint64 past = gid - side.gid[s];
+        if (side.list_begin[s] != ~0ull) {
+            const uint64* const ids = side.list + side.list_begin[s];
+            uint64 low = 0, high = size;
+            while (low < high) {
+                const uint64 middle = (low + high) / 2;
+                if (ids[middle] < past) low = middle + 1; else high = middle;
+            }
+            if (low < size && ids[low] == past) return begin + low;
+        } else if (side.step[s] == 1) {
+            if (past < size) return begin + past;
+        } else if (past % side.step[s] == 0 && past / side.step[s] < size) {
+            return begin + past / side.step[s];
+        }
+    }
+    return ~0ull;
+}
+
 // The row of the chunk that belongs to source position `position`, or a number >= c.n_rows.
 FN uint64 row_of(const Connect& c, uint64 position) {
-    uint32 s = 0;
-    while (s + 1 < c.n_segments && position >= c.segment_end[s]) ++s;
-    return position + c.segment_shift[s];  // wraps to a huge number before the chunk
+    return gid_at(c.sources, position) - c.first_source;  // wraps to a huge number before the chunk
 }
+
+struct Target {
+    uint64 gid;
+    uint64 position;
+    uint32 local;  // index within its model's group
+};
+
+// The t-th of the local targets.
+FN Target target_at(const Connect& c, uint64 t) {
+    const uint64 k = c.target_list ? c.target_list[t] : c.target_first + t * c.target_step;
+    const uint64 place = c.target_list ? c.target_place[t] : t * c.place_step;
+    const Target target = {c.target_gid + k * c.target_stride, c.target_position + place, c.target_local + (uint32)k};
+    return target;
+}
+
+// The target of each lane: all the same, or one a lane.
+struct OneTarget {
+    uint32 target;
+    FN_MEMBER uint32 at(uint32) const { return target; }
+};
+#ifndef __CUDACC__
+struct ManyTargets {
+    const uint32* target;
+    FN_MEMBER uint32 at(uint32 j) const { return target[j]; }
+};
+#endif
 
 FN uint32 delay_of(const Connect& c, uint32 word, uint64 item) {
     if (c.delay_list) return (uint32)c.delay_list[item];
@@ -29,8 +89,15 @@ FN uint32 delay_of(const Connect& c, uint32 word, uint64 item) {
     return step + c.delay_first;
 }
 
+// A weight at the resolution of the projection.
+FN double at_resolution(const Connect& c, double weight) {
+    if (!c.levels) return weight;
+    const double level = clamped((weight - c.level_low) * c.levels_per_unit, 0.0, (double)(c.levels - 1));
+    return clamped(c.level_first + c.level_step * (double)(int32)level, c.level_least, c.level_most);
+}
+
 FN double weight_of(const Connect& c, uint32 word, uint64 item) {
-    return c.weight_list ? c.weight_list[item] : sample(c.weight, word);
+    return c.weight_list ? c.weight_list[item] : at_resolution(c, sample(c.weight, word));
 }
 
 FN int64 in_quanta(double weight, double per_quantum) {
@@ -45,12 +112,10 @@ FN uint64 cell_of(const Connect& c, uint64 row, uint32 delay, uint32 block, bool
 }
 
 // Counts (FILL false) or writes (FILL true) up to LANES synapses of one target.
-template <bool FILL>
-FN void place(const Connect& c, uint32 target, uint32 n, VARYING_ARGUMENT(uint64, position),
+template <bool FILL, class Targets>
+FN void place(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
               VARYING_ARGUMENT(uint32, delay_word), VARYING_ARGUMENT(uint32, weight_word),
               VARYING_ARGUMENT(uint64, item)) {
-    const uint32 block = target >> c.block_bits;
-    const uint32 within = target & ((1u << c.block_bits) - 1u);
     VARYING(int64, quanta);
     VARYING(uint8, negative);
     if (c.weight_fixed) {
@@ -72,11 +137,12 @@ FN void place(const Connect& c, uint32 target, uint32 n, VARYING_ARGUMENT(uint64
             FOR_LANES(j, n) {
                 AT(weight, j) = clamped(c.weight.first + c.weight.second * AT(weight, j), c.weight.low, c.weight.high);
             }
+            if (c.levels) FOR_LANES(j, n) { AT(weight, j) = at_resolution(c, AT(weight, j)); }
         } else {
             EACH_LANE(j, n) { AT(weight, j) = weight_of(c, AT(weight_word, j), AT(item, j)); }
         }
         FOR_LANES(j, n) {
-            const bool below_zero = AT(weight, j) < 0.0;
+            const bool below_zero = c.sign_varies ? AT(weight, j) < 0.0 : c.fixed_negative != 0;
             AT(negative, j) = below_zero;
             AT(quanta, j) = in_quanta(AT(weight, j), below_zero ? c.negative_per_quantum : c.positive_per_quantum);
         }
@@ -90,7 +156,7 @@ FN void place(const Connect& c, uint32 target, uint32 n, VARYING_ARGUMENT(uint64
         AT(cell, j) = 0;
         if (row < c.n_rows) {
             const uint32 delay = delay_of(c, AT(delay_word, j), AT(item, j));
-            AT(cell, j) = &c.cells[cell_of(c, row, delay, block, AT(negative, j))];
+            AT(cell, j) = &c.cells[cell_of(c, row, delay, target.at(j) >> c.block_bits, AT(negative, j))];
             PREFETCH_TO_WRITE(AT(cell, j));
         }
     }
@@ -102,37 +168,50 @@ FN void place(const Connect& c, uint32 target, uint32 n, VARYING_ARGUMENT(uint64
         }
     }
     if (FILL) {
+        const uint32 mask = (1u << c.block_bits) - 1u;
         EACH_LANE(j, n) {
-            if (AT(cell, j)) c.synapses[AT(at, j)] = pack_synapse(AT(quanta, j), within);
+            if (AT(cell, j)) c.synapses[AT(at, j)] = pack_synapse(AT(quanta, j), target.at(j) & mask);
         }
     }
 }
 
-// The position of a target among the sources, where autapses are forbidden; else no position at all.
-FN uint64 own_position(const Connect& c, uint64 gid) {
-    if (c.autapses) return ~0ull;
-    for (uint32 s = 0; s < c.n_segments; ++s) {
-        const uint64 begin = s ? c.segment_end[s - 1] : 0;
-        const uint64 position = gid - c.segment_gid[s] + begin;
-        if (gid >= c.segment_gid[s] && position < c.segment_end[s]) return position;
+// Counts or writes one synapse: what `place` does, for a thread on its own.
+template <bool FILL>
+FN void place_one(const Connect& c, uint32 target, uint64 position, uint32 delay_word, uint32 weight_word, uint64 item) {
+    const uint64 row = row_of(c, position);
+    if (row >= c.n_rows) return;
+    int64 quanta = c.fixed_quanta;
+    bool negative = c.fixed_negative != 0;
+    if (!c.weight_fixed && (FILL || c.sign_varies)) {
+        const double weight = weight_of(c, weight_word, item);
+        negative = c.sign_varies ? weight < 0.0 : negative;
+        quanta = in_quanta(weight, negative ? c.negative_per_quantum : c.positive_per_quantum);
     }
-    return ~0ull;
+    const uint32 delay = delay_of(c, delay_word, item);
+    const uint32 at = atomic_add(&c.cells[cell_of(c, row, delay, target >> c.block_bits, negative)], 1u);
+    if (FILL) c.synapses[at] = pack_synapse(quanta, target & ((1u << c.block_bits) - 1u));
 }
 
-// Rules whose number of synapses per target is known beforehand.
+// The position of a target among the sources, where autapses are forbidden; else no position at all.
+FN uint64 own_position(const Connect& c, uint64 gid) { return c.autapses ? ~0ull : position_in(c.sources, gid); }
+
+// Rules whose number of synapses per target is known beforehand, drawn with replacement where they are drawn.
 template <bool FILL, int RULE>
 FN void connect_counted(const Connect* connect) {
     const Connect& c = *connect;
     GROUP_FOR(t, c.n_targets) {
-        const uint64 gid = c.target_gid + (uint64)t * c.target_stride;
-        const uint64 target_position = c.target_position + (uint64)t * c.target_stride;
-        const uint32 target = c.target_local + (uint32)t;
-        const uint64 own = own_position(c, gid);
+        const Target target = target_at(c, (uint64)t);
+        const uint64 own = own_position(c, target.gid);
         const uint64 allowed = c.n_sources - (own == ~0ull ? 0 : 1);
         uint64 n = 1;
         if (RULE == FIXED_INDEGREE) n = c.indegree;
         if (RULE == ALL_TO_ALL) n = allowed;
         if (RULE == FIXED_TOTAL_NUMBER) n = c.shares[t];
+        if (RULE == ONE_TO_ONE && own == target.position) n = 0;
+        if (RULE == PAIRWISE_POISSON) {
+            n = poisson_count((double)allowed * c.chance, 0, (uint32)target.gid,
+                              (uint32)(target.gid >> 32) | (c.projection << 8), 0xFFFFu << 16, c.seed, STREAM_SHARE);
+        }
         for (uint64 k0 = 0; k0 < n; k0 += LANES) {
             const uint32 m = (uint32)(n - k0 < LANES ? n - k0 : LANES);
             VARYING(uint64, position);
@@ -141,16 +220,48 @@ FN void connect_counted(const Connect* connect) {
             VARYING(uint64, item);
             VARYING(uint32, high);
             VARYING(uint32, low);
-            draw_blocks(c, gid, k0, m, high, low, delay_word, weight_word);
+            draw_blocks(c, target.gid, k0, m, high, low, delay_word, weight_word);
             FOR_LANES(j, m) {
                 uint64 drawn = below(AT(high, j), AT(low, j), allowed);
                 if (RULE == ALL_TO_ALL) drawn = k0 + j;
-                if (RULE == ONE_TO_ONE) drawn = target_position;
+                if (RULE == ONE_TO_ONE) drawn = target.position;
                 if (RULE != ONE_TO_ONE) drawn += drawn >= own ? 1 : 0;
                 AT(position, j) = drawn;
-                AT(item, j) = target_position * c.items_per_target + k0 + j;
+                AT(item, j) = target.position * c.items_per_target + k0 + j;
             }
-            place<FILL>(c, target, m, position, delay_word, weight_word, item);
+            place<FILL>(c, OneTarget{target.local}, m, position, delay_word, weight_word, item);
+        }
+    }
+}
+
+// Pairs that are not drawn, with delays and weights that belong to the source: the draw's number is the target's
+// position (0 for one_to_one).
+template <bool FILL, int RULE>
+FN void connect_pairs_by_source(const Connect* connect) {
+    const Connect& c = *connect;
+    GROUP_FOR(t, c.n_targets) {
+        const Target target = target_at(c, (uint64)t);
+        const uint64 own = own_position(c, target.gid);
+        const uint64 begin = RULE == ONE_TO_ONE ? target.position : 0;
+        const uint64 end = RULE == ONE_TO_ONE ? target.position + 1 : c.n_sources;
+        for (uint64 k0 = begin; k0 < end; k0 += LANES) {
+            const uint32 m = (uint32)(end - k0 < LANES ? end - k0 : LANES);
+            VARYING(uint64, position);
+            VARYING(uint32, delay_word);
+            VARYING(uint32, weight_word);
+            VARYING(uint64, item);
+            EACH_LANE(j, m) {
+                const uint64 source = k0 + j;
+                const uint64 gid = gid_at(c.sources, source);
+                const uint64 k = RULE == ONE_TO_ONE ? 0 : target.position;
+                const Block block = philox((uint32)k, (uint32)(k >> 32), (uint32)gid,
+                                           (uint32)(gid >> 32) | (c.projection << 8), c.seed, STREAM_BY_SOURCE);
+                AT(delay_word, j) = block.w2;
+                AT(weight_word, j) = block.w3;
+                AT(position, j) = source == own ? NO_POSITION : source;
+                AT(item, j) = target.position * c.items_per_target + (RULE == ONE_TO_ONE ? 0 : source);
+            }
+            place<FILL>(c, OneTarget{target.local}, m, position, delay_word, weight_word, item);
         }
     }
 }
@@ -160,9 +271,8 @@ template <bool FILL>
 FN void connect_pairwise_bernoulli(const Connect* connect) {
     const Connect& c = *connect;
     GROUP_FOR(t, c.n_targets) {
-        const uint64 gid = c.target_gid + (uint64)t * c.target_stride;
-        const uint32 target = c.target_local + (uint32)t;
-        const uint64 own = own_position(c, gid);
+        const Target target = target_at(c, (uint64)t);
+        const uint64 own = own_position(c, target.gid);
         const uint64 allowed = c.n_sources - (own == ~0ull ? 0 : 1);
         uint64 begin = 0;  // the first position not yet decided
         for (uint64 k0 = 0; begin < allowed; k0 += LANES) {
@@ -173,7 +283,7 @@ FN void connect_pairwise_bernoulli(const Connect* connect) {
             VARYING(uint32, high);
             VARYING(uint32, low);
             VARYING(double, gap);
-            draw_blocks(c, gid, k0, LANES, high, low, delay_word, weight_word);
+            draw_blocks(c, target.gid, k0, LANES, high, low, delay_word, weight_word);
             FOR_LANES(j, LANES) { AT(gap, j) = logarithm(uniform(AT(high, j), AT(low, j))) * c.gap_scale; }
             FOR_LANES(j, LANES) {
                 // Gaps beyond the number of sources are all alike; the clamp keeps the sum in range.
@@ -182,9 +292,9 @@ FN void connect_pairwise_bernoulli(const Connect* connect) {
             SUM_TO(end, LANES);
             FOR_LANES(j, LANES) {
                 const uint64 connected = begin + AT(end, j) - 1u;
-                AT(position, j) = connected >= allowed ? ~0ull >> 1 : connected + (connected >= own ? 1 : 0);
+                AT(position, j) = connected >= allowed ? NO_POSITION : connected + (connected >= own ? 1 : 0);
             }
-            place<FILL>(c, target, LANES, position, delay_word, weight_word, position);
+            place<FILL>(c, OneTarget{target.local}, LANES, position, delay_word, weight_word, position);
             begin += LAST_OF(end, LANES);
         }
     }
@@ -219,6 +329,12 @@ KERNEL count_fixed_indegree(const Connect* c) { connect_counted<false, FIXED_IND
 KERNEL fill_fixed_indegree(const Connect* c) { connect_counted<true, FIXED_INDEGREE>(c); }
 KERNEL count_fixed_total_number(const Connect* c) { connect_counted<false, FIXED_TOTAL_NUMBER>(c); }
 KERNEL fill_fixed_total_number(const Connect* c) { connect_counted<true, FIXED_TOTAL_NUMBER>(c); }
+KERNEL count_pairwise_poisson(const Connect* c) { connect_counted<false, PAIRWISE_POISSON>(c); }
+KERNEL fill_pairwise_poisson(const Connect* c) { connect_counted<true, PAIRWISE_POISSON>(c); }
+KERNEL count_one_to_one_by_source(const Connect* c) { connect_pairs_by_source<false, ONE_TO_ONE>(c); }
+KERNEL fill_one_to_one_by_source(const Connect* c) { connect_pairs_by_source<true, ONE_TO_ONE>(c); }
+KERNEL count_all_to_all_by_source(const Connect* c) { connect_pairs_by_source<false, ALL_TO_ALL>(c); }
+KERNEL fill_all_to_all_by_source(const Connect* c) { connect_pairs_by_source<true, ALL_TO_ALL>(c); }
 KERNEL count_pairwise_bernoulli(const Connect* c) { connect_pairwise_bernoulli<false>(c); }
 KERNEL fill_pairwise_bernoulli(const Connect* c) { connect_pairwise_bernoulli<true>(c); }
 KERNEL count_explicit(const Connect* c) { connect_explicit<false>(c); }

@@ -1,32 +1,66 @@
-"""Structures of connect.cpp, shares.cpp and rows.cpp."""
+"""Structures of connect.cpp, scatter.cpp, shares.cpp and rows.cpp."""
 
 from __future__ import annotations
 
 from distsim.kernels.structs import declare
 from distsim.kernels.values import Sampler
 
+# A side of a projection: selections one after the other. Selection s has the positions from end[s - 1] to end[s]; its
+# neurons are gid[s] + step[s] * index, or gid[s] + list[list_begin[s] + index] where list_begin is not ~0.
+Side = declare(
+    "Side",
+    [
+        ("end", "const uint64*"),
+        ("gid", "const uint64*"),
+        ("shift", "const uint64*"),  # global id - position, where all steps are 1
+        ("step", "const uint64*"),
+        ("list_begin", "const uint64*"),
+        ("list", "const uint64*"),
+        ("n", "uint32"),
+        ("plain", "uint32"),  # all selections are consecutive
+    ],
+)
+DRAWS_FIXED, DRAWS_BERNOULLI, DRAWS_POISSON = range(3)  # how many draws a neuron has: the enum in sources.py
+
 Connect = declare(
     "Connect",
     [
         ("seed", "uint32"),
         ("projection", "uint32"),
-        # the target population's local neurons: gid and position advance by target_stride
+        # the target population's local neurons that are selected: neuron k has gid target_gid + k target_stride and
+        # the index target_local + k in its group; target t is neuron target_first + t target_step, at position
+        # target_position + t place_step; or it is listed
         ("n_targets", "uint64"),
         ("target_gid", "uint64"),
-        ("target_position", "uint64"),
         ("target_stride", "uint64"),
-        ("target_local", "uint32"),  # index of the first within its model's group
+        ("target_first", "uint64"),
+        ("target_step", "uint64"),
+        ("target_position", "uint64"),
+        ("place_step", "uint64"),
+        ("target_list", "const uint64*"),
+        ("target_place", "const uint64*"),
+        ("target_local", "uint32"),
         ("block_bits", "uint32"),
-        # the sources: positions in segments of consecutive global ids
+        ("sources", Side),
         ("n_sources", "uint64"),
-        ("segment_end", "const uint64*"),
-        ("segment_gid", "const uint64*"),
-        ("segment_shift", "const uint64*"),
-        ("n_segments", "uint32"),
-        ("autapses", "uint32"),
+        ("first_source", "uint64"),  # global id of the chunk's first row
+        # where neurons scatter draws over a side: all sources as one selection; the targets, of which this
+        # population's are selection number `selection`, its local ones at index_first + index_stride i, or those whose
+        # index_local (of each selected neuron: its k) is not ~0
+        ("undivided", Side),
+        ("targets", Side),
+        ("index_local", "const uint32*"),
+        ("index_first", "uint64"),
+        ("index_stride", "uint64"),
+        ("index_count", "uint64"),
+        ("selection", "uint32"),
+        ("distinct", "uint32"),
         # the rule
-        ("indegree", "uint64"),
+        ("autapses", "uint32"),
+        ("draws", "uint32"),
+        ("indegree", "uint64"),  # or out-degree
         ("shares", "const uint64*"),
+        ("chance", "double"),  # of a pair, or its mean number of connections
         ("gap_scale", "double"),  # 1 / log(1 - p)
         ("items_per_target", "uint64"),
         ("edge_source", "const uint64*"),
@@ -42,6 +76,15 @@ Connect = declare(
         # weights
         ("weight_list", "const double*"),
         ("weight", Sampler),
+        # their resolution: level i of [level_low + i / levels_per_unit, …) becomes level_first + level_step i
+        ("level_low", "double"),
+        ("levels_per_unit", "double"),
+        ("level_first", "double"),
+        ("level_step", "double"),
+        ("level_least", "double"),
+        ("level_most", "double"),
+        ("levels", "uint32"),  # 0: as they are
+        ("unused", "uint32"),
         ("positive_per_quantum", "double"),
         ("negative_per_quantum", "double"),
         ("fixed_quanta", "int64"),
@@ -87,15 +130,22 @@ Shares = declare(
         ("projection", "uint32"),
         ("n_targets", "uint64"),
         ("n_sources", "uint64"),
-        ("overlap_begin", "const uint64*"),  # target positions that are forbidden to one source each
+        # positions of the neurons that draw with one forbidden partner each: sequences, and a sorted list
+        ("overlap_begin", "const uint64*"),
         ("overlap_end", "const uint64*"),
+        ("overlap_step", "const uint64*"),
+        ("overlap_list", "const uint64*"),
+        ("n_listed", "uint64"),
         ("n_overlaps", "uint32"),
         ("level", "uint32"),
+        ("distinct", "uint32"),
+        ("unused", "uint32"),
         ("above", "const uint64*"),
         ("below", "uint64*"),
         ("n_local", "uint64"),
         ("first_position", "uint64"),
         ("stride", "uint64"),
+        ("positions", "const uint64*"),  # of the local ones, where they are no sequence
         ("counts", "uint64*"),
     ],
 )

@@ -14,10 +14,21 @@ from distsim.streams import Stream
 FOLDER = Path(__file__).parent
 
 # Names by which the two parts are launched.
-RULES = ("one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "explicit")
-BUILD_KERNELS = ("split_level", "split_to_targets", "row_totals", "write_runs", "draw_values", "find_thresholds")
+RULES = (
+    "one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "pairwise_poisson",
+    "explicit", "one_to_one_by_source", "all_to_all_by_source", "distinct", "by_source", "symmetric",
+)  # fmt: skip
+BUILD_KERNELS = (
+    "split_level",
+    "split_to_targets",
+    "row_totals",
+    "write_runs",
+    "draw_values",
+    "spaced_values",
+    "find_thresholds",
+)
 CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count", "fill")), *BUILD_KERNELS)
-TEST_KERNELS = ("evaluate", "philox_words")
+TEST_KERNELS = ("evaluate", "evaluate_function", "philox_words")
 LOOP_KERNELS = (
     "deliver_step", "step_models", "close_steps", "settle_steps", "run_steps", "admit_received", "receive",
     "deliver_early", "note_delivery", "reschedule",
@@ -46,6 +57,7 @@ def _head(double: bool) -> str:
         + f"enum {{ {streams} }};\n"
         + f"#define NO_ROW {loop.NO_ROW}u\n"
         + _text("arithmetic.h")
+        + _text("functions.h")
         + cpp_of(values.Sampler)
         + _text("sampling.h")
         + _text("synapse.h")
@@ -59,10 +71,14 @@ def words_source() -> str:
 
 def construction_source(double: bool) -> str:
     """Everything that builds a network; independent of the network."""
-    rules = f"#define LONGEST_RUN {connect.LONGEST_RUN}u\n"
-    rules += "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER };\n"
-    structures = "".join(cpp_of(s) for s in (values.Values, connect.Connect, connect.Rows, connect.Shares))
-    files = ("connect.cpp", "shares.cpp", "rows.cpp", "values.cpp")
+    rules = (
+        f"#define LONGEST_RUN {connect.LONGEST_RUN}u\n"
+        "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER, PAIRWISE_POISSON };\n"
+        "enum { DRAWS_FIXED, DRAWS_BERNOULLI, DRAWS_POISSON };\n"
+    )
+    declared = (values.Values, connect.Side, connect.Connect, connect.Rows, connect.Shares)
+    structures = "".join(cpp_of(s) for s in declared)
+    files = ("counts.h", "connect.cpp", "scatter.cpp", "shares.cpp", "rows.cpp", "values.cpp")
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
 
 
@@ -77,11 +93,11 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
     `host` adds the host's own loop over the kernels, which a GPU's compiler passes over.
     """
     parts = [_head(double), loop.enums(), *(cpp_of(s) for s in (loop.Recorder, loop.Count, loop.Loop))]
-    parts += [_text("update.h"), *(shape.source() for shape in shapes)]
+    parts += [_text("update.h"), _text("signals.h"), *(shape.source() for shape in shapes)]
     parts += [_text("deliver.cpp"), _text("spread.cpp"), _all_models(shapes), _text("step.cpp")]
     parts += [cpp_of(reschedule.Reschedule), _text("reschedule.cpp")]
     if host:
-        names = [s.model.name for s in shapes]
+        names = [s.model.symbol for s in shapes]
         members = " ".join(f"const Group_{n}* {n};" for n in names) or "int unused;"
         calls = "".join(f" update_{n}(groups->{n}, *loop, step, 0); DONE(update_{n});" for n in names)
         parts.append(f"#ifndef __CUDACC__\nstruct Groups {{ {members} }};\n")
@@ -97,7 +113,7 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
 
 def _all_models(shapes: Sequence[GroupShape]) -> str:
     """One kernel serves all models: the chunks of one after those of the other are shared out over the groups."""
-    names = [s.model.name for s in shapes]
+    names = [s.model.symbol for s in shapes]
     calls = "".join(f"    update_{n}(group_{n}, l, step, before);\n    before += group_{n}->n_chunks;\n" for n in names)
     return (
         f"#define GROUP_PARAMETERS {''.join(f', const Group_{n}* group_{n}' for n in names)}\n"

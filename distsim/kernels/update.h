@@ -108,6 +108,13 @@ FN void draw_poisson_block(const Chunk& c, const PoissonEntry& p, const uint32* 
     poisson_counts(c, p, table, seed, first + 7, w3, 16, out + 7 * stride);
 }
 
+// Random words in a model's code: of the neuron `gid` in this step, and of its whole population.
+#define random_words(n)                                                                             \
+    philox((uint32)gid, (uint32)(gid >> 32) | ((uint32)(n) << 8), (uint32)step, (uint32)((uint64)step >> 32), g.seed, \
+           STREAM_MODEL)
+#define shared_words(n)                                                                             \
+    philox(c.population_id, (uint32)(n), (uint32)step, (uint32)((uint64)step >> 32), g.seed, STREAM_POPULATION)
+
 FN real without_traces(real x, real floor) { return magnitude(x) < floor ? (real)0 : x; }
 
 FN void emit(Loop& l, int64 step, const Chunk& c, uint32 lane, uint32 group_begin, uint32 spikes, uint32 most) {

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import ctypes
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count, islice
 
+from distsim.errors import ConfigError
+from distsim.kernels.integrate import integration
 from distsim.kernels.structs import cpp_of, declare
 from distsim.models import Model
+from distsim.models.base import name_in_code, names_in
+
+SIGNAL_FIELDS: list[tuple[str, object]] = [
+    ("signals", "const Signal*"),  # [population][place]
+    ("signal_times", "const int64*"),
+    ("signal_values", "const double*"),
+    ("signal_factors", "const real*"),  # [array][factors_stride]
+    ("factors_stride", "uint64"),
+]
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,10 @@ class GroupShape:
         Parameters and constants that differ between the neurons of some population.
     wide_counts
         Poisson counts need 32 bits, not 8.
+    currents
+        The most current inputs onto one population.
+    probes
+        Those of the model's probes that are recorded.
     """
 
     model: Model
@@ -33,6 +50,8 @@ class GroupShape:
     poisson: tuple[int, ...]
     per_neuron: frozenset[str] = field(default_factory=frozenset)
     wide_counts: bool = False
+    currents: int = 0
+    probes: tuple[str, ...] = ()
 
     @property
     def n_planes(self) -> int:
@@ -52,7 +71,8 @@ class GroupShape:
         return tuple(p.name for p in self.model.scalar_parameters) + tuple(c.name for c in self.model.constants)
 
     def used_numbers(self) -> tuple[str, ...]:
-        return tuple(n for n in self.numbers if _stands_in(n, self.model.update))
+        code = self.model.code
+        return tuple(n for n in self.numbers if names_in(name_in_code(n), code))
 
     def structure(self) -> type[ctypes.Structure]:
         """The structure `Group_<model>`: pointers to everything the kernel reads and writes."""
@@ -62,6 +82,7 @@ class GroupShape:
             ("n_chunks", "uint64"),
             ("group_begin", "uint32"),  # local index of the group's first neuron
             ("seed", "uint32"),
+            ("dt", "double"),  # ms
             ("input", "Sum*"),  # [plane][plane_stride]
             ("plane_stride", "uint64"),
             ("scale", "const real*"),  # [population][plane]: unit per quantum
@@ -71,21 +92,18 @@ class GroupShape:
             ("counts", f"{self.count_type}*"),  # [place][step mod 8][counts_stride]
             ("counts_stride", "uint64"),
         ]
+        if self.currents:
+            fields += SIGNAL_FIELDS
         fields += [(f"each_{name}", "const real*") for name in self.numbers if name in self.per_neuron]
         fields += [(f"state_{s.name}", f"{s.kind}*") for s in self.model.states]
+        fields += [(f"probe_{name}", "real*") for name in self.probes]
         for vector in self.model.vector_parameters:
             fields += [(f"begin_{vector.name}", "const int64*"), (f"values_{vector.name}", "const int64*")]
-        return declare(f"Group_{self.model.name}", fields)
+        return declare(f"Group_{self.model.symbol}", fields)
 
     def source(self) -> str:
         """C++ of the group's structure and its function `update_<model>`."""
         return cpp_of(self.structure()) + _kernel(self)
-
-
-def _stands_in(name: str, code: str) -> bool:
-    import re
-
-    return re.search(rf"\b{re.escape(name)}\b", code) is not None
 
 
 @dataclass
@@ -126,6 +144,28 @@ class _Parts:
                 self.after.append(f"{name} = without_traces({name}, (real){state.floor!r});")
             self.after.append(f"{array} = {name};")
 
+    def probes(self, shape: GroupShape) -> None:
+        for probe in shape.model.probes:
+            if probe.name in shape.probes:
+                self.before.append(f"real* RESTRICT probe_{probe.name}_ = g.probe_{probe.name} + c.begin;")
+                self.after.append(f"probe_{probe.name}_[j] = (real)({probe.code});")
+
+    def surroundings(self, shape: GroupShape) -> None:
+        """What the model's code may name besides its own parameters and states."""
+        code = shape.model.code
+        if names_in("dt", code):
+            self.before.append("const real dt = (real)g.dt;")
+        if names_in("random_words", code):
+            self.inside.append("const uint64 gid = c.gid + (uint64)j * c.gid_stride;")
+        if shape.model.takes_current:
+            self.inside.append(f"const real I_stim = {'AT(current, j)' if shape.currents else '(real)0'};")
+        if shape.currents:
+            self.before.append("VARYING(real, current);")
+            self.before.append(
+                f"add_currents(c, g.signals + c.population * {shape.currents}, {shape.currents}, g.signal_times, "
+                "g.signal_values, g.signal_factors, g.factors_stride, g.seed, step, current);"
+            )
+
     def vectors(self, shape: GroupShape) -> None:
         for vector in shape.model.vector_parameters:
             name = vector.name
@@ -164,13 +204,50 @@ class _Parts:
 
 def _number(shape: GroupShape, name: str, value: str) -> str:
     kind = "int32" if any(c.name == name and c.integer for c in shape.model.constants) else "real"
-    return f"const {kind} {name} = ({kind}){value};"
+    return f"const {kind} {name_in_code(name)} = ({kind}){value};"
+
+
+_PLACE = re.compile(r"(?P<model>\w+)\.(?P<part>update|derivatives|after_substep)[:(](?P<line>\d+)(?P<rest>.*)")
+
+
+def model_error(log: str, models: Iterable[Model]) -> ConfigError | None:
+    """What a compiler's `log` says of a model's own code: with the model's line; None where it says nothing of it."""
+    for line in log.splitlines():
+        found = _PLACE.search(line)
+        model = found and next((m for m in models if m.symbol == found["model"]), None)
+        if found is None or model is None or "error" not in line:
+            continue
+        code = model.update if found["part"] == "update" else getattr(model.dynamics, found["part"], "")
+        lines = code.split("\n")
+        number = int(found["line"])
+        text = lines[number - 1].strip() if number <= len(lines) else ""
+        said = found["rest"].partition("error")[2].lstrip(": ")
+        return ConfigError(f"model {model.name}, line {number} of its {found['part']}: {said}; the line is: {text}")
+    return None
+
+
+def _defined(vector: str) -> str:
+    return f"#define {vector}_at(i) {vector}_values[i]\n"
+
+
+def _update(model: Model) -> str:
+    """The model's own code, with the integration in its place; #line lets compilers name its lines."""
+    name = f"{model.symbol}.update"
+    lines = [f'#line 1 "{name}"']
+    for number, line in enumerate(model.update.split("\n"), 1):
+        if line.strip() == "INTEGRATE;" and model.dynamics is not None:
+            lines += [integration(model.dynamics, model.symbol), f'#line {number + 1} "{name}"']
+        else:
+            lines.append(line)
+    return "\n".join([*lines, '#line 1 "generated"'])
 
 
 def _kernel(shape: GroupShape) -> str:
     model, parts = shape.model, _Parts()
     parts.numbers(shape)
     parts.states(shape)
+    parts.probes(shape)
+    parts.surroundings(shape)
     parts.vectors(shape)
     parts.inputs(shape)
     draw = ""
@@ -186,15 +263,15 @@ def _kernel(shape: GroupShape) -> str:
             SYNC_LANES();
         }}"""
     indent, deeper = "\n            ", "\n                "
-    macros = "".join(f"#define {v.name}_at(i) {v.name}_values[i]\n" for v in model.vector_parameters)
+    macros = model.functions + "\n" + "".join(_defined(v.name) for v in model.vector_parameters)
     undefs = "".join(f"#undef {v.name}_at\n" for v in model.vector_parameters)
     widen = "".join(f"{indent}FOR_LANES(j, c.count) {{ {line} }}" for line in parts.widen)
     narrow = "".join(f"{indent}FOR_LANES(j, c.count) {{ {line} }}" for line in parts.narrow)
     # Vector parameters come with inner loops over their lists, which no compiler vectorises.
     lane_loop = "EACH_LANE" if model.vector_parameters else "FOR_LANES"
     return f"""
-{macros}PART update_{model.name}(const Group_{model.name}* group, Loop& l, int64 step, uint64 chunks_before) {{
-    const Group_{model.name}& g = *group;
+{macros}PART update_{model.symbol}(const Group_{model.symbol}* group, Loop& l, int64 step, uint64 chunks_before) {{
+    const Group_{model.symbol}& g = *group;
     GROUP_FOR_AFTER(chunk, chunks_before, g.n_chunks) {{
         const Chunk c = g.chunks[chunk];
         const real* table = g.table + c.population * {max(1, len(shape.numbers))};
@@ -208,9 +285,9 @@ def _kernel(shape: GroupShape) -> str:
                 {deeper.join(parts.inside)}
                 int32 spikes = 0;
                 {{
-{model.update}
-                }}
+{_update(model)}
                 {deeper.join(parts.after)}
+                }}
                 AT(emitted, j) = (uint32)spikes;
                 any |= (uint32)spikes;
             }}{narrow}

@@ -9,6 +9,13 @@ KERNEL draw_values(const Values* values) {
     }
 }
 
+// A distribution's values at n equally spaced probabilities (n a power of two).
+KERNEL spaced_values(const Values* values) {
+    const Values& v = *values;
+    const uint64 apart = 4294967296ull / v.n;
+    ITEM_FOR(i, v.n) { v.drawn[i] = sample(v.sampler, (uint32)((uint64)i * apart + apart / 2)); }
+}
+
 // The thresholds of a sampled delay: the smallest word whose value rounds to a step above first + i.
 KERNEL find_thresholds(const Values* values) {
     const Values& v = *values;
@@ -31,6 +38,11 @@ KERNEL evaluate(const Values* values) {
         if (v.index == 0) v.drawn[i] = exponential(x);
         if (v.index == 1) v.drawn[i] = logarithm(x);
         if (v.index == 2) v.drawn[i] = inverse_normal(x);
+        if (v.index == 4) {  // good, bad and draws in thresholds[0 … 2]
+            v.drawn[i] = (double)hypergeometric((double)v.thresholds[0], (double)v.thresholds[1], v.thresholds[2],
+                                                (uint32)i, 0, 0, 0, v.seed, v.stream);
+        }
+        if (v.index == 5) v.drawn[i] = (double)poisson_count(v.per_unit, (uint32)i, 0, 0, 0, v.seed, v.stream);
         if (v.index == 3) {
             v.drawn[i] = (double)binomial((uint64)v.gid, v.per_unit, (uint32)i, 0, 0, v.seed, v.stream);
         }
@@ -44,5 +56,22 @@ KERNEL philox_words(const Values* values) {
         const Block block = philox((uint32)c, (uint32)(c >> 32), (uint32)d, (uint32)(d >> 32), v.seed, v.stream);
         v.thresholds[2 * i] = block.w0 | ((uint64)block.w1 << 32);
         v.thresholds[2 * i + 1] = block.w2 | ((uint64)block.w3 << 32);
+    }
+}
+
+// For tests: the functions of functions.h; numbers of single precision go through float.
+KERNEL evaluate_function(const Values* values) {
+    const Values& v = *values;
+    ITEM_FOR(i, v.n) {
+        const double x = v.drawn[i];
+        if (v.index == 0) v.drawn[i] = (double)bounded_exp((float)x);
+        if (v.index == 1) v.drawn[i] = (double)bounded_expm1((float)x);
+        if (v.index == 2) v.drawn[i] = (double)natural_log((float)x);
+        if (v.index == 3) v.drawn[i] = (double)power((float)x, (float)v.per_unit);
+        if (v.index == 4) v.drawn[i] = bounded_exp(x);
+        if (v.index == 5) v.drawn[i] = bounded_expm1(x);
+        if (v.index == 6) v.drawn[i] = power(x, v.per_unit);
+        if (v.index == 7) v.drawn[i] = sine_of_turns(x);
+        if (v.index == 8) v.drawn[i] = (double)root((float)x);
     }
 }

@@ -1,4 +1,4 @@
-"""Structures of arithmetic.h and values.cpp."""
+"""Structures of sampling.h and values.cpp."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ Sampler = declare(
         ("unused", "int32"),
         ("first", "double"),
         ("second", "double"),
+        ("third", "double"),
         ("p_low", "double"),
         ("p_width", "double"),
         ("low", "double"),
         ("high", "double"),
     ],
 )
-CONSTANT_VALUE, UNIFORM, NORMAL, LOGNORMAL = range(4)  # the enum in arithmetic.h
+CONSTANT_VALUE, UNIFORM, NORMAL, LOGNORMAL, UNIFORM_INT, EXPONENTIAL, GAMMA = range(7)  # the enum in sampling.h
 
 Values = declare(
     "Values",

@@ -16,6 +16,8 @@ typedef long long int64;
 #ifdef __CUDACC__
 
 #define FN static __device__ __forceinline__
+#define FN_MEMBER __device__ __forceinline__
+#define ALIGNED
 #define KERNEL extern "C" __global__ void
 #define CONSTANT static __device__ const
 #define LANES 32u
@@ -127,6 +129,8 @@ FN void grid_barrier(uint32* barrier) {
 }
 FN uint64 bits_of(double x) { return (uint64)__double_as_longlong(x); }
 FN double double_of(uint64 x) { return __longlong_as_double((int64)x); }
+FN uint32 bits_of(float x) { return __float_as_uint(x); }
+FN float float_of(uint32 x) { return __uint_as_float(x); }
 FN double square_root(double x) { return __dsqrt_rn(x); }
 FN float magnitude(float x) { return fabsf(x); }
 FN double magnitude(double x) { return fabs(x); }
@@ -150,6 +154,8 @@ FN uint64 group_sum_to(uint64 x) {
 #include <immintrin.h>
 #endif
 #define FN static inline __attribute__((always_inline))
+#define FN_MEMBER inline __attribute__((always_inline))
+#define ALIGNED alignas(64)
 #define KERNEL extern "C" void
 #define CONSTANT static const
 #define LANES 256u
@@ -201,6 +207,8 @@ FN void block_add(uint64* p, uint64 x) { *p += x; }
 FN void grid_barrier(uint32*) {}
 FN uint64 bits_of(double x) { uint64 b; __builtin_memcpy(&b, &x, 8); return b; }
 FN double double_of(uint64 b) { double x; __builtin_memcpy(&x, &b, 8); return x; }
+FN uint32 bits_of(float x) { uint32 b; __builtin_memcpy(&b, &x, 4); return b; }
+FN float float_of(uint32 b) { float x; __builtin_memcpy(&x, &b, 4); return x; }
 FN double square_root(double x) { return __builtin_sqrt(x); }
 FN float magnitude(float x) { return __builtin_fabsf(x); }
 FN double magnitude(double x) { return __builtin_fabs(x); }

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 from distsim.errors import ConfigError, nearest
-from distsim.models.base import Constant, Model, Parameter, Receptor, State
+from distsim.models.aeif_cond_exp import aeif_cond_exp
+from distsim.models.base import Constant, Dynamics, Model, Parameter, Probe, Receptor, State
+from distsim.models.forms import Family, Flag, Form, ListParameter
 from distsim.models.generators import spike_generator
+from distsim.models.gif import gif_cond_exp, gif_psc_exp
+from distsim.models.glif_cond import glif_cond
+from distsim.models.glif_psc import glif_psc, glif_psc_double_alpha
+from distsim.models.hodgkin_huxley import hh_cond_exp_traub, hh_psc_alpha
 from distsim.models.iaf_psc_exp import iaf_psc_exp
+from distsim.models.iaf_psc_exp_multisynapse import iaf_psc_exp_multisynapse
+from distsim.models.izhikevich import izhikevich
 from distsim.models.parrot import parrot_neuron
+from distsim.models.pp_psc_delta import pp_psc_delta
 
-MODELS: dict[str, Model] = {m.name: m for m in (iaf_psc_exp, parrot_neuron, spike_generator)}
+MODELS: dict[str, Model | Family] = {m.name: m for m in (
+    iaf_psc_exp, iaf_psc_exp_multisynapse, aeif_cond_exp, parrot_neuron, spike_generator,
+    izhikevich, hh_psc_alpha, hh_cond_exp_traub, glif_psc, glif_cond, glif_psc_double_alpha,
+    gif_psc_exp, gif_cond_exp, pp_psc_delta,
+)}  # fmt: skip
 
-__all__ = ["MODELS", "Constant", "Model", "Parameter", "Receptor", "State", "model_named"]
+__all__ = [
+    "MODELS", "Constant", "Dynamics", "Family", "Flag", "Form", "ListParameter", "Model", "Parameter", "Probe",
+    "Receptor", "State", "example_of", "model_named",
+]  # fmt: skip
 
 
-def model_named(name: str, where: str) -> Model:
+def model_named(name: str, where: str) -> Model | Family:
     """The built-in model `name`, or ConfigError with the nearest name."""
     if name not in MODELS:
-        raise ConfigError(f"{where}: unknown model {name!r}; {nearest(name, MODELS)}")
+        way = "; a model of your own is written my_file.py:my_model" if name.endswith(".py") else ""
+        raise ConfigError(f"{where}: unknown model {name!r}; {nearest(name, MODELS)}{way}")
     return MODELS[name]
+
+
+def example_of(name: str) -> Model:
+    """The built-in model `name`; of a family its default form."""
+    declared = MODELS[name]
+    return declared.example if isinstance(declared, Family) else declared

@@ -4,29 +4,44 @@ Everything else follows from it: allocation, the update kernel, recording, check
 A declaration knows neither MPI nor devices. Its `update` is a few lines of C++ in the common subset of
 CUDA C++ and C++17 that advance one neuron by one step; in them stand
 
-- every scalar parameter and every constant, by name (type `real`, or `int32` for integer constants),
+- every scalar parameter and every constant, by name (type `real`, or `int32` for integer constants); those that
+  are named like a word of the kernel (c, g, h, j, l) with an underscore behind: c_, g_…,
 - every state, by name, to read and to assign,
 - `input_<receptor>`: what arrived in this step, in the receptor's unit (type `real`; weights times
   spikes plus Poisson background),
-- `step`: the step's number (`int64`), and for every vector parameter P `P_begin`, `P_end`, `P_at(i)`,
+- `I_stim`: the sum of the current inputs during this step (pA, `real`); a model whose code names it accepts
+  current inputs,
+- `dt` (ms, `real`), `step`: the step's number (`int64`), and for every vector parameter P `P_begin`, `P_end`,
+  `P_at(i)`,
+- `random_words(n)`: a `Block` of four random words that belong to this neuron, this step and the number
+  n < 2^16; `shared_words(n)`: the same for all neurons of the population,
+- the functions of kernels/arithmetic.h and kernels/functions.h (`exponential`, `logarithm`, `power`…), which
+  take and give `float` or `double`, and those of the model's own `functions`,
+- `INTEGRATE;` on a line of its own: the states of `dynamics` advance by dt,
 - `spikes`: assign the number of spikes emitted (0 before).
 
 They must be free of branches that a select could replace: the host compiles the loop over neurons to
 vector instructions.
+
+A model whose structure depends on the user (the number of ports, switches) is a Family (models/forms.py).
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from distsim.distributions import Listed, Value, as_value, check_magnitude, support
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.exact import exact_context
 from distsim.grid import on_grid
+
+if TYPE_CHECKING:
+    from distsim.models.forms import Form
 
 
 @dataclass(frozen=True)
@@ -40,14 +55,20 @@ class Parameter:
     above: float | None = None  # exclusive lower bound
     at_least: float | None = None  # inclusive lower bound
     vector: bool = False
+    at_most: float | None = None  # inclusive upper bound
+    whole: bool = False  # only whole numbers
 
     def check(self, value: Value, where: str) -> None:
         check_magnitude(value, where)
-        low = support(value)[0]
+        low, high = support(value)
         if self.above is not None and not low > self.above:
             raise wrong(where, low, f"numbers > {self.above:g} ({self.unit})")
         if self.at_least is not None and not low >= self.at_least:
             raise wrong(where, low, f"numbers >= {self.at_least:g} ({self.unit})")
+        if self.at_most is not None and not high <= self.at_most:
+            raise wrong(where, high, f"numbers <= {self.at_most:g} ({self.unit})")
+        if self.whole and (found := _fraction(value)) is not None:
+            raise wrong(where, found, "whole numbers")
 
 
 @dataclass(frozen=True)
@@ -93,8 +114,58 @@ class Receptor:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """A recordable that is no state: computed at the end of a step, and only where it is recorded.
+
+    `code` is a C++ expression in the names of `update`, its own variables too; states are those after the step.
+    """
+
+    name: str
+    unit: str
+    doc: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """Differential equations that `INTEGRATE;` advances by dt, by a Runge-Kutta scheme with fixed sub-steps.
+
+    Attributes
+    ----------
+    variables
+        The states that are integrated.
+    derivatives
+        C++ that assigns d_<variable> (per ms) for each of them, in the names of `update`; the variables stand
+        for their values at the stage.
+    scheme
+        One of kernels/integrate.py: euler, midpoint, rk3, rk4.
+    substeps
+        Sub-steps a step in single and in double precision.
+    after_substep
+        C++ at the end of each sub-step (threshold and reset within the step); `h` is its length in ms,
+        `substep` its number from 0, `substeps` how many there are.
+    """
+
+    variables: tuple[str, ...]
+    derivatives: str
+    scheme: str = "rk4"
+    substeps: tuple[int, int] = (1, 1)
+    after_substep: str = ""
+
+
+@dataclass(frozen=True)
 class Model:
-    """A declared model; see the module's docstring for `update`."""
+    """A declared model; see the module's docstring for `update`.
+
+    Attributes
+    ----------
+    functions
+        C++ functions (FN …) that `update` calls; their names begin with the model's.
+    accuracy
+        The largest error in use, as measured by tests/reference; stands in the model's page.
+    form
+        Which member of a family this is; None for a model that is no family's.
+    """
 
     name: str
     doc: str
@@ -106,10 +177,40 @@ class Model:
     is_neuron: bool = True  # its spikes count in the digest and the rates
     max_multiplicity: int = 1  # the most spikes one neuron may emit in one step
     ordered: tuple[tuple[str, str, str], ...] = ()  # (a, b, why): a < b for every neuron
+    probes: tuple[Probe, ...] = ()
+    dynamics: Dynamics | None = None
+    functions: str = ""
+    accuracy: str = ""
+    form: Form | None = None
+
+    @property
+    def symbol(self) -> str:
+        """A name that tells this model from every other, its family's members too; part of its kernel's name."""
+        return self.name if self.form is None else f"{self.name}_{self.form.symbol}"
+
+    @property
+    def code(self) -> str:
+        """All C++ in which names of parameters and constants may stand."""
+        dynamics = (self.dynamics.derivatives, self.dynamics.after_substep) if self.dynamics else ()
+        return "\n".join((self.update, *dynamics, *(p.code for p in self.probes)))
+
+    @property
+    def settable(self) -> tuple[str, ...]:
+        """States whose initial values a user may give."""
+        return tuple(s.name for s in self.states if s.recordable)
 
     @property
     def recordables(self) -> tuple[str, ...]:
-        return tuple(s.name for s in self.states if s.recordable)
+        return (*self.settable, *(p.name for p in self.probes))
+
+    def unit_of(self, recordable: str) -> str:
+        units = {x.name: x.unit for x in self.states} | {x.name: x.unit for x in self.probes}
+        return units[recordable]
+
+    @property
+    def takes_current(self) -> bool:
+        """Whether current inputs have a place in the equations."""
+        return names_in("I_stim", self.code)
 
     @property
     def scalar_parameters(self) -> tuple[Parameter, ...]:
@@ -145,8 +246,8 @@ class Model:
         """The given initial values as Value; only recordable states can be set."""
         checked: dict[str, Value] = {}
         for key, given in values.items():
-            if key not in self.recordables:
-                raise ConfigError(f"{where}.{key}: unknown state of {self.name}; {nearest(key, self.recordables)}")
+            if key not in self.settable:
+                raise ConfigError(f"{where}.{key}: unknown state of {self.name}; {nearest(key, self.settable)}")
             value = _scalar_or_list(given, size, f"{where}.{key}")
             Parameter(key, 0.0, self.state(key).unit, "").check(value, f"{where}.{key}")
             checked[key] = value
@@ -169,6 +270,25 @@ class Model:
                     if time < last:
                         raise wrong(at, time, "times in ascending order")
                     last = time
+
+
+def _fraction(value: Value) -> Value | None:
+    """What of `value` is no whole number: a distribution is none."""
+    numbers: tuple[Value, ...] = value.values if isinstance(value, Listed) else (value,)
+    return next((x for x in numbers if not (isinstance(x, float) and x.is_integer())), None)
+
+
+KERNEL_WORDS = frozenset("cghjl")
+
+
+def name_in_code(name: str) -> str:
+    """How a parameter or constant is named in C++: as declared, unless the kernel has that name itself."""
+    return f"{name}_" if name in KERNEL_WORDS else name
+
+
+def names_in(name: str, code: str) -> bool:
+    """Whether the identifier `name` stands in C++ `code`."""
+    return re.search(rf"\b{re.escape(name)}\b", code) is not None
 
 
 def _scalar_or_list(value: Any, size: int, where: str) -> Value:

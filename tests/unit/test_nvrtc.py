@@ -20,7 +20,7 @@ from distsim.kernels import connect, loop, values
 from distsim.kernels.machine import MACHINE_KERNELS, Machine, machine_source
 from distsim.kernels.sources import CONSTRUCTION_KERNELS, LOOP_KERNELS, TEST_KERNELS, construction_source, loop_source
 from distsim.kernels.update import GroupShape
-from distsim.models import MODELS
+from distsim.models import MODELS, Family
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 OPTIONS = ("--std=c++17", "--fmad=false")
@@ -85,7 +85,8 @@ def entries(cubin: bytes) -> set[str]:
 
 def shape(name: str, *, planes: int = 1, poisson: int = 0, each: bool = False, wide: bool = False) -> GroupShape:
     """A group of the model with as many planes and Poisson places on every receptor."""
-    model = MODELS[name]
+    declared = MODELS[name]
+    model = declared.example if isinstance(declared, Family) else declared
     n = len(model.receptors)
     every = frozenset(p.name for p in model.scalar_parameters) | frozenset(c.name for c in model.constants)
     return GroupShape(model, (planes,) * n, (poisson,) * n, every if each else frozenset(), wide)

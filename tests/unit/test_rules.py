@@ -32,6 +32,7 @@ from distsim import (
 )
 from distsim.backend import open_backend
 from distsim.build.quanta import plan_planes
+from distsim.build.selecting import selected_ids
 from distsim.checks import delay_distribution
 from distsim.comm import Serial, Threads
 from distsim.distributions import support
@@ -53,7 +54,7 @@ def network(*sizes: int, model: str = "iaf_psc_exp") -> Network:
 
 def side(populations: tuple[Any, ...]) -> npt.NDArray[np.int64]:
     """Global ids of a side, in the order of its positions."""
-    return np.concatenate([p.first_gid + np.arange(p.size) for p in populations])
+    return np.concatenate([p.population.first_gid + selected_ids(p, 1) for p in populations])
 
 
 def check_rule(projection: Projection, s: Synapses) -> None:

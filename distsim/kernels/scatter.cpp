@@ -1,0 +1,328 @@
+// A neuron's draws scattered over the neurons of the other side, without a list of them.
+//
+// The other side's places are split along a binary tree: first by selection (population), then within one by the
+// lowest bits of the place, bit by bit. How many of a node's draws go to its left half is binomial (with
+// replacement) or hypergeometric (without), keyed by (neuron, projection, level, number of the node's first draw),
+// so that every rank finds the same and follows only nodes with places of its own. Under round robin on 2^k ranks a
+// rank's neurons are one node of level k. Few draws left in a node are drawn at once, the k-th of a neuron from one
+// Philox block: Floyd's algorithm without replacement (Bentley & Floyd 1987, doi:10.1145/30401.315746).
+
+#define LEAF 16u
+#define LEVEL_OF_COUNT 0xFFFFu  // the number of a neuron's draws
+#define LEVEL_OF_SELECTION 0x100u
+
+// One neuron whose draws are scattered.
+struct Drawer {
+    uint64 gid;
+    uint64 own;     // place on the other side that is forbidden, or ~0
+    uint64 from;    // the first place that is allowed
+    bool distinct;
+    bool pruned;    // follow only nodes with local targets
+    uint32 stream;  // of its single draws
+};
+
+struct Scattered {
+    uint64 first;    // number of the node's first draw
+    uint64 count;
+    uint64 residue;  // places residue + i 2^level within the selection
+    uint32 level;
+};
+
+// Places of one selection that a node holds: residue + ((skip + i) << level), i < available, but for one.
+struct Places {
+    uint64 skip;       // elements before `from`
+    uint64 available;  // without the forbidden one
+    uint64 own;        // number of the forbidden one among those from `skip` on, or ~0
+};
+
+FN uint64 side_begin(const Side& s, uint32 selection) { return selection ? s.end[selection - 1] : 0; }
+
+FN Places places_in(const Drawer& d, uint64 begin, uint64 size, uint64 residue, uint32 level) {
+    Places p;
+    p.skip = 0;
+    p.own = ~0ull;
+    p.available = residue < size ? ((size - 1 - residue) >> level) + 1 : 0;
+    const uint64 from = d.from > begin ? d.from - begin : 0;
+    if (from > residue) {
+        p.skip = (from - residue + (((uint64)1 << level) - 1)) >> level;
+        p.available = p.available > p.skip ? p.available - p.skip : 0;
+    }
+    const uint64 own = d.own - begin;  // beyond the selection's size where it is elsewhere
+    if (d.own != ~0ull && d.own >= begin && own < size && own >= from && own >= residue &&
+        ((own - residue) & (((uint64)1 << level) - 1)) == 0) {
+        p.own = ((own - residue) >> level) - p.skip;
+        p.available -= 1;
+    }
+    return p;
+}
+
+FN uint64 split_draws(const Connect& c, const Drawer& d, double left, double right, uint64 count, uint64 first,
+                      uint32 level) {
+    const uint32 b = (uint32)d.gid, e = (uint32)(d.gid >> 32) | (c.projection << 8);
+    if (d.distinct) return hypergeometric(left, right, count, (uint32)first, b, e, level << 16, c.seed, STREAM_SHARE);
+    if (right <= 0.0) return count;
+    return binomial(count, left / (left + right), (uint32)first, b, e, c.seed, STREAM_SHARE, level << 16);
+}
+
+// May a node hold a local target? Never no where there is one.
+FN bool holds_local(const Connect& c, uint64 residue, uint32 level) {
+    if (c.index_local) return true;
+    if (c.index_count == 0) return false;
+    const uint64 wide = (uint64)1 << level;
+    const uint64 common = c.index_stride & (0 - c.index_stride);  // the power of two in the stride
+    const uint64 step = common < wide ? common : wide;
+    if ((residue - c.index_first) & (step - 1)) return false;
+    if (c.index_stride != common || c.index_stride > wide) return true;
+    const uint64 nearest = c.index_first + ((residue - c.index_first) & (wide - 1));
+    return nearest <= c.index_first + (c.index_count - 1) * c.index_stride;
+}
+
+// The words of draws first … first + n - 1 (n <= LEAF) of a neuron.
+FN void leaf_words(const Connect& c, const Drawer& d, uint64 first, uint32 n, uint32* w0, uint32* w1, uint32* w2,
+                   uint32* w3) {
+    const uint32 low = (uint32)d.gid, high = (uint32)(d.gid >> 32) | (c.projection << 8);
+#ifdef __CUDACC__
+    for (uint32 j = 0; j < n; ++j) {
+        const Block block = philox((uint32)(first + j), (uint32)((first + j) >> 32), low, high, c.seed, d.stream);
+        w0[j] = block.w0; w1[j] = block.w1; w2[j] = block.w2; w3[j] = block.w3;
+    }
+#else
+    for (uint32 j = 0; j < n; ++j) {
+        w0[j] = (uint32)(first + j);
+        w1[j] = (uint32)((first + j) >> 32);
+    }
+    philox_lanes(n, w0, w1, w2, w3, low, high, c.seed, d.stream);
+#endif
+}
+
+// Draws of a node whose places are left undivided: `out(draw's number, place, delay word, weight word)` for each.
+template <class Out>
+FN void draw_leaf(const Connect& c, const Drawer& d, const Places& p, uint64 begin, const Scattered& node, Out& out) {
+    ALIGNED uint32 w0[LEAF];
+    ALIGNED uint32 w1[LEAF];
+    ALIGNED uint32 w2[LEAF];
+    ALIGNED uint32 w3[LEAF];
+    uint64 chosen[LEAF];
+    const bool all = d.distinct && node.count == p.available;
+    for (uint64 k = 0; k < node.count; k += LEAF) {
+        const uint32 n = (uint32)(node.count - k < LEAF ? node.count - k : LEAF);
+        leaf_words(c, d, node.first + k, n, w0, w1, w2, w3);
+        for (uint32 j = 0; j < n; ++j) {
+            uint64 drawn = k + j;
+            if (!d.distinct) {
+                drawn = below(w0[j], w1[j], p.available);
+            } else if (!all) {  // then count <= LEAF
+                const uint64 top = p.available - n + j;
+                drawn = below(w0[j], w1[j], top + 1);
+                for (uint32 i = 0; i < j; ++i) {
+                    if (chosen[i] == drawn) { drawn = top; break; }
+                }
+                chosen[j] = drawn;
+            }
+            drawn += drawn >= p.own ? 1 : 0;
+            out(node.first + k + j, begin + node.residue + ((p.skip + drawn) << node.level), w2[j], w3[j]);
+        }
+    }
+}
+
+// Scatters `count` draws of a neuron, the first of them number `first`, over one selection of the other side.
+template <class Out>
+FN void scatter_within(const Connect& c, const Drawer& d, const Side& side, uint32 selection, uint64 first,
+                       uint64 count, Out& out) {
+    const uint64 begin = side_begin(side, selection), size = side.end[selection] - begin;
+    Scattered stack[48];
+    uint32 depth = 0;
+    stack[depth++] = {first, count, 0, 0};
+    while (depth) {
+        const Scattered node = stack[--depth];
+        if (node.count == 0 || (d.pruned && !holds_local(c, node.residue, node.level))) continue;
+        const Places p = places_in(d, begin, size, node.residue, node.level);
+        if (p.available == 0) continue;
+        if (node.count <= LEAF || p.available == 1 || (d.distinct && node.count == p.available)) {
+            draw_leaf(c, d, p, begin, node, out);
+            continue;
+        }
+        const uint64 other = node.residue + ((uint64)1 << node.level);
+        const Places l = places_in(d, begin, size, node.residue, node.level + 1);
+        const uint64 left = split_draws(c, d, (double)l.available, (double)(p.available - l.available), node.count,
+                                        node.first, node.level);
+        stack[depth++] = {node.first + left, node.count - left, other, node.level + 1};
+        stack[depth++] = {node.first, left, node.residue, node.level + 1};
+    }
+}
+
+// Scatters all draws of a neuron; `only`: over this selection alone (as far as it gets some), or ~0.
+template <class Out>
+FN void scatter(const Connect& c, const Drawer& d, const Side& side, uint64 count, uint32 only, Out& out) {
+    uint64 rest = places_in(d, 0, side.end[side.n - 1], 0, 0).available;
+    uint64 first = 0;
+    for (uint32 s = 0; s < side.n && count; ++s) {
+        const uint64 begin = side_begin(side, s);
+        const uint64 here = places_in(d, begin, side.end[s] - begin, 0, 0).available;
+        rest -= here;
+        const uint64 mine = rest == 0 ? count
+            : split_draws(c, d, (double)here, (double)rest, count, first, LEVEL_OF_SELECTION + s);
+        if (only == ~0u || only == s) scatter_within(c, d, side, s, first, mine, out);
+        if (only == s) return;
+        first += mine;
+        count -= mine;
+    }
+}
+
+// The number of a neuron's draws, where the rule leaves it to chance; `allowed` places are open to it.
+FN uint64 count_draws(const Connect& c, uint64 gid, uint64 allowed) {
+    const uint32 b = (uint32)gid, e = (uint32)(gid >> 32) | (c.projection << 8);
+    if (c.draws == DRAWS_BERNOULLI) {
+        return binomial(allowed, c.chance, 0, b, e, c.seed, STREAM_SHARE, LEVEL_OF_COUNT << 16);
+    }
+    return poisson_count((double)allowed * c.chance, 0, b, e, LEVEL_OF_COUNT << 16, c.seed, STREAM_SHARE);
+}
+
+// Synapses on their way into place: on the host a batch, so that many misses are under way at once.
+template <bool FILL>
+struct Batch {
+    const Connect& c;
+#ifndef __CUDACC__
+    uint32 n;
+    VARYING(uint64, position);
+    VARYING(uint32, target);
+    VARYING(uint32, delay_word);
+    VARYING(uint32, weight_word);
+#endif
+    FN_MEMBER void add(uint64 at, uint32 to, uint32 delay, uint32 weight) {
+#ifdef __CUDACC__
+        place_one<FILL>(c, to, at, delay, weight, 0);
+#else
+        position[n] = at;
+        target[n] = to;
+        delay_word[n] = delay;
+        weight_word[n] = weight;
+        if (++n == LANES) flush();
+#endif
+    }
+    FN_MEMBER void flush() {
+#ifndef __CUDACC__
+        place<FILL>(c, ManyTargets{target}, n, position, delay_word, weight_word, position);
+        n = 0;
+#endif
+    }
+};
+
+// Draws of a target, going to sources.
+template <bool FILL>
+struct ToSources {
+    Batch<FILL>& batch;
+    uint32 target;
+    FN_MEMBER void operator()(uint64, uint64 place, uint32 delay, uint32 weight) { batch.add(place, target, delay, weight); }
+};
+
+// Draws of a source, going to targets: those that are local are kept.
+template <bool FILL>
+struct ToTargets {
+    const Connect& c;
+    Batch<FILL>& batch;
+    uint64 source;
+    FN_MEMBER void operator()(uint64, uint64 place, uint32 delay, uint32 weight) {
+        const uint64 index = place - side_begin(c.targets, c.selection);
+        uint32 k;
+        if (c.index_local) {
+            k = c.index_local[index];
+            if (k == ~0u) return;
+        } else {
+            const uint64 past = index - c.index_first;
+            if (index < c.index_first || past % c.index_stride || past / c.index_stride >= c.index_count) return;
+            k = (uint32)(c.target_first + past / c.index_stride * c.target_step);
+        }
+        batch.add(source, c.target_local + k, delay, weight);
+    }
+};
+
+// Draws of a target whose partners draw nothing back: the way back has delay and weight of its own.
+template <bool FILL>
+struct BackToSources {
+    const Connect& c;
+    Batch<FILL>& batch;
+    uint32 target;
+    uint64 gid;
+    FN_MEMBER void operator()(uint64 k, uint64 place, uint32, uint32) {
+        const Block block = philox((uint32)k, (uint32)(k >> 32), (uint32)gid, (uint32)(gid >> 32) | (c.projection << 8),
+                                   c.seed, STREAM_BACK);
+        batch.add(place, target, block.w2, block.w3);
+    }
+};
+
+#ifdef __CUDACC__
+#define BATCH(FILL, c) Batch<FILL> batch = {c}
+#else
+#define BATCH(FILL, c) Batch<FILL> batch = {c, 0, {}, {}, {}, {}}
+#endif
+
+// Targets draw their sources without replacement: `indegree` of them, or their share of a total.
+template <bool FILL>
+FN void connect_distinct(const Connect* connect) {
+    const Connect& c = *connect;
+    BATCH(FILL, c);
+    ITEM_FOR(t, c.n_targets) {
+        const Target target = target_at(c, (uint64)t);
+        const Drawer d = {target.gid, own_position(c, target.gid), 0, true, false, STREAM_CONNECTION};
+        ToSources<FILL> out = {batch, target.local};
+        const uint64 count = c.shares ? c.shares[t] : c.indegree;
+        // All sources are one selection to the tree: which population they are of does not matter here.
+        scatter(c, d, c.undivided, count, ~0u, out);
+    }
+    batch.flush();
+}
+
+// Sources draw their targets: a number of their own, with or without replacement.
+template <bool FILL>
+FN void connect_by_source(const Connect* connect) {
+    const Connect& c = *connect;
+    BATCH(FILL, c);
+    ITEM_FOR(row, c.n_rows) {
+        const uint64 gid = c.first_source + (uint64)row;
+        const uint64 position = position_in(c.sources, gid);
+        if (position == ~0ull) continue;
+        const uint64 own = c.autapses ? ~0ull : position_in(c.targets, gid);
+        const Drawer d = {gid, own, 0, c.distinct != 0, true, STREAM_BY_SOURCE};
+        ToTargets<FILL> out = {c, batch, position};
+        uint64 count = c.indegree;
+        if (c.shares) count = c.shares[position];
+        if (c.draws) count = count_draws(c, gid, c.targets.end[c.targets.n - 1] - (own == ~0ull ? 0 : 1));
+        scatter(c, d, c.targets, count, c.selection, out);
+    }
+    batch.flush();
+}
+
+// Unordered pairs: each neuron draws its partners behind it, and both ends get a synapse. Items are the rows of the
+// chunk (pairs with this neuron first: it is the source), then the local targets (pairs with this neuron first: it
+// is the target). The two directions draw delay and weight from words of their own.
+template <bool FILL>
+FN void connect_symmetric(const Connect* connect) {
+    const Connect& c = *connect;
+    BATCH(FILL, c);
+    ITEM_FOR(item, c.n_rows + c.n_targets) {
+        const bool as_source = (uint64)item < c.n_rows;
+        Target target = {0, 0, 0};
+        if (!as_source) target = target_at(c, (uint64)item - c.n_rows);
+        const uint64 gid = as_source ? c.first_source + (uint64)item : target.gid;
+        const uint64 position = as_source ? position_in(c.sources, gid) : target.position;
+        if (position == ~0ull) continue;
+        const Drawer d = {gid, ~0ull, position + 1, true, as_source, STREAM_CONNECTION};
+        const uint64 count = count_draws(c, gid, c.n_sources - position - 1);
+        if (as_source) {
+            ToTargets<FILL> out = {c, batch, position};
+            scatter(c, d, c.targets, count, c.selection, out);
+        } else {
+            BackToSources<FILL> out = {c, batch, target.local, gid};
+            scatter(c, d, c.targets, count, ~0u, out);
+        }
+    }
+    batch.flush();
+}
+
+KERNEL count_distinct(const Connect* c) { connect_distinct<false>(c); }
+KERNEL fill_distinct(const Connect* c) { connect_distinct<true>(c); }
+KERNEL count_by_source(const Connect* c) { connect_by_source<false>(c); }
+KERNEL fill_by_source(const Connect* c) { connect_by_source<true>(c); }
+KERNEL count_symmetric(const Connect* c) { connect_symmetric<false>(c); }
+KERNEL fill_symmetric(const Connect* c) { connect_symmetric<true>(c); }
