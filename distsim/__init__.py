@@ -1,9 +1,10 @@
 """distsim: large networks of spiking neurons on clusters of GPUs, and the same result everywhere."""
 
+from distsim.analysis.results import load_results
 from distsim.api import Result, States, simulate
 from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform
-from distsim.errors import BackendError, BuildError, ConfigError, DistsimError, SimulationError
-from distsim.experiment import Experiment, RunSettings
+from distsim.errors import BackendError, BuildError, ConfigError, DistsimError, SimulationError, Stopped
+from distsim.experiment import Checkpoints, Experiment, RunSettings
 from distsim.network import Network
 from distsim.rules import (
     AllToAll,
@@ -21,6 +22,7 @@ __all__ = [
     "AllToAll",
     "BackendError",
     "BuildError",
+    "Checkpoints",
     "ConfigError",
     "Connections",
     "DistsimError",
@@ -40,7 +42,9 @@ __all__ = [
     "SimulationError",
     "Simulator",
     "States",
+    "Stopped",
     "Stretch",
     "Uniform",
+    "load_results",
     "simulate",
 ]

@@ -10,6 +10,7 @@ from distsim.checks import check_experiment, check_ranks
 from distsim.collect import Collected, Spikes, States
 from distsim.comm import Communicator, connect
 from distsim.engine.simulation import Sinks
+from distsim.errors import Stopped
 from distsim.experiment import Experiment, RunSettings
 from distsim.network import Network
 from distsim.results import Result
@@ -37,12 +38,14 @@ def simulate(
     comm
         The ranks; by default those that this process was started with.
     **settings
-        warmup, dt, seed, precision, partition, exchange_interval: see RunSettings.
+        warmup, dt, seed, precision, partition, exchange_interval, checkpoint, wall_time: see RunSettings.
 
     Raises
     ------
     ConfigError
         A setting is out of range, or the network does not fit dt.
+    Stopped
+        The time limit (`wall_time`, or SLURM's) came first; a checkpoint is in `out`.
     BackendError
         `device` is cuda, and there is none to use.
     """
@@ -55,6 +58,8 @@ def simulate(
         experiment, comm, open_backend(device), out=Path(out) if out is not None else None, overwrite=overwrite,
         sinks=Sinks(collected.add_spikes, collected.states.append),
     )  # fmt: skip
+    if outcome.stopped:
+        raise Stopped(f"{outcome.stopped}; `distsim resume {out}` goes on")
     summary = outcome.summary
     run = experiment.run
     spikes: dict[str, Spikes] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from distsim.errors import CommunicationError, DistsimError
+from distsim.errors import CommunicationError, DistsimError, ResultError
 
 T = TypeVar("T")
 Words = npt.NDArray[np.uint32]
@@ -47,6 +48,7 @@ class Communicator(ABC):
 
     rank: int
     size: int
+    patience = 0.0  # seconds that a rank waits to be ended by another that failed
 
     @abstractmethod
     def exchange_lists(self, lists: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
@@ -63,15 +65,15 @@ class Communicator(ABC):
         """Element-wise "sum", "min" or "max" over all ranks, on every rank."""
 
     @abstractmethod
-    def gather(self, value: T) -> list[T] | None:
-        """Every rank's value, on rank 0; None elsewhere."""
-
-    @abstractmethod
-    def broadcast(self, value: T) -> T:
-        """Rank 0's value, on every rank."""
+    def broadcast(self, data: bytes) -> bytes:
+        """Rank 0's bytes, on every rank; what the others pass is not looked at."""
 
     @abstractmethod
     def barrier(self) -> None: ...
+
+    def leave(self) -> None:
+        """All ranks part in order; nothing can be sent after. Else an exit code would look like a failure to MPI."""
+        self.barrier()
 
     def share(self, array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Every rank's one-dimensional array (all of one dtype), on every rank."""
@@ -93,6 +95,36 @@ class Communicator(ABC):
     def total(self, value: int) -> int:
         return int(self.reduce(np.array([value], np.int64), "sum")[0])
 
+    def succeed(self, error: DistsimError | None) -> None:
+        """Every rank calls this after work that can fail on one: all go on, or all raise.
+
+        The first rank that failed raises its error. The others raise too, but give it time to end them all, so that
+        the reason is said once.
+        """
+        failed = self.minimum(self.size if error is None else self.rank)
+        if failed == self.size:
+            return
+        if error is not None and failed == self.rank:
+            raise error
+        time.sleep(self.patience)
+        raise CommunicationError(f"rank {failed} failed, and said why; rank {self.rank} ends with it")
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Every rank works; where one fails, none goes on (see `succeed`)."""
+        failure: DistsimError | None = None
+        try:
+            result = work()
+        except DistsimError as error:
+            failure = error
+        except OSError as error:
+            failure = ResultError(f"{error.filename or 'a file'}: {error.strerror or error}")
+        self.succeed(failure)
+        return result
+
+    def first_alone(self, work: Callable[[], T]) -> T | None:
+        """Rank 0 works, the others wait; where it fails, none goes on. None on the others."""
+        return self.together(lambda: work() if self.rank == 0 else None)
+
 
 class Serial(Communicator):
     """One rank alone."""
@@ -111,11 +143,8 @@ class Serial(Communicator):
     def reduce(self, values: npt.NDArray[Any], how: str) -> npt.NDArray[Any]:
         return values.copy()
 
-    def gather(self, value: T) -> list[T] | None:
-        return [value]
-
-    def broadcast(self, value: T) -> T:
-        return value
+    def broadcast(self, data: bytes) -> bytes:
+        return data
 
     def barrier(self) -> None:
         return None
@@ -123,6 +152,8 @@ class Serial(Communicator):
 
 class Mpi(Communicator):
     """Ranks of MPI_COMM_WORLD; initialises MPI at construction and ends all ranks on an exception."""
+
+    patience = 5.0
 
     def __init__(self) -> None:
         import mpi4py
@@ -147,7 +178,7 @@ class Mpi(Communicator):
         else:
             text = "failed, ending all ranks\n" + "".join(traceback.format_exception(kind, error, trace))
         os.write(2, f"distsim: rank {self.rank} of {self.size}: {text}".encode())
-        self._mpi.COMM_WORLD.Abort(1)
+        self._mpi.COMM_WORLD.Abort(getattr(error, "exit_code", 1))
 
     def exchange_lists(self, lists: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         counts = np.array([x.size for x in lists], np.int64)
@@ -172,16 +203,19 @@ class Mpi(Communicator):
         self._world.Allreduce(values, result, operation)
         return result
 
-    def gather(self, value: T) -> list[T] | None:
-        gathered: list[T] | None = self._world.gather(value, root=0)
-        return gathered
-
-    def broadcast(self, value: T) -> T:
-        sent: T = self._world.bcast(value, root=0)
-        return sent
+    def broadcast(self, data: bytes) -> bytes:
+        size = np.array([len(data)], np.int64)
+        self._world.Bcast(size, root=0)
+        sent = np.frombuffer(data, np.uint8).copy() if self.rank == 0 else np.empty(int(size[0]), np.uint8)
+        self._world.Bcast(sent, root=0)
+        return sent.tobytes()
 
     def barrier(self) -> None:
         self._world.Barrier()
+
+    def leave(self) -> None:
+        self._world.Barrier()
+        self._mpi.Finalize()
 
 
 class _MpiCollective(Collective):
@@ -259,13 +293,8 @@ class Threads(Communicator):
         operation = {"sum": np.add, "min": np.minimum, "max": np.maximum}[how]
         return np.asarray(operation.reduce(stacked, axis=0), values.dtype)
 
-    def gather(self, value: T) -> list[T] | None:
-        everyone = self._swap(value)
-        return everyone if self.rank == 0 else None
-
-    def broadcast(self, value: T) -> T:
-        sent: T = self._swap(value)[0]
-        return sent
+    def broadcast(self, data: bytes) -> bytes:
+        return bytes(self._swap(data)[0])
 
     def barrier(self) -> None:
         self._swap(None)

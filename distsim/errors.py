@@ -34,6 +34,12 @@ class SimulationError(DistsimError, RuntimeError):
     """A running simulation met a state it cannot go on from."""
 
 
+class Stopped(DistsimError):
+    """A signal or the time limit ended the run before its end; it can go on later."""
+
+    exit_code = 75  # EX_TEMPFAIL
+
+
 class ResultError(DistsimError, OSError):
     """A result cannot be read or written."""
 

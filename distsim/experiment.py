@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,6 +14,58 @@ from distsim.network import Network
 
 PartitionName = Literal["round_robin", "block", "populations"]
 MAX_RANKS = 2**24
+_UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_CLOCK = re.compile(r"(?:(\d+)-)?(\d{1,4}):(\d{2}):(\d{2})")
+_AMOUNT = re.compile(r"(\d+(?:\.\d*)?) ?([a-z]+)")
+
+
+def wall_seconds(value: float | str, unit: float, where: str) -> float:
+    """Wall-clock time in seconds: a number of `unit` seconds, "90 s", "15 min", "2 h", "HH:MM:SS" or "D-HH:MM:SS"."""
+    allowed = 'a number > 0, or text such as "15 min", "2 h" or "23:30:00"'
+    if isinstance(value, str):
+        if clock := _CLOCK.fullmatch(value.strip()):
+            days, hours, minutes, seconds = (int(x or 0) for x in clock.groups())
+            found = ((days * 24.0 + hours) * 60.0 + minutes) * 60.0 + seconds
+        elif (amount := _AMOUNT.fullmatch(value.strip())) and amount[2] in _UNITS:
+            found = float(amount[1]) * _UNITS[amount[2]]
+        else:
+            raise wrong(where, value, allowed)
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong(where, value, allowed)
+    else:
+        found = float(value) * unit
+    if not (math.isfinite(found) and 0.0 < found <= 1e9):
+        raise wrong(where, value, allowed)
+    return found
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """When a run keeps its state, besides at its end and when it is stopped.
+
+    `every` is biological time in ms, `every_wall` wall-clock time in seconds or as "15 min"; the newest `keep`
+    checkpoints stay.
+    """
+
+    every: float | None = None
+    every_wall: float | str | None = None
+    keep: int = 2
+
+    @property
+    def wall_seconds(self) -> float | None:
+        if self.every_wall is None:
+            return None
+        return wall_seconds(self.every_wall, 1.0, "run.checkpoint.every_wall")
+
+    def check(self, dt: float) -> None:
+        """Raise ConfigError where a number is out of range or off the grid of dt."""
+        if self.every is not None and not (math.isfinite(self.every) and self.every > 0.0):
+            raise wrong("run.checkpoint.every", self.every, "a time in ms > 0")
+        if self.every is not None and not on_grid(self.every, dt):
+            raise wrong("run.checkpoint.every", self.every, f"a multiple of dt = {dt} ms")
+        if isinstance(self.keep, bool) or not isinstance(self.keep, int) or self.keep < 1:
+            raise wrong("run.checkpoint.keep", self.keep, "a whole number >= 1")
+        _ = self.wall_seconds
 
 
 @dataclass(frozen=True)
@@ -21,7 +74,8 @@ class RunSettings:
 
     `partition` says which rank computes which neurons, never what they compute: round_robin (neuron by
     neuron), block (each population in contiguous blocks), populations (whole populations, shared out by
-    their expected cost), or a rank for each population by name.
+    their expected cost), or a rank for each population by name. `wall_time` ends a run with a checkpoint before it
+    is over: minutes, or text such as "23:30:00" or "90 min".
     """
 
     duration: float
@@ -31,6 +85,8 @@ class RunSettings:
     precision: Literal["single", "double"] = "single"
     partition: PartitionName | Mapping[str, int] = "round_robin"
     exchange_interval: float | None = None  # None: as long as the delays across ranks allow
+    checkpoint: Checkpoints | None = None
+    wall_time: float | str | None = None
 
     def __post_init__(self) -> None:
         if not 1e-6 <= self.dt <= 1e3:
@@ -50,6 +106,9 @@ class RunSettings:
         if self.precision not in ("single", "double"):
             raise wrong("run.precision", self.precision, "single or double")
         self._check_partition()
+        if self.checkpoint is not None:
+            self.checkpoint.check(self.dt)
+        _ = self.wall_limit
         if self.steps(self.duration) + self.steps(self.warmup) >= 2**40:
             raise wrong("run.duration", self.duration, "fewer than 2^40 steps")
 
@@ -61,6 +120,16 @@ class RunSettings:
         elif self.partition not in get_args(PartitionName):
             names = ", ".join(get_args(PartitionName))
             raise wrong("run.partition", self.partition, f"{names}, or a rank for each population")
+
+    @property
+    def wall_limit(self) -> float | None:
+        """`wall_time` in seconds."""
+        return None if self.wall_time is None else wall_seconds(self.wall_time, 60.0, "run.wall_time")
+
+    @property
+    def end(self) -> int:
+        """The last step, of warm-up and duration together."""
+        return self.steps(self.warmup) + self.steps(self.duration)
 
     def steps(self, time: float) -> int:
         """Whole steps in `time` ms (which lies on the grid)."""

@@ -36,7 +36,7 @@ def log_to_file(path: Path | None) -> Iterator[None]:
         yield
         return
     try:
-        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+        handler = logging.FileHandler(path, mode="a", encoding="utf-8")
     except OSError as error:
         raise ResultError(f"{path}: cannot be written ({error.strerror or error})") from error
     formatter = logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")

@@ -40,6 +40,10 @@ class Simulator:
     ) -> None:
         experiment = Experiment(network, RunSettings(0.0, **settings))
         check_experiment(experiment)
+        if experiment.run.checkpoint is not None or experiment.run.wall_time is not None:
+            raise ConfigError(
+                "checkpoint, wall_time: not for a Simulator; use distsim.simulate with out, or distsim run"
+            )
         self._comm = comm or connect()
         check_ranks(experiment.run, self._comm.size)
         self._collected = Collected()

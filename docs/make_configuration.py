@@ -34,6 +34,7 @@ Every key of an experiment file. `distsim schema --out distsim.schema.json` writ
 SECTIONS = (
     ("The file", "Experiment", ""),
     ("run", "Run", "run."),
+    ("run.checkpoint", "Checkpoint", "run.checkpoint."),
     ("populations", "Population", "populations.NAME."),
     ("inputs", "Input", "inputs.NAME."),
     ("projections", "Projection", "projections.INDEX."),
@@ -51,6 +52,11 @@ NOTES = {
         "fewer than 2^40 steps. `partition` as a mapping names a rank, counted from 0, for every population: `{E: 0, "
         "I: 1}`. Without `exchange_interval` ranks exchange spikes as rarely as the shortest delay between them "
         "allows, at most every 64 steps; with it never more rarely than it says."
+    ),
+    "Checkpoint": (
+        "`checkpoint: {}` keeps the state at the end of the run, so that it can be made longer; `every` and "
+        "`every_wall` keep it in between too. Whatever stands here, a run that writes results leaves a checkpoint "
+        "when it is stopped: see [reliability](reliability.md)."
     ),
     "Population": (
         "A name has no `/`. A generator is a population too. `params` and `initial` take the names that the "

@@ -41,7 +41,14 @@ REFERENCE_DATA = Path(__file__).parent / "reference" / "data"
 
 # Every buffer too small for what comes: blocks of 16 targets, few sources a chunk, one message a pair.
 TINY = Tuning(
-    block_bits=4, cell_budget=2000, due_room=1, message_room=1, spike_room=1, state_room_bytes=1, max_interval=64
+    block_bits=4,
+    cell_budget=2000,
+    due_room=1,
+    message_room=1,
+    spike_room=1,
+    state_room_bytes=1,
+    max_interval=64,
+    history_room=1,
 )
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
 from distsim.io.files import writing
+from distsim.io.safe_hdf5 import child, dataset, open_hdf5
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,18 +149,16 @@ def _select(
             inside = (times > first) & (times <= stop)
             shown[p.name], counts[p.name] = (times[inside], ids[inside]), len(times)
         return shown, counts
-    try:
-        with h5py.File(spikes, "r") as file:
-            shown, counts = {}, {}
-            for p in populations:
-                group = file["spikes"][p.name]
-                low = bisect_right(group["timestamps"], first)
-                high = bisect_right(group["timestamps"], stop, lo=low)
-                shown[p.name] = group["timestamps"][low:high], group["node_ids"][low:high]
-                counts[p.name] = group["timestamps"].shape[0]
-            return shown, counts
-    except (OSError, KeyError) as error:
-        raise ResultError(f"{spikes}: cannot be read as SONATA spikes ({error})") from error
+    with open_hdf5(spikes) as file:
+        shown, counts = {}, {}
+        for p in populations:
+            group = child(file, f"spikes/{p.name}")
+            times, ids = dataset(group, "timestamps", "f", 1), dataset(group, "node_ids", "ui", 1)
+            low = bisect_right(times, first)
+            high = bisect_right(times, stop, lo=low)
+            shown[p.name] = times[low:high], ids[low:high]
+            counts[p.name] = times.shape[0]
+        return shown, counts
 
 
 def _bands(populations: Sequence[RasterPopulation], max_neurons: int) -> list[_Band]:

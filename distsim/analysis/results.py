@@ -11,8 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
-from distsim.io.spikes import SPIKES_FILE, read_spikes
+from distsim.io.checkpoints import Manifest, folders, read_manifest
+from distsim.io.files import segments, step_times, times_to_steps
+from distsim.io.spikes import SPIKES_FILE, merged_until, read_segment, read_spikes
 from distsim.io.summary import SUMMARY_FILE, read_json
+from distsim.runinfo import RUN_FILE, RunInfo, read_info
 
 Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
@@ -32,6 +35,9 @@ class Results:
         Recorded population → number of neurons.
     start, stop
         What was recorded, in ms: (start, stop].
+    complete
+        Whether the run is finished; else `spikes` reach up to `stop`, and `summary` has only what was known when the
+        run began.
     """
 
     directory: Path
@@ -40,6 +46,74 @@ class Results:
     sizes: Mapping[str, int]
     start: float
     stop: float
+    complete: bool = True
+
+
+def load_results(directory: Path | str) -> Results:
+    """What a run has left so far: of a finished run all, of one that goes on or has died what was written last.
+
+    Spikes of an unfinished run are complete up to `stop`, to which every rank has written; later ones are left out.
+
+    Raises
+    ------
+    ResultError
+        The directory holds no results, or they cannot be read.
+    """
+    directory = Path(directory)
+    if not (directory / RUN_FILE).is_file():
+        return read_results(directory)
+    info = read_info(directory)
+    if (directory / SUMMARY_FILE).is_file():
+        found = read_results(directory)
+        if found.summary.get("duration") == info.duration:
+            return found
+    steps, gids, last = _so_far(directory, info)
+    order = np.lexsort((gids, steps))
+    times, gids = step_times(steps[order], info.dt), gids[order]
+    spikes: dict[str, tuple[Floats, Ids]] = {}
+    for p in info.written():
+        own = (gids >= p.first_gid) & (gids < p.first_gid + p.size)
+        spikes[p.name] = times[own], (gids[own] - np.uint64(p.first_gid)).astype(np.int64)
+    sizes = {p.name: p.size for p in info.written()}
+    summary = {
+        "version": info.version, "name": info.name, "dt": info.dt, "warmup": info.warmup, "duration": info.duration,
+        "populations": {p.name: p.size for p in info.populations},
+    }  # fmt: skip
+    stop = float(step_times(np.array([last], np.uint64), info.dt)[0])
+    return Results(directory, summary, spikes, sizes, info.warmup, max(stop, info.warmup), complete=False)
+
+
+def _so_far(directory: Path, info: RunInfo) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], int]:
+    """Steps and global ids of all spikes up to the last step that every rank has written, and that step."""
+    steps, gids = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+    after = 0
+    if (directory / SPIKES_FILE).is_file():  # of a shorter run, which is made longer now
+        after = merged_until(directory / SPIKES_FILE)
+        first = {p.name: p.first_gid for p in info.populations}
+        for name, (times, ids) in read_spikes(directory / SPIKES_FILE).items():
+            steps.append(times_to_steps(times, info.dt))
+            gids.append(ids + np.uint64(first[name]))
+    written = dict.fromkeys(range(info.ranks), info.first_step)
+    for segment in segments(directory, "spikes"):
+        step, gid, until = read_segment(segment.path)
+        later = step > after
+        steps.append(step[later])
+        gids.append(gid[later])
+        if segment.rank in written:
+            written[segment.rank] = max(written[segment.rank], until)
+    last = max([after, min(written.values()), *(m.step for m in _newest_checkpoint(directory))])
+    step, gid = np.concatenate(steps), np.concatenate(gids)
+    return step[step <= last], gid[step <= last], last
+
+
+def _newest_checkpoint(directory: Path) -> list[Manifest]:
+    """At a checkpoint every rank has written all."""
+    for folder in folders(directory):
+        try:
+            return [read_manifest(folder)]
+        except ResultError:
+            continue
+    return []
 
 
 def read_results(directory: Path | str) -> Results:

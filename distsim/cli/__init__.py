@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from distsim.cli.parser import build_parser
 from distsim.comm import launched_as
-from distsim.errors import BackendError, CapacityError, CommunicationError, ConfigError, DistsimError
+from distsim.errors import BackendError, CapacityError, CommunicationError, ConfigError, DistsimError, Stopped
 
 EXIT_WRONG_INPUT = 2
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if launched_as()[1] > 1:
             raise
         _say(error)
-        return 1
+        return error.exit_code if isinstance(error, Stopped) else 1
 
 
 def _say(error: Exception) -> None:

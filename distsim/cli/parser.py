@@ -37,22 +37,23 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="name", metavar="COMMAND", required=True, parser_class=_Parser)
 
     run = commands.add_parser("run", help="run an experiment", description="Run the experiment in CONFIG.")
-    run.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file")
-    run.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
-                     help="change one entry, e.g. --set run.seed=7 (may be repeated)")  # fmt: skip
+    _config(run)
     run.add_argument("--out", type=Path, metavar="DIR", help="where results go (default: results/NAME, numbered on)")
     run.add_argument("--overwrite", action="store_true", help="replace the results in DIR")
-    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                     help="what computes (default: auto, an NVIDIA GPU where one can be used, else cpu)")  # fmt: skip
-    run.add_argument("-q", "--quiet", action="store_true", help="only warnings, errors and the spike digest")
-    run.add_argument("-v", "--verbose", action="count", default=0, help="what each phase did; -vv: in more detail")
-    run.add_argument("--progress", choices=("auto", "bar", "lines", "json"), default="auto",
-                     help="json: one object a line, the summary last (default: auto)")  # fmt: skip
-    run.add_argument("--log-file", action="store_true", help="a log of each rank in DIR: log.rank0000.txt …")
-    run.add_argument("--ignore-memory", action="store_true", help="build even what is expected not to fit")
+    run.add_argument("--resume", action="store_true",
+                     help="go on from the newest checkpoint in DIR, or start (default DIR: results/NAME)")  # fmt: skip
+    _running(run)
     run.set_defaults(command=_command("distsim.cli.run"))
+    resume = commands.add_parser(
+        "resume", help="go on with a run", description="Go on with the run in DIR from its newest valid checkpoint."
+    )
+    resume.add_argument("directory", type=Path, metavar="DIR", help="results of distsim run, complete or not")
+    _overrides(resume)
+    _running(resume)
+    resume.set_defaults(command=_command("distsim.cli.resume"))
     _inspecting(commands)
     _looking(commands)
+    _verifying(commands)
 
     bench = commands.add_parser(
         "bench", help="measure speed and memory", description="Measure; print and save a table."
@@ -71,8 +72,24 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _config(command: argparse.ArgumentParser) -> None:
     command.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file")
+    _overrides(command)
+
+
+def _overrides(command: argparse.ArgumentParser) -> None:
     command.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
                          help="change one entry, e.g. --set run.seed=7 (may be repeated)")  # fmt: skip
+
+
+def _running(run: argparse.ArgumentParser) -> None:
+    """Options of commands that run something."""
+    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                     help="what computes (default: auto, an NVIDIA GPU where one can be used, else cpu)")  # fmt: skip
+    run.add_argument("-q", "--quiet", action="store_true", help="only warnings, errors and the spike digest")
+    run.add_argument("-v", "--verbose", action="count", default=0, help="what each phase did; -vv: in more detail")
+    run.add_argument("--progress", choices=("auto", "bar", "lines", "json"), default="auto",
+                     help="json: one object a line, the summary last (default: auto)")  # fmt: skip
+    run.add_argument("--log-file", action="store_true", help="a log of each rank in DIR: log.rank0000.txt …")
+    run.add_argument("--ignore-memory", action="store_true", help="build even what is expected not to fit")
 
 
 def _inspecting(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -125,6 +142,15 @@ def _looking(commands: argparse._SubParsersAction[_Parser]) -> None:
     compare.add_argument("--seeds", type=Path, nargs="+", default=[], metavar="DIR",
                          help="runs of the same network with other seeds: the distances to expect")  # fmt: skip
     compare.set_defaults(command=_command("distsim.cli.compare"))
+
+
+def _verifying(commands: argparse._SubParsersAction[_Parser]) -> None:
+    verify = commands.add_parser(
+        "verify", help="check results and checkpoints",
+        description="Check the results and checkpoints in DIR; exit code 0 where nothing is wrong, else 1.",
+    )  # fmt: skip
+    verify.add_argument("directory", type=Path, metavar="DIR", help="results of distsim run, complete or not")
+    verify.set_defaults(command=_command("distsim.cli.verify"))
 
 
 def _command(module: str) -> Callable[[argparse.Namespace], int]:

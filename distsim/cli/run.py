@@ -24,18 +24,48 @@ from distsim.checks import check_ranks
 from distsim.cli.progress import JsonLines, ToReporter, open_reporter
 from distsim.comm import Communicator, connect, launched_as
 from distsim.config import load_experiment
+from distsim.config.identity import identity
+from distsim.config.load import LoadedExperiment
+from distsim.errors import ConfigError, Stopped
 from distsim.experiment import Experiment
 from distsim.io.outdir import check_output
 from distsim.logs import attached
+from distsim.resuming import check_resume, finished
+from distsim.runinfo import RUN_FILE
 from distsim.runner import run_experiment
+from distsim.signals import StopRequests
 
 
 def main(options: argparse.Namespace) -> int:
     """Validate everything, then start MPI, then build and run."""
-    loaded = load_experiment(options.config, options.overrides)
+    with StopRequests() as requests:
+        loaded = load_experiment(options.config, options.overrides)
+        if options.resume:
+            return go_on(options, loaded, requests)
+        return start(options, loaded, requests)
+
+
+def go_on(options: argparse.Namespace, loaded: LoadedExperiment, requests: StopRequests) -> int:
+    """Continue what is in the output directory; nothing, where it is complete."""
+    experiment = loaded.experiment
+    if options.overwrite:
+        raise ConfigError("--resume --overwrite: found both; allowed: one of them")
+    if options.out is None:
+        options.out = results_directory(experiment.network.name)
+    check_resume(options.out, identity(loaded.document), experiment.run)
+    summary = finished(options.out, experiment.run) if (options.out / RUN_FILE).is_file() else None
+    if summary is None:
+        return start(options, loaded, requests)
+    if launched_as()[0] == 0:
+        _close(options, summary, options.out)
+    return 0
+
+
+def start(options: argparse.Namespace, loaded: LoadedExperiment, requests: StopRequests) -> int:
+    """Check what is left to check, then build and run."""
     check_ranks(loaded.experiment.run, launched_as()[1])
     if options.out is not None:
-        check_output(options.out, options.overwrite)
+        check_output(options.out, options.overwrite or options.resume)
     backend = open_backend(options.device)
     backend.check()
     if not ignores_memory(options):
@@ -52,15 +82,26 @@ def main(options: argparse.Namespace) -> int:
                 stack.enter_context(attached(ToReporter(reporter), (INFO, DEBUG)[min(options.verbose, 2) - 1]))
         outcome = run_experiment(
             loaded.experiment, comm, backend, document=loaded.document, out=out, overwrite=options.overwrite,
-            reporter=reporter, log_files=options.log_file,
+            reporter=reporter, log_files=options.log_file, resume=options.resume, requests=requests,
         )  # fmt: skip
+    if outcome.stopped:
+        if comm.rank == 0:
+            sys.stderr.write(f"distsim: {outcome.stopped}; `distsim resume {out}` goes on\n")
+            sys.stderr.flush()
+        comm.leave()
+        return Stopped.exit_code
     if comm.rank == 0:
-        if options.progress == "json":
-            JsonLines().write({"phase": "done", "directory": str(out.absolute()), "summary": outcome.summary})
-        else:
-            sys.stdout.write(digest_line(outcome.summary) if options.quiet else report(outcome.summary, out))
-        sys.stdout.flush()
+        _close(options, outcome.summary, out)
     return 0
+
+
+def _close(options: argparse.Namespace, summary: Mapping[str, Any], out: Path) -> None:
+    """The last words of a complete run."""
+    if options.progress == "json":
+        JsonLines().write({"phase": "done", "directory": str(out.absolute()), "summary": summary})
+    else:
+        sys.stdout.write(digest_line(summary) if options.quiet else report(summary, out))
+    sys.stdout.flush()
 
 
 def ignores_memory(options: argparse.Namespace) -> bool:
@@ -94,16 +135,21 @@ def check_memory(experiment: Experiment, backend: Backend, comm: Communicator | 
         check_fits(experiment, n_ranks, here, room, resident_bytes())
 
 
+def results_directory(name: str) -> Path:
+    """results/NAME, with what a file name should not have replaced."""
+    return Path("results") / "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+
+
 def free_directory(name: str, comm: Communicator) -> Path:
     """results/NAME, or results/NAME-2, -3 … where that has results; the same on every rank."""
-    base = Path("results") / "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+    base = results_directory(name)
     number = 1
     chosen = base
     while chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir())):
         number += 1
         chosen = base.with_name(f"{base.name}-{number}")
     comm.barrier()
-    return comm.broadcast(chosen)
+    return Path(os.fsdecode(comm.broadcast(os.fsencode(chosen))))
 
 
 def report(summary: Mapping[str, Any], out: Path) -> str:

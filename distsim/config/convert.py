@@ -13,7 +13,7 @@ from distsim.config.tables import Table, read_column, read_edges
 from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform
 from distsim.edges import EdgeList
 from distsim.errors import ConfigError, nearest, wrong
-from distsim.experiment import RunSettings
+from distsim.experiment import Checkpoints, RunSettings
 from distsim.grid import rounded_to_steps
 from distsim.network import Network, Population
 from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne, PairwiseBernoulli, Rule
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 def run_settings(spec: schema.RunSpec) -> RunSettings:
     """The run settings of `spec`, which checks itself."""
-    return RunSettings(**spec.model_dump())
+    settings = spec.model_dump()
+    if spec.checkpoint is not None:
+        settings["checkpoint"] = Checkpoints(**spec.checkpoint.model_dump())
+    return RunSettings(**settings)
 
 
 def described_network(spec: schema.ExperimentSpec, name: str, dt: float, files: FileStore) -> Network:

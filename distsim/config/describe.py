@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value
 from distsim.experiment import Experiment
 from distsim.network import Network, Projection
-from distsim.rules import Explicit, OneToOne
+from distsim.rules import Explicit
 
 
 def described_document(experiment: Experiment, directory: Path) -> dict[str, Any]:
     """The experiment in the explicit form; listed connections are written to `directory` as CSV.
 
-    Reading it back gives the same network: the same digest.
+    Reading it back gives the same network, the same digest, and resolves to the same document: long forms throughout.
     """
     network, run = experiment.network, experiment.run
+    files: dict[str, str] = {}
     document: dict[str, Any] = {
         "name": network.name,
-        "run": {k: v for k, v in dataclasses.asdict(run).items() if v is not None},
+        "run": _without_none(dataclasses.asdict(run)),
         "populations": {},
         "inputs": {
             i.name: {
@@ -29,7 +31,7 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
             }
             for i in network.inputs
         },
-        "projections": [_projection(p, k, directory) for k, p in enumerate(network.projections)],
+        "projections": [_projection(p, k, directory, files) for k, p in enumerate(network.projections)],
         "record": _record(network),
     }  # fmt: skip
     partition = document["run"]["partition"]
@@ -42,16 +44,22 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
             "model": p.model.name, "size": p.size, "params": params,
             "initial": {k: _value(v) for k, v in p.initial.items()},
         }  # fmt: skip
+    if files:
+        document["files"] = files
     return document
+
+
+def _without_none(settings: dict[str, Any]) -> dict[str, Any]:
+    return {k: _without_none(v) if k == "checkpoint" and v else v for k, v in settings.items() if v is not None}
 
 
 def _value(value: Value) -> Any:
     if isinstance(value, Uniform):
-        return {"uniform": [value.low, value.high]}
+        return {"uniform": {"low": value.low, "high": value.high}}
     if isinstance(value, Normal):
-        return {"normal": [value.mean, value.std]}
+        return {"normal": {"mean": value.mean, "std": value.std}}
     if isinstance(value, Lognormal):
-        return {"lognormal": [value.mean, value.std]}
+        return {"lognormal": {"mean": value.mean, "std": value.std}}
     if isinstance(value, NormalClipped):
         bounds = {"min": value.minimum, "max": value.maximum}
         finite = {k: v for k, v in bounds.items() if v is not None and abs(v) != float("inf")}
@@ -62,7 +70,7 @@ def _value(value: Value) -> Any:
     return value
 
 
-def _projection(projection: Projection, number: int, directory: Path) -> dict[str, Any]:
+def _projection(projection: Projection, number: int, directory: Path, files: dict[str, str]) -> dict[str, Any]:
     rule = projection.rule
     document: dict[str, Any] = {
         "source": [p.name for p in projection.sources],
@@ -71,9 +79,10 @@ def _projection(projection: Projection, number: int, directory: Path) -> dict[st
     if isinstance(rule, Explicit):
         path = directory.absolute() / f"edges-{number}.csv"
         _write_edges(rule, path)
+        files[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
         document["rule"] = {"explicit": {"file": str(path)}}
     else:
-        document["rule"] = rule.name if isinstance(rule, OneToOne) else {rule.name: dataclasses.asdict(rule)}
+        document["rule"] = {rule.name: dataclasses.asdict(rule)}
         document["weight"], document["delay"] = _value(projection.weight), _value(projection.delay)
     if projection.receptor is not None:
         document["receptor"] = projection.receptor

@@ -31,6 +31,21 @@ Partition = Annotated[
 ]
 
 
+def _number_or_text(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return value
+    raise PydanticCustomError("wall_time", 'a number, or text such as "15 min", "2 h" or "23:30:00"')
+
+
+WallTime = Annotated[float | str, BeforeValidator(_number_or_text)]
+
+
+class CheckpointSpec(Spec):
+    every: Annotated[float | None, NotNull] = None
+    every_wall: Annotated[WallTime | None, NotNull] = None
+    keep: int = 2
+
+
 class RunSpec(Spec):
     duration: float
     warmup: float = 0.0
@@ -39,6 +54,8 @@ class RunSpec(Spec):
     precision: Literal["single", "double"] = "single"
     partition: Partition = "round_robin"
     exchange_interval: Annotated[float | None, NotNull] = None
+    checkpoint: Annotated[CheckpointSpec | None, NotNull] = None
+    wall_time: Annotated[WallTime | None, NotNull] = None
 
 
 class PopulationSpec(Spec):

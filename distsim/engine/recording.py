@@ -145,6 +145,13 @@ class StateBuffers:
         self.count = len(records)
         self.every = math.gcd(*(int(r.interval) for r in records)) or 1
 
+    def start_after(self, step: int, record_after: int) -> None:
+        """Count samples on as if all up to `step` had been taken; recording began after `record_after`."""
+        last = max(step, record_after)
+        for recording, _, _, first in self._entries:
+            every = int(self.records.host[first].interval)
+            self._taken[recording.population.name] = last // every - record_after // every
+
     def take(self) -> list[StateSamples]:
         """All samples since the last call."""
         taken = []

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +21,14 @@ from distsim.comm import Communicator
 from distsim.engine.digest import SpikeDigest, fold
 from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
 from distsim.engine.groups import GroupState, group_shape
+from distsim.engine.history import HISTORY_ROOM, History
 from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples
 from distsim.errors import SimulationError
 from distsim.experiment import Experiment
 from distsim.kernels.loop import (
     DELIVER,
     FETCH_REST,
+    FLUSH_HISTORY,
     FLUSH_SPIKES,
     FLUSH_STATES,
     GROW_DUE,
@@ -52,6 +55,7 @@ class Tuning:
     max_interval: int = MAX_INTERVAL
     overlap: bool | None = None  # of exchange and kernels; None: where kernels run beside the host
     direct: bool = field(default_factory=lambda: os.environ.get("DISTSIM_CUDA_AWARE_MPI", "0") not in ("", "0"))
+    history_room: int = HISTORY_ROOM
 
     def wheel_room(self, slots: int) -> int:
         """Runs that each of `slots` of the wheel holds to begin with."""
@@ -77,11 +81,14 @@ class Simulation:
         The ranks and this rank's device.
     sinks
         Receivers of recorded spikes (steps and gids, uint64) and states.
+    keep_history
+        Remember the spikes of the last steps, which a checkpoint needs.
     """
 
     def __init__(
         self, experiment: Experiment, comm: Communicator, backend: Backend, sinks: Sinks | None = None,
         tuning: Tuning | None = None, progress: Callable[[float], None] | None = None,
+        keep_history: bool = False,
     ) -> None:  # fmt: skip
         check_experiment(experiment)
         self.experiment, self.comm, self.backend = experiment, comm, backend
@@ -114,19 +121,21 @@ class Simulation:
             )
             for group, shape in zip(layout.groups, shapes, strict=True)
         ]  # fmt: skip
-        self._set_up_loop(loop_module)
+        self.loop_module = loop_module
+        self._next_flush = float("-inf")
+        self._set_up_loop(loop_module, keep_history)
         comm.barrier()
         self.seconds["build"] = time.perf_counter() - started
 
-    def _set_up_loop(self, module: Module) -> None:
+    def _set_up_loop(self, module: Module, keep_history: bool) -> None:
         network, run, tuning, backend = self.experiment.network, self.experiment.run, self.tuning, self.backend
-        max_delay = self.comm.reduce(np.array([self.rows.max_delay], np.int64), "max")[0]
+        max_delay = self.max_delay = int(self.comm.reduce(np.array([self.rows.max_delay], np.int64), "max")[0])
         asked = run.steps(run.exchange_interval) if run.exchange_interval else tuning.max_interval
         overlap = backend.runs_beside if tuning.overlap is None else tuning.overlap
         overlap = overlap and self.comm.size > 1 and self.routing.interval > 1 and not tuning.direct
         shortest = self.routing.interval // 2 if overlap else self.routing.interval
         self.interval = max(1, min(shortest, asked, tuning.max_interval))
-        slots = 1 << int(max_delay).bit_length()
+        slots = 1 << max_delay.bit_length()
         mirror = backend.mirror(Loop(step=1, interval_start=1, phase=DELIVER, draw_poisson=1))
         loop = self.loop = mirror.host  # current between two calls of the stepper
         self._keep: dict[str, object] = {}
@@ -163,6 +172,7 @@ class Simulation:
         self.states = StateBuffers(network, self.layout, self.groups, backend, run.dt, tuning.state_room_bytes)
         loop.recorders, loop.n_recorders = self.states.records.address, self.states.count
         loop.sample_every = self.states.every
+        self.history = History(backend, loop, max_delay, tuning.history_room) if keep_history else None
         loop.n_ranks = 1
         self.exchange: SpikeExchange | None = None
         if self.comm.size > 1:
@@ -195,7 +205,8 @@ class Simulation:
         complete = exchange is None or exchange.overlap
         waited = self.seconds.get("waited", 0.0)
         next_report = clock() + every
-        next_flush = clock() + FLUSH_EVERY
+        if self._next_flush < clock():
+            self._next_flush = clock() + FLUSH_EVERY
         step = int(self.loop.step)
         while step <= last:
             stop = min(step + interval - 1, last)
@@ -217,9 +228,9 @@ class Simulation:
             if progress is not None and now >= next_report:
                 progress(stop)
                 next_report = now + every
-            if now >= next_flush:
+            if now >= self._next_flush:
                 self.flush()
-                next_flush = now + FLUSH_EVERY
+                self._next_flush = now + FLUSH_EVERY
         if exchange is not None:
             exchange.finish()
             if exchange.waiting:  # of two intervals under way the first is scheduled, the second waits for its steps
@@ -264,6 +275,9 @@ class Simulation:
             self.exchange.grow_out(2 * int(loop.needed))
         elif status in (FLUSH_SPIKES, FLUSH_STATES):
             self.flush()
+        elif status == FLUSH_HISTORY:
+            assert self.history is not None
+            self.history.empty_buffer()
         elif status == FETCH_REST:
             assert self.exchange is not None
             self.exchange.fetch_rest()
@@ -271,6 +285,19 @@ class Simulation:
             raise SimulationError(self._excess())
         else:
             raise SimulationError(f"step {loop.step}: the loop returned an unknown status {status}")
+
+    def reset_wheel(self, room: int) -> None:
+        """An empty wheel with room for so many runs a slot, at least what it had."""
+        slots = int(self.loop.slot_mask) + 1
+        self.backend.copy_into(self._keep["due_count"], np.zeros(slots, np.uint32))
+        if room > int(self.loop.due_capacity):
+            self._due = self.backend.empty((slots * room, 2), np.uint64)
+            self.loop.due, self.loop.due_capacity = self.backend.pointer(self._due), room
+        self.loop.due_peak = 0
+
+    def held(self, name: str) -> Any:
+        """A device array of the loop, by its name there."""
+        return self._keep[name]
 
     def _grow_due(self, room: int) -> None:
         old, slots = int(self.loop.due_capacity), int(self.loop.slot_mask) + 1

@@ -18,10 +18,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from distsim.errors import ResultError
+from distsim.errors import DistsimError, ResultError
 
 SEGMENTS = "segments"  # folder of segment files inside an output directory
 TEMPORARY = ".writing"  # suffix of unfinished files
+LAST_STEP = "distsim_last_step"  # attribute of merged files
 SONATA_MAGIC = 0x0A7A
 SONATA_VERSION = (0, 1)
 _SEGMENT_NAME = re.compile(r"(spikes|states)\.rank(\d{4,})\.(\d{4,})\.h5")
@@ -53,12 +54,23 @@ def writing(path: Path) -> Iterator[Path]:
         with open(temporary, "rb") as complete:
             os.fsync(complete.fileno())  # a machine that stops must not leave an empty file under the name
         os.replace(temporary, path)
+        sync_directory(path.parent)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and not isinstance(error, ResultError):
-            raise ResultError(f"{path}: cannot be written ({error.strerror or error})") from error
+        # HDF5 says RuntimeError where the disk is full when it closes a file.
+        if isinstance(error, (OSError, RuntimeError)) and not isinstance(error, DistsimError):
+            raise ResultError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error
         raise
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory last: a rename is complete only when its directory is on the disk."""
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def segment_path(directory: Path, kind: str, rank: int, index: int) -> Path:
@@ -96,14 +108,6 @@ def delete_segments(names: list[SegmentName]) -> None:
             folder.rmdir()
 
 
-def open_segment(path: Path) -> h5py.File:
-    """A segment, read-only, or ResultError."""
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be read as HDF5 ({error})") from error
-
-
 def mark_sonata(file: h5py.File) -> None:
     """Write SONATA's root attributes."""
     file.attrs["magic"] = np.uint32(SONATA_MAGIC)
@@ -121,3 +125,8 @@ def step_times(steps: npt.NDArray[np.uint64], dt: float) -> npt.NDArray[np.float
     if exact.denominator < _EXACT and largest * exact.numerator < _EXACT:
         return (steps * np.uint64(exact.numerator)).astype(np.float64) / float(exact.denominator)
     return steps.astype(np.float64) * dt
+
+
+def times_to_steps(times: npt.NDArray[np.float64], dt: float) -> npt.NDArray[np.uint64]:
+    """The steps that `step_times` gives these times for (uint64); the nearest, where a time is none of them."""
+    return np.rint(np.maximum(times, 0.0) / dt).astype(np.uint64)

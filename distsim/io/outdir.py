@@ -6,14 +6,19 @@ import tempfile
 from pathlib import Path
 
 from distsim.errors import ConfigError
+from distsim.io.checkpoints import remove_all
+from distsim.io.checksums import CHECKSUMS_FILE
 from distsim.io.files import SEGMENTS, TEMPORARY, is_segment
 from distsim.io.spikes import SPIKES_FILE
 from distsim.io.states import STATES_FILE
 from distsim.io.summary import SUMMARY_FILE
 from distsim.logs import LOG_FILES
 
-# Everything that distsim writes into the directory itself; the segments' folder comes besides.
-RESULT_FILES = (SPIKES_FILE, STATES_FILE, SUMMARY_FILE, "experiment.yaml", "raster.png")
+# Everything that distsim writes into the directory itself; the folders of segments and checkpoints come besides.
+_PUBLISHED = (SPIKES_FILE, STATES_FILE, SUMMARY_FILE)
+RESULT_FILES = (
+    *_PUBLISHED, *(f".{name}.new" for name in _PUBLISHED), "experiment.yaml", "raster.png", "run.json", CHECKSUMS_FILE,
+)  # fmt: skip
 
 
 def check_output(path: Path | str, overwrite: bool = False) -> None:
@@ -79,6 +84,7 @@ def _remove_results(directory: Path) -> None:
     for name in RESULT_FILES:
         (directory / name).unlink(missing_ok=True)
         (directory / (name + TEMPORARY)).unlink(missing_ok=True)
+    remove_all(directory)
     for log in directory.glob(LOG_FILES):
         log.unlink()
     folder = directory / SEGMENTS

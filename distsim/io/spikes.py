@@ -1,7 +1,11 @@
 """Spikes on disk: segments that each rank closes as it goes, and the SONATA file they are merged into.
 
-- `segments/spikes.rank0003.0007.h5`: step (uint64), gid (uint64), sorted by step; attributes dt, rank.
-- `spikes.h5`: /spikes/<population>/timestamps (float64, ms) and node_ids (uint64), sorted by time, then id.
+- `segments/spikes.rank0003.0007.h5`: step (uint64), gid (uint64), sorted by step; attributes dt, rank, and until:
+  the last step of which this rank has written all spikes. Sealed, see sealed.py.
+- `spikes.h5`: /spikes/<population>/timestamps (float64, ms) and node_ids (uint64), sorted by time, then id; its
+  attribute distsim_last_step says up to where.
+
+A finished run may go on: what is merged already is the base, to which the segments add later steps.
 """
 
 from __future__ import annotations
@@ -15,15 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
-from distsim.io.files import (
-    delete_segments,
-    mark_sonata,
-    next_index,
-    segment_path,
-    segments,
-    step_times,
-    writing,
-)
+from distsim.io.files import LAST_STEP, mark_sonata, next_index, segment_path, segments, step_times, writing
+from distsim.io.safe_hdf5 import child, dataset, names, number, open_hdf5, whole
+from distsim.io.sealed import check_seal, sealing
 from distsim.io.streams import SpikeStream, advance
 
 Array64 = npt.NDArray[np.uint64]
@@ -51,7 +49,7 @@ class SpikeSegments:
         self.rank = rank
         self.index = next_index(self.directory, "spikes", rank)
 
-    def write(self, step: Array64, gid: Array64, dt: float) -> Path:
+    def write(self, step: Array64, gid: Array64, dt: float, until: int | None = None) -> Path:
         """Write one segment.
 
         Parameters
@@ -62,6 +60,8 @@ class SpikeSegments:
             uint64[n]: global ids of the neurons.
         dt
             Time step in ms.
+        until
+            The last step that is complete; by default that of the last spike.
 
         Raises
         ------
@@ -74,9 +74,11 @@ class SpikeSegments:
             raise ResultError(f"{path}: found {step.shape} steps and {gid.shape} ids; allowed: two equal lengths")
         if np.any(step[1:] < step[:-1]):
             raise ResultError(f"{path}: found steps out of order; allowed: ascending steps")
-        with writing(path) as temporary, h5py.File(temporary, "w") as file:
+        last = int(step[-1]) if step.size else 0
+        with sealing(path) as file:
             file.attrs["dt"] = float(dt)
             file.attrs["rank"] = self.rank
+            file.attrs["until"] = np.uint64(last if until is None else until)
             file.create_dataset("step", data=step)
             file.create_dataset("gid", data=gid)
         self.index += 1
@@ -84,9 +86,10 @@ class SpikeSegments:
 
 
 def merge_spikes(
-    directory: Path, populations: Sequence[SpikePopulation], dt: float, window_spikes: int = WINDOW_SPIKES
-) -> dict[str, int]:
-    """Merge all ranks' segments into `spikes.h5`, chunk by chunk in time, and delete them.
+    directory: Path, populations: Sequence[SpikePopulation], dt: float, window_spikes: int = WINDOW_SPIKES,
+    *, last: int | None = None, base: Path | None = None, target: Path | None = None,
+) -> dict[str, int]:  # fmt: skip
+    """Merge all ranks' segments into `spikes.h5`, chunk by chunk in time. The segments stay.
 
     Parameters
     ----------
@@ -98,6 +101,12 @@ def merge_spikes(
         Time step in ms; must be that of the segments.
     window_spikes
         About as many spikes are held at once.
+    last
+        The last step that is complete, written into the file.
+    base
+        What was merged before: its spikes come first, and segments count from the step after it.
+    target
+        The file to write; by default the directory's spikes.h5.
 
     Returns
     -------
@@ -107,24 +116,51 @@ def merge_spikes(
     Raises
     ------
     ResultError
-        A segment is unreadable, of another dt, or holds a spike of no population.
+        A segment is unreadable, damaged, of another dt, or holds a spike of no population.
     """
     directory = Path(directory)
-    names = segments(directory, "spikes")
-    streams = [SpikeStream([n.path for n in names if n.rank == rank], dt) for rank in sorted({n.rank for n in names})]
+    found = segments(directory, "spikes")
+    after = merged_until(base) if base is not None else 0
+    ranks = sorted({n.rank for n in found})
+    streams = [SpikeStream([n.path for n in found if n.rank == rank], dt, after) for rank in ranks]
     owners = _Owners(populations)
     counts = dict.fromkeys((p.name for p in populations), 0)
-    with writing(directory / SPIKES_FILE) as temporary, h5py.File(temporary, "w") as file:
+    with writing(target or directory / SPIKES_FILE) as temporary, h5py.File(temporary, "w") as file:
         mark_sonata(file)
+        if last is not None:
+            file.attrs[LAST_STEP] = np.uint64(max(last, after))
         root = file.create_group("spikes")
         for population in populations:
             _create_population(root, population.name)
+        if base is not None:
+            _copy(base, root, counts, window_spikes)
         while (chunk := advance(streams, window_spikes)) is not None:
             for population, step, local in owners.split(*chunk):
                 _append(root[population.name], step_times(step, dt), local)
                 counts[population.name] += len(step)
-    delete_segments(names)
     return counts
+
+
+def merged_until(path: Path) -> int:
+    """The last step that a merged spikes.h5 or states.h5 holds."""
+    with open_hdf5(path) as file:
+        return int(number(file, LAST_STEP))
+
+
+def _copy(base: Path, root: h5py.Group, counts: dict[str, int], window_spikes: int) -> None:
+    """All spikes of a merged file, into the populations of another."""
+    with open_hdf5(base) as file:
+        for name in names(child(file, "spikes")):
+            if name not in counts:
+                raise ResultError(f"{base}: found population {name!r}; allowed: {', '.join(counts)}")
+            group = child(file, f"spikes/{name}")
+            times, ids = dataset(group, "timestamps", "f", 1), dataset(group, "node_ids", "u", 1)
+            if times.shape != ids.shape:
+                raise ResultError(f"{base}: {name}: found {times.shape[0]} times and {ids.shape[0]} ids")
+            for begin in range(0, times.shape[0], window_spikes):
+                here = slice(begin, begin + window_spikes)
+                _append(root[name], times[here], ids[here])
+            counts[name] += times.shape[0]
 
 
 def read_spikes(path: Path | str) -> dict[str, tuple[npt.NDArray[np.float64], Array64]]:
@@ -135,12 +171,19 @@ def read_spikes(path: Path | str) -> dict[str, tuple[npt.NDArray[np.float64], Ar
     ResultError
         The file is missing or no SONATA spike file.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            root = file["spikes"]
-            return {name: (root[name]["timestamps"][:], root[name]["node_ids"][:]) for name in root}
-    except (OSError, KeyError) as error:
-        raise ResultError(f"{path}: cannot be read as SONATA spikes ({error})") from error
+    with open_hdf5(path) as file:
+        root = child(file, "spikes")
+        return {
+            name: (whole(root, f"{name}/timestamps", "f"), whole(root, f"{name}/node_ids", "ui"))
+            for name in names(root)
+        }
+
+
+def read_segment(path: Path) -> tuple[Array64, Array64, int]:
+    """A whole segment: (steps, gids, the last step that is complete)."""
+    check_seal(path)
+    with open_hdf5(path) as file:
+        return whole(file, "step", "u"), whole(file, "gid", "u"), int(number(file, "until"))
 
 
 class _Owners:
@@ -176,7 +219,7 @@ def _create_population(root: h5py.Group, name: str) -> None:
 
 
 def _append(group: h5py.Group, times: npt.NDArray[np.float64], ids: Array64) -> None:
-    for dataset, values in ((group["timestamps"], times), (group["node_ids"], ids)):
-        start = dataset.shape[0]
-        dataset.resize((start + len(values),))
-        dataset[start:] = values
+    for column, values in ((group["timestamps"], times), (group["node_ids"], ids)):
+        start = column.shape[0]
+        column.resize((start + len(values),))
+        column[start:] = values

@@ -1,7 +1,7 @@
 """Recorded state variables on disk: segments of each rank, and the SONATA report they are merged into.
 
 - `segments/states.rank0003.0007.h5`: data (samples x neurons x variables), node_ids; attributes population,
-  first_sample, rank.
+  first_sample, rank. Sealed, see sealed.py.
 - `states.h5`: /report/<population>/data (time x (neurons * variables)) and mapping.
 
 In the report each neuron has one element per variable, in the order of the data set's attribute `variables`.
@@ -9,6 +9,7 @@ In the report each neuron has one element per variable, in the order of the data
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
-from distsim.io.files import delete_segments, mark_sonata, next_index, open_segment, segment_path, segments, writing
+from distsim.io.files import LAST_STEP, mark_sonata, next_index, segment_path, segments, writing
+from distsim.io.safe_hdf5 import child, dataset, number, open_hdf5, text, whole
+from distsim.io.sealed import check_seal, sealing
 
 STATES_FILE = "states.h5"
 WINDOW_BYTES = 64 * 2**20  # of data held at once while merging
@@ -41,11 +44,13 @@ class _Segment:
     """One segment's place in the report: rows first … first + samples - 1, columns by neuron."""
 
     path: Path
+    place: str  # of the data: [samples, neurons, variables], or the last two in one dimension
     first: int
     samples: int
     node_ids: npt.NDArray[np.uint64]
     variables: int
     dtype: np.dtype[Any]
+    skip: int = 0  # samples at the front that the base has already
 
 
 class StateSegments:
@@ -85,7 +90,7 @@ class StateSegments:
         if data.ndim != 3 or data.shape[1] != len(node_ids) or data.dtype not in (np.float32, np.float64):
             found = f"{data.dtype}{list(data.shape)} for {len(node_ids)} neurons"
             raise ResultError(f"{path}: found {found}; allowed: float32 or float64 [samples, neurons, variables]")
-        with writing(path) as temporary, h5py.File(temporary, "w") as file:
+        with sealing(path) as file:
             file.attrs["population"] = population
             file.attrs["first_sample"] = first_sample
             file.attrs["rank"] = self.rank
@@ -95,37 +100,64 @@ class StateSegments:
         return path
 
 
-def merge_states(directory: Path, reports: Sequence[StateReport], window_bytes: int = WINDOW_BYTES) -> None:
-    """Merge all ranks' segments into the SONATA report `states.h5`, block by block in time, and delete them.
+def merge_states(
+    directory: Path, reports: Sequence[StateReport], window_bytes: int = WINDOW_BYTES,
+    *, last: int | None = None, base: Path | None = None, target: Path | None = None,
+) -> None:  # fmt: skip
+    """Merge all ranks' segments into the SONATA report `states.h5`, block by block in time. The segments stay.
 
-    Without reports there is no file. Neurons are sorted by id.
+    Without reports there is no file. Neurons are sorted by id. `base` is what was merged before: its samples
+    come first. `target` is the file to write, by default the directory's states.h5; `last`, the last step that is
+    complete, is written into it.
 
     Raises
     ------
     ResultError
-        Segments disagree, overlap or leave a gap.
+        Segments disagree, are damaged, or leave a gap.
     """
     directory = Path(directory)
     if not reports:
         return
-    names = segments(directory, "states")
     found: dict[str, list[_Segment]] = {report.population: [] for report in reports}
-    for name in names:
-        with open_segment(name.path) as file:
-            population = str(file.attrs["population"])
+    if base is not None:
+        _add_base(base, found, reports)
+    for name in segments(directory, "states"):
+        check_seal(name.path)
+        with open_hdf5(name.path) as file:
+            population = text(file, "population")
             if population not in found:
                 raise ResultError(f"{name.path}: found population {population!r}; allowed: {', '.join(found)}")
-            data = file["data"]
-            first = int(file.attrs["first_sample"])
-            found[population].append(
-                _Segment(name.path, first, data.shape[0], file["node_ids"][:], data.shape[2], data.dtype)
+            data, nodes = dataset(file, "data", "f", 3), whole(file, "node_ids", "u")
+            part = _Segment(
+                name.path, "data", int(number(file, "first_sample")), data.shape[0], nodes, data.shape[2], data.dtype
             )
-    with writing(directory / STATES_FILE) as temporary, h5py.File(temporary, "w") as file:
+        there = found[population][0].samples if base is not None else 0
+        if part.first + part.samples > there:
+            skip = max(0, there - part.first)
+            part = dataclasses.replace(part, first=part.first + skip, samples=part.samples - skip, skip=skip)
+            found[population].append(part)
+    with writing(target or directory / STATES_FILE) as temporary, h5py.File(temporary, "w") as file:
         mark_sonata(file)
+        if last is not None:
+            file.attrs[LAST_STEP] = np.uint64(last)
         root = file.create_group("report")
         for report in reports:
             _merge_report(root.create_group(report.population), report, found[report.population], window_bytes)
-    delete_segments(names)
+
+
+def _add_base(base: Path, found: dict[str, list[_Segment]], reports: Sequence[StateReport]) -> None:
+    """What is merged already, as the first segment of each report."""
+    with open_hdf5(base) as file:
+        for report in reports:
+            group = child(file, f"report/{report.population}")
+            data, nodes = dataset(group, "data", "f", 2), whole(group, "mapping/node_ids", "u")
+            width = len(report.variables)
+            if data.shape[1] != width * nodes.size:
+                raise ResultError(
+                    f"{base}: {report.population}: found {data.shape[1]} columns for {nodes.size} neurons"
+                )
+            place = f"report/{report.population}/data"
+            found[report.population].append(_Segment(base, place, 0, data.shape[0], nodes, width, data.dtype))
 
 
 def _merge_report(group: h5py.Group, report: StateReport, parts: list[_Segment], window_bytes: int) -> None:
@@ -136,7 +168,7 @@ def _merge_report(group: h5py.Group, report: StateReport, parts: list[_Segment],
             raise ResultError(f"{part.path}: found {part.variables} of {part.dtype}; allowed: {expected}")
     nodes = np.unique(np.concatenate([p.node_ids for p in parts] or [np.empty(0, np.uint64)]))
     samples = max((p.first + p.samples for p in parts), default=0)
-    _check_complete(report, parts, len(nodes), samples)
+    _check_complete(report, parts, nodes, samples)
     dtype = parts[0].dtype if parts else np.dtype(np.float32)
     columns = len(nodes) * width
     rows = min(max(1, window_bytes // max(1, columns * dtype.itemsize)), max(1, samples))
@@ -159,8 +191,9 @@ def _block(
     for part in parts:
         low, high = max(start, part.first), min(end, part.first + part.samples)
         if low < high:
-            with open_segment(part.path) as file:
-                values = file["data"][low - part.first : high - part.first]
+            with open_hdf5(part.path) as file:
+                values = dataset(file, part.place, "f")[low - part.first + part.skip : high - part.first + part.skip]
+            values = values.reshape(high - low, part.node_ids.size, width)
             block[low - start : high - start, np.searchsorted(nodes, part.node_ids)] = values
     return block.reshape(end - start, len(nodes) * width)
 
@@ -175,21 +208,20 @@ def _write_mapping(mapping: h5py.Group, report: StateReport, nodes: npt.NDArray[
     time.attrs["units"] = "ms"
 
 
-def _check_complete(report: StateReport, parts: list[_Segment], neurons: int, samples: int) -> None:
-    """Each neuron has each sample exactly once: per set of neurons the segments follow one another."""
-    by_node: dict[int, list[_Segment]] = {}
-    for part in parts:
-        if part.samples and len(part.node_ids):
-            by_node.setdefault(int(part.node_ids[0]), []).append(part)
-    written = sum(p.samples * len(p.node_ids) for p in parts)
-    for group in by_node.values():
-        expected = 0
-        for part in sorted(group, key=lambda p: p.first):
-            if part.first != expected:
-                raise ResultError(f"{part.path}: starts at sample {part.first} of {report.population}, not {expected}")
-            expected += part.samples
-    if written != neurons * samples:
+def _check_complete(report: StateReport, parts: list[_Segment], nodes: npt.NDArray[np.uint64], samples: int) -> None:
+    """Each neuron has each sample exactly once, whichever rank wrote it when."""
+    there = np.zeros(nodes.size, np.int64)  # samples of each neuron so far
+    for part in sorted(parts, key=lambda p: p.first):
+        mine = np.searchsorted(nodes, part.node_ids)
+        wrong = there[mine] != part.first
+        if wrong.any():
+            raise ResultError(
+                f"{part.path}: starts at sample {part.first} of {report.population}, "
+                f"not {int(there[mine][wrong][0])} (segments are missing or doubled)"
+            )
+        there[mine] += part.samples
+    if np.any(there != samples):
         raise ResultError(
-            f"states of {report.population}: found {written} values a variable; allowed: {neurons * samples}, "
-            "one for each neuron and sample (segments are missing or doubled)"
+            f"states of {report.population}: found {int(there.min())} samples of a neuron; allowed: {samples}, "
+            "as of the others (segments are missing)"
         )

@@ -14,17 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
-from distsim.io.files import open_segment
+from distsim.io.safe_hdf5 import dataset, number, open_hdf5
+from distsim.io.sealed import check_seal
 
 Array64 = npt.NDArray[np.uint64]
 _EMPTY: Array64 = np.empty(0, dtype=np.uint64)
 
 
 class SpikeStream:
-    """The spikes of one rank, read block by block; holds no open file between reads."""
+    """The spikes of one rank in steps later than `after`, read block by block; holds no open file between reads."""
 
-    def __init__(self, paths: Sequence[Path], dt: float) -> None:
-        self.dt = dt
+    def __init__(self, paths: Sequence[Path], dt: float, after: int = 0) -> None:
+        self.dt, self.after = dt, after
         self.paths = list(paths)
         self.offset = 0  # in the first of `paths`
         self.last_read: int | None = None
@@ -39,13 +40,12 @@ class SpikeStream:
         """Read on until `count` more spikes are held, or the end."""
         steps, gids = [self.step], [self.gid]
         while self.paths and count > 0:
-            step, gid, left = self._block(self.paths[0], count)
-            steps.append(step)
-            gids.append(gid)
-            count -= len(step)
-            if left:
-                self.offset += len(step)
-            else:
+            step, gid, self.offset, total = self._block(self.paths[0], count)
+            later = int(np.searchsorted(step, np.uint64(self.after), side="right"))
+            steps.append(step[later:])
+            gids.append(gid[later:])
+            count -= len(step) - later
+            if self.offset == total:
                 self.paths.pop(0)
                 self.offset = 0
         self.step, self.gid = np.concatenate(steps), np.concatenate(gids)
@@ -57,19 +57,22 @@ class SpikeStream:
         self.step, self.gid = self.step[n:], self.gid[n:]
         return taken
 
-    def _block(self, path: Path, count: int) -> tuple[Array64, Array64, int]:
-        """Up to `count` spikes of `path` from the offset, and how many are left in it."""
-        with open_segment(path) as file:
-            if float(file.attrs["dt"]) != self.dt:
-                raise ResultError(f"{path}: found dt = {file.attrs['dt']} ms; allowed: {self.dt} ms, as in this run")
-            total = file["step"].shape[0]
+    def _block(self, path: Path, count: int) -> tuple[Array64, Array64, int, int]:
+        """Up to `count` spikes of `path` from the offset, where they end, and how many it has."""
+        if not self.offset:
+            check_seal(path)
+        with open_hdf5(path) as file:
+            if number(file, "dt") != self.dt:
+                raise ResultError(f"{path}: found dt = {number(file, 'dt')} ms; allowed: {self.dt} ms, as in this run")
+            steps, gids = dataset(file, "step", "u", 1), dataset(file, "gid", "u", 1)
+            total = min(steps.shape[0], gids.shape[0])
             end = min(total, self.offset + count)
-            step, gid = file["step"][self.offset : end], file["gid"][self.offset : end]
+            step, gid = steps[self.offset : end], gids[self.offset : end]
         if len(step):
             if self.last_read is not None and int(step[0]) < self.last_read:
                 raise ResultError(f"{path}: found step {int(step[0])}; allowed: none before {self.last_read}")
             self.last_read = int(step[-1])
-        return step, gid, total - end
+        return step, gid, end, total
 
 
 def advance(streams: Sequence[SpikeStream], window_spikes: int) -> tuple[Array64, Array64] | None:

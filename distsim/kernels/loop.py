@@ -19,6 +19,7 @@ class Status(IntEnum):
     FLUSH_STATES = 4
     TOO_MANY_SPIKES = 5
     FETCH_REST = 6
+    FLUSH_HISTORY = 7
 
 
 class Phase(IntEnum):
@@ -28,7 +29,7 @@ class Phase(IntEnum):
     DELIVER = 1
 
 
-RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST = Status
+RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST, FLUSH_HISTORY = Status
 RECEIVE, DELIVER = Phase
 
 
@@ -113,6 +114,13 @@ Loop = declare(
         ("recorded_before", "uint64"),  # before the pending step
         ("record_tail", "uint64"),  # of these the host has taken so many
         ("record_capacity", "uint64"),  # a power of two
+        # every spike that was emitted, for checkpoints; capacity 0: not kept
+        ("history_step", "uint64*"),
+        ("history_gid", "uint64*"),
+        ("history_multiplicity", "uint32*"),
+        ("n_history", "uint64"),
+        ("history_before", "uint64"),  # before the pending step
+        ("history_capacity", "uint64"),
         ("record_spikes", "const uint8*"),  # [population]
         ("count_in_digest", "const uint8*"),  # [population]
         ("spike_counts", "uint64*"),  # [population], after record_after

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from distsim.kernels import connect, loop, values
+from distsim.kernels import connect, loop, reschedule, values
 from distsim.kernels.structs import cpp_of
 from distsim.kernels.update import GroupShape
 from distsim.streams import Stream
@@ -20,7 +20,7 @@ CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count
 TEST_KERNELS = ("evaluate", "philox_words")
 LOOP_KERNELS = (
     "deliver_step", "step_models", "close_steps", "settle_steps", "run_steps", "admit_received", "receive",
-    "deliver_early", "note_delivery",
+    "deliver_early", "note_delivery", "reschedule",
 )  # fmt: skip
 
 
@@ -63,6 +63,7 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
     parts = [_head(double), loop.enums(), *(cpp_of(s) for s in (loop.Recorder, loop.Count, loop.Loop))]
     parts += [_text("update.h"), *(shape.source() for shape in shapes)]
     parts += [_text("deliver.cpp"), _text("spread.cpp"), _all_models(shapes), _text("step.cpp")]
+    parts += [cpp_of(reschedule.Reschedule), _text("reschedule.cpp")]
     if host:
         names = [s.model.name for s in shapes]
         members = " ".join(f"const Group_{n}* {n};" for n in names) or "int unused;"

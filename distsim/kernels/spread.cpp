@@ -4,7 +4,7 @@
 // The spikes of a step are *pending* until all of that is done. Before anything of it is done, `shortage` asks
 // whether every buffer has room for all of it; where one has not, the loop stops with a status, nothing is
 // committed, the host makes room, and the loop goes on from there. On a GPU every block asks by itself: so
-// `shortage` reads only what stays as it is while spikes are spread (`due_peak`, `out_peak`, `recorded_before`),
+// `shortage` reads only what stays as it is while spikes are spread (`due_peak`, `out_peak` and what ends in `_before`),
 // and `settle` brings these up to date after it.
 
 // Bit of a header's first word: some rank had more messages than the first collective carries.
@@ -26,13 +26,14 @@ FN bool is_sampled(const Recorder& r, int64 step) { return step % r.interval == 
 
 FN Shortage shortage(Loop& l, int64 pending) {
     if (l.samples_full) return {FLUSH_STATES, 0};
-    const uint64 messages = count_of(l, pending).messages;
+    const uint64 messages = count_of(l, pending).messages, emitted = count_of(l, pending).emitted;
     if (messages == 0) return {RUNNING, 0};
     if (l.excess_multiplicity) return {TOO_MANY_SPIKES, 0};
     if (l.n_ranks > 1 && l.out_peak + messages > l.out_capacity) return {GROW_OUT, l.out_peak + messages};
     if (pending > l.record_after && l.recorded_before - l.record_tail + messages > l.record_capacity) {
         return {FLUSH_SPIKES, messages};
     }
+    if (l.history_capacity && l.history_before + emitted > l.history_capacity) return {FLUSH_HISTORY, emitted};
     const uint64 peak = l.due_peak + messages * l.runs_per_slot;
     if (peak > l.due_capacity) return {GROW_DUE, peak};
     return {RUNNING, 0};
@@ -125,6 +126,12 @@ FN uint64 spread_pending(Loop& l, int64 pending, int64 now, uint64 groups_before
                     l.recorded_gid[(at + m) & (l.record_capacity - 1)] = e.gid;
                 }
             }
+            if (l.history_capacity) {
+                const uint64 at = atomic_add(&l.n_history, (uint64)1);
+                l.history_step[at] = (uint64)pending;
+                l.history_gid[at] = e.gid;
+                l.history_multiplicity[at] = e.multiplicity;
+            }
         }
         const uint32 route = l.route_begin[e.neuron], routes = l.route_begin[e.neuron + 1] - route;
         LANES_OVER(k, routes) {
@@ -171,6 +178,7 @@ FN void settle(Loop& l, int64 pending) {
         l.due_peak += count.messages * l.runs_per_slot;
         l.out_peak += count.messages;
         l.recorded_before = l.n_recorded;
+        l.history_before = l.n_history;
         count.messages = 0;
         count.emitted = 0;
     }

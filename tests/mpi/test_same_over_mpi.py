@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import support
+from packing import pack, unpack
 
 from distsim import Experiment, RunSettings
-from distsim.comm import Communicator
+from distsim.comm import Communicator, Serial
 from distsim.engine.simulation import Tuning
 from distsim.published import microcircuit
 
@@ -25,13 +27,14 @@ LAYOUTS = {
 
 def over(comm: Communicator, experiment: Experiment, tuning: Tuning, stops: tuple[int, ...] = ()) -> support.Outcome:
     """Run on the ranks of `comm`; every rank gets the whole outcome."""
-    shares = comm.gather(support.run_share(comm, experiment, tuning, stops))
-    return comm.broadcast(None if shares is None else support.put_together(shares))
+    mine = pack(support.run_share(comm, experiment, tuning, stops))
+    return support.put_together([unpack(x.tobytes()) for x in comm.share(np.frombuffer(mine, np.uint8))])
 
 
 def alone(comm: Communicator, experiment: Experiment) -> support.Outcome:
     """The same in rank 0's process alone, told to all: first, so that the kernels are compiled once."""
-    return comm.broadcast(support.run(experiment) if comm.rank == 0 else None)
+    share = comm.broadcast(pack(support.run_share(Serial(), experiment)) if comm.rank == 0 else b"")
+    return support.put_together([unpack(share)])
 
 
 NETWORKS: dict[str, Callable[[], Experiment]] = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from distsim.comm import Communicator, Threads, connect
-from distsim.errors import CommunicationError
+from distsim.errors import CommunicationError, ResultError
 
 pytestmark = pytest.mark.mpi
 
@@ -76,16 +76,31 @@ def test_reduce(comm: Communicator, how: str, dtype: Any) -> None:
     both(comm, work)
 
 
-def test_gather_broadcast_minimum_total(comm: Communicator) -> None:
-    """Objects in rank order on rank 0 alone; rank 0's object everywhere."""
+def test_broadcast_minimum_total(comm: Communicator) -> None:
+    """Rank 0's bytes everywhere, none of them too, whatever the others pass."""
 
     def work(c: Communicator) -> list[Any]:
-        gathered = c.gather({"rank": c.rank})
-        told = c.broadcast([c.rank, "of", c.size])
+        told = c.broadcast(bytes(range(256)) if c.rank == 0 else b"x" * c.rank)
+        nothing = c.broadcast(b"" if c.rank == 0 else b"x")
         c.barrier()
-        return [gathered, told, c.minimum(7 - c.rank), c.total(c.rank)]
+        return [told, nothing, c.minimum(7 - c.rank), c.total(c.rank)]
 
     both(comm, work)
+
+
+def test_where_one_fails_all_do(comm: Communicator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rank that cannot write says so; the others do not wait for it for ever."""
+    monkeypatch.setattr(type(comm), "patience", 0.0)
+
+    def work() -> int:
+        if comm.rank == comm.size - 1:
+            raise ResultError("a full disk")
+        return comm.rank
+
+    assert comm.together(lambda: comm.rank) == comm.rank
+    with pytest.raises(ResultError if comm.rank == comm.size - 1 else CommunicationError, match=r"full disk|said why"):
+        comm.together(work)
+    assert comm.first_alone(lambda: comm.size) == (comm.size if comm.rank == 0 else None)
 
 
 def test_prepared_collective_runs_again_and_again(comm: Communicator) -> None:
@@ -114,8 +129,7 @@ def test_prepared_collective_runs_again_and_again(comm: Communicator) -> None:
 
 def test_rank_and_size(comm: Communicator) -> None:
     """Ranks 0 … size - 1, each once."""
-    ranks = comm.gather(comm.rank)
-    assert comm.broadcast(ranks) == list(range(comm.size))
+    assert np.concatenate(comm.share(np.array([comm.rank]))).tolist() == list(range(comm.size))
 
 
 def test_another_number_of_ranks_than_asked_for(comm: Communicator, monkeypatch: pytest.MonkeyPatch) -> None:

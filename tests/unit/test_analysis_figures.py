@@ -38,7 +38,7 @@ def test_a_png_with_both_colours(tmp_path: Path) -> None:
     for color in (figures.EXCITATORY, figures.INHIBITORY):
         wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
         assert np.sum(np.abs(pixels - wanted).sum(axis=1) < 60) > 500
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["raster.png", "spikes.h5"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["raster.png", "segments", "spikes.h5"]
 
 
 def test_a_file_and_arrays_give_the_same_selection(tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ def test_a_log_of_the_rank(repo_root: Path, tmp_path: Path, capsys: pytest.Captu
     assert all(line[:4].isdigit() and (" INFO " in line or " DEBUG " in line) for line in text.splitlines())
     assert run(repo_root, out, "-q", "--overwrite") == 0
     assert not (out / "log.rank0000.txt").exists(), "a run that replaces results replaces their log"
-    assert sorted(p.name for p in out.iterdir())[0] == "experiment.yaml"
+    assert sorted(p.name for p in out.iterdir())[:2] == ["checksums.sha256", "experiment.yaml"]
     capsys.readouterr()
 
 

@@ -1,0 +1,169 @@
+"""The state of a simulation by global identity: taken from any ranks, given to any ranks.
+
+Connectivity, parameters and random numbers are functions of the description; what is left is the states of neurons
+as they are declared and stored, bit for bit, and the spikes of the last steps, as many as the longest delay. The
+time wheel, buffers and messages are not kept: they depend on ranks and device, and follow from those spikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim.engine.groups import GroupState
+from distsim.engine.history import Spikes, together
+from distsim.engine.simulation import Simulation
+from distsim.errors import ResultError
+from distsim.kernels.loop import DELIVER, NO_ROW
+from distsim.kernels.reschedule import Reschedule
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+HISTORY = ("history.step", "history.gid", "history.multiplicity")
+SUMS = ("sums.digest", "sums.spike_counts")  # over all ranks, kept by rank 0
+
+
+def layout_name(model: str) -> str:
+    """Array of (first gid, stride, count) of each population's neurons of a model, int64[n, 3]."""
+    return f"layout.{model}"
+
+
+def state_name(model: str, state: str) -> str:
+    """Array of a state, in the order of the layout, in its stored dtype."""
+    return f"state.{model}.{state}"
+
+
+def capture(simulation: Simulation) -> dict[str, npt.NDArray[Any]]:
+    """What this rank keeps of the steps computed so far, by name (every rank must call)."""
+    assert simulation.history is not None
+    spikes = simulation.history.spikes()
+    arrays: dict[str, npt.NDArray[Any]] = dict(
+        zip(HISTORY, (spikes.step, spikes.gid, spikes.multiplicity), strict=True)
+    )
+    for group in simulation.groups:
+        model = group.group.model.name
+        parts = [(p.first_gid, p.stride, p.count) for p in group.group.parts]
+        arrays[layout_name(model)] = np.array(parts, np.int64).reshape(-1, 3)
+        for name, array in group.states.items():
+            arrays[state_name(model, name)] = simulation.backend.to_host(array)[: group.group.size]
+    sums = simulation.digest_sums(), simulation.spike_counts()
+    if simulation.comm.rank == 0:
+        arrays.update(zip(SUMS, sums, strict=True))
+    return arrays
+
+
+def restore(simulation: Simulation, parts: Sequence[Arrays], step: int) -> None:
+    """Set a simulation that has computed nothing to the end of `step` (every rank must call).
+
+    Parameters
+    ----------
+    parts
+        What `capture` gave on some of the ranks of then: each of them is given to one rank of now.
+
+    Raises
+    ------
+    ResultError
+        The parts do not have every neuron exactly once.
+    """
+    assert simulation.step == 0
+    for group in simulation.groups:
+        _restore_states(simulation, group, parts)
+    _restore_sums(simulation, parts)
+    loop = simulation.loop
+    loop.step = loop.interval_start = step + 1
+    loop.phase, loop.draw_poisson = DELIVER, 1
+    simulation.states.start_after(step, int(loop.record_after))
+    empty = np.empty(0, np.int64)
+    own = _to_owners(
+        simulation,
+        [np.concatenate([empty, *(p[name].astype(np.int64) for p in parts)]) for name in ("history.gid", *HISTORY)],
+    )
+    spikes = together([Spikes(*own[1:])])
+    if simulation.history is not None:
+        simulation.history.restore(spikes)
+    _put_on_wheel(simulation, spikes, step)
+
+
+def _to_owners(simulation: Simulation, columns: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    """Columns of records, each to the rank that owns the global id in the first."""
+    owner = simulation.layout.owner(columns[0])
+    order = np.argsort(owner, kind="stable")
+    bounds = np.searchsorted(owner[order], np.arange(1, simulation.comm.size))
+    return [np.concatenate(simulation.comm.exchange_lists(np.split(c[order], bounds))) for c in columns]
+
+
+def _restore_states(simulation: Simulation, group: GroupState, parts: Sequence[Arrays]) -> None:
+    model, size = group.group.model.name, group.group.size
+    layouts = [part[layout_name(model)] for part in parts if layout_name(model) in part]
+    rows = np.concatenate([np.empty((0, 3), np.int64), *layouts])
+    gids = np.concatenate([np.empty(0, np.int64), *(f + s * np.arange(n, dtype=np.int64) for f, s, n in rows.tolist())])
+    for name, array in group.states.items():
+        dtype = np.dtype(array.dtype)
+        values = [part[state_name(model, name)] for part in parts if state_name(model, name) in part]
+        column = np.concatenate([np.empty(0, dtype), *values])
+        if column.dtype != dtype or column.size != gids.size:
+            raise ResultError(f"checkpoint: {model}.{name}: found {column.dtype}[{column.size}]; allowed: {dtype}")
+        owned, own = _to_owners(simulation, [gids, column])
+        index = simulation.layout.local_index(owned) - group.group.begin
+        if not np.array_equal(np.sort(index), np.arange(size)):
+            raise ResultError(f"checkpoint: {model}.{name}: found {owned.size} values for {size} neurons of this rank")
+        whole = simulation.backend.to_host(array).copy()
+        whole[index] = own
+        simulation.backend.copy_into(array, whole)
+
+
+def _restore_sums(simulation: Simulation, parts: Sequence[Arrays]) -> None:
+    """The sums go on on the rank that read them; they are added up over ranks anyway."""
+    for name, held in zip(SUMS, ("digest", "spike_counts"), strict=True):
+        array = simulation.held(held)
+        whole = simulation.backend.to_host(array).copy()
+        for part in parts:
+            if name in part:
+                seconds = min(part[name].shape[1], whole.shape[1]) if whole.ndim == 3 else 0
+                here = np.s_[:, :seconds] if whole.ndim == 3 else np.s_[:]
+                whole[here] += part[name][here]
+        simulation.backend.copy_into(array, whole)
+
+
+def _put_on_wheel(simulation: Simulation, spikes: Spikes, step: int) -> None:
+    """Through the routing to every rank that needs them, and there onto the wheel, but for what was delivered."""
+    routing, comm, layout = simulation.routing, simulation.comm, simulation.layout
+    local = layout.local_index(spikes.gid) if spikes.gid.size else np.empty(0, np.int64)
+    begin = routing.begin.astype(np.int64)
+    n = begin[local + 1] - begin[local] if local.size else np.empty(0, np.int64)
+    spike = np.repeat(np.arange(local.size), n)
+    entry = np.repeat(begin[local] - np.cumsum(n) + n, n) + np.arange(int(n.sum())) if local.size else n
+    to, row = routing.rank[entry].astype(np.int64), routing.row[entry].astype(np.int64)
+    here = np.flatnonzero(routing.local_row[local] != NO_ROW)
+    spike, row = np.concatenate([here, spike]), np.concatenate([routing.local_row[local[here]].astype(np.int64), row])
+    to = np.concatenate([np.full(here.size, comm.rank, np.int64), to])
+    order = np.argsort(to, kind="stable")
+    bounds = np.searchsorted(to[order], np.arange(1, comm.size))
+    rows, emitted, multiplicity = (
+        np.concatenate(comm.exchange_lists(np.split(c[order], bounds)))
+        for c in (row, spikes.step[spike], spikes.multiplicity[spike])
+    )
+    if rows.size:
+        _schedule(simulation, rows, emitted, multiplicity, step)
+
+
+def _schedule(
+    simulation: Simulation, rows: npt.NDArray[Any], emitted: npt.NDArray[Any], multiplicity: npt.NDArray[Any], step: int
+) -> None:
+    backend, loop = simulation.backend, simulation.loop
+    held = [backend.to_device(a) for a in (rows.astype(np.uint32), emitted, multiplicity.astype(np.uint32))]
+    arguments = Reschedule(
+        n=rows.size, row=backend.pointer(held[0]), emitted=backend.pointer(held[1]), computed=step,
+        multiplicity=backend.pointer(held[2]), rows=loop.rows, column_base=loop.column_base,
+        due_count=loop.due_count, slot_mask=loop.slot_mask,
+    )  # fmt: skip
+    simulation.reset_wheel(0)
+    simulation.loop_module.launch("reschedule", arguments, rows.size)
+    fullest = int(backend.to_host(simulation.held("due_count")).max())
+    simulation.reset_wheel(fullest)
+    arguments.due, arguments.due_capacity, arguments.write = loop.due, loop.due_capacity, 1
+    simulation.loop_module.launch("reschedule", arguments, rows.size)
+    backend.to_host(simulation.held("due_count"))  # complete before what the kernel reads is freed
+    loop.due_peak = fullest

@@ -1,0 +1,24 @@
+// After a restart: the runs of earlier spikes that are not due yet go onto the empty time wheel. The kernel is
+// launched twice: once to count the fill of every slot, and, when there is room, once to write.
+
+KERNEL reschedule(const Reschedule* arguments) {
+    const Reschedule& a = *arguments;
+    GROUP_FOR(i, a.n) {
+        const Row row = a.rows[a.row[i]];
+        LANES_OVER(r, row.n_runs) {
+            const Run run = row.runs[r];
+            const int64 due_step = a.emitted[i] + (int64)run.delay;
+            if (due_step > a.computed) {  // else it was delivered before the checkpoint
+                const uint32 slot = (uint32)due_step & a.slot_mask;
+                const uint32 at = atomic_add(&a.due_count[slot], a.multiplicity[i]);
+                Due due;
+                due.synapses = row.synapses + run.offset;
+                due.count = run.count;
+                due.base = a.column_base[run.column];
+                for (uint32 m = 0; m < a.multiplicity[i] && a.write; ++m) {
+                    a.due[(uint64)slot * a.due_capacity + at + m] = due;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+"""The files of a run: segments while it goes on, merged and published together at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim.engine.recording import StateSamples
+from distsim.engine.simulation import Simulation, Sinks
+from distsim.experiment import Experiment
+from distsim.io import (
+    SpikePopulation,
+    SpikeSegments,
+    StateReport,
+    StateSegments,
+    merge_spikes,
+    merge_states,
+    write_json,
+)
+from distsim.io.checkpoints import KINDS
+from distsim.io.checksums import publish
+from distsim.io.files import delete_segments, segments
+from distsim.io.spikes import SPIKES_FILE
+from distsim.io.states import STATES_FILE
+from distsim.io.summary import SUMMARY_FILE
+
+
+class SegmentFiles:
+    """The segments of one rank."""
+
+    def __init__(self, out: Path, rank: int, dt: float) -> None:
+        self._spikes, self._states, self._dt = SpikeSegments(out, rank), StateSegments(out, rank), dt
+        self.simulation: Simulation | None = None  # once it is built: tells up to which step all is written
+
+    def sinks(self) -> Sinks:
+        """Receivers that write."""
+        return Sinks(self._write_spikes, self._write_states)
+
+    def written(self) -> dict[str, int]:
+        """Kind → number of segments of this rank."""
+        return dict(zip(KINDS, (self._spikes.index, self._states.index), strict=True))
+
+    def _write_spikes(self, steps: npt.NDArray[np.uint64], gids: npt.NDArray[np.uint64]) -> None:
+        self._spikes.write(steps, gids, self._dt, None if self.simulation is None else self.simulation.step)
+
+    def _write_states(self, samples: StateSamples) -> None:
+        self._states.write(
+            samples.recording.population.name, samples.first_sample, samples.data, samples.neurons.astype(np.uint64)
+        )
+
+
+def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, Path]:
+    """Merge the segments, after what was `merged` up to some step before: name of each result → the file to be it."""
+    network, run = experiment.network, experiment.run
+    fresh = {SPIKES_FILE: out / f".{SPIKES_FILE}.new"}
+    populations = [SpikePopulation(p.name, p.first_gid, p.size) for p in network.recorded()]
+    base = out / SPIKES_FILE if merged else None
+    merge_spikes(out, populations, run.dt, last=run.end, base=base, target=fresh[SPIKES_FILE])
+    if network.state_recordings:
+        fresh[STATES_FILE] = out / f".{STATES_FILE}.new"
+        reports = [_report(experiment, i) for i in range(len(network.state_recordings))]
+        merge_states(out, reports, last=run.end, base=out / STATES_FILE if merged else None, target=fresh[STATES_FILE])
+    return fresh
+
+
+def publish_results(out: Path, fresh: Mapping[str, Path], summary: Mapping[str, Any]) -> None:
+    """Replace all results together. Segments go last: a run that dies before goes on and merges again."""
+    written = out / f".{SUMMARY_FILE}.new"
+    write_json(written, summary)
+    publish(out, {**fresh, SUMMARY_FILE: written})
+    for kind in KINDS:
+        delete_segments(segments(out, kind))
+
+
+def _report(experiment: Experiment, index: int) -> StateReport:
+    recording, run = experiment.network.state_recordings[index], experiment.run
+    every, warmup = run.steps(recording.interval), run.steps(run.warmup)
+    first = (warmup // every + 1) * every
+    units = tuple(recording.population.model.state(v).unit for v in recording.variables)
+    start = round(first * run.dt, 10)
+    return StateReport(recording.population.name, recording.variables, units, start, recording.interval)
+
+
+def draw(experiment: Experiment, out: Path, summary: Mapping[str, Any]) -> None:
+    from distsim.analysis.figures import RasterPopulation, raster
+
+    network, run = experiment.network, experiment.run
+    recorded = network.recorded()
+    if not recorded or run.duration == 0.0:
+        return
+    raster(
+        out / "spikes.h5", [RasterPopulation(p.name, p.size) for p in recorded], out / "raster.png",
+        start=run.warmup, stop=run.warmup + run.duration, reference_rates=network.reference_rates or None,
+        reference_source=network.reference_source, title=network.name,
+    )  # fmt: skip

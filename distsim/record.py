@@ -1,0 +1,95 @@
+"""What a run writes and goes on from: its directory, its segments, its checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distsim.checkpointing import Keeper
+from distsim.comm import Communicator
+from distsim.config import write_document
+from distsim.config.describe import described_document
+from distsim.config.identity import identity
+from distsim.engine import checkpoint
+from distsim.engine.simulation import Simulation
+from distsim.experiment import Experiment
+from distsim.io import prepare_output
+from distsim.io.checkpoints import Totals
+from distsim.output import SegmentFiles
+from distsim.resuming import Continuation, check_resume, find, segment_counts
+from distsim.runinfo import run_info, write_info
+
+
+@dataclass
+class Record:
+    """The written side of one rank.
+
+    Attributes
+    ----------
+    found
+        The checkpoint that the run goes on from, if any.
+    """
+
+    out: Path
+    files: SegmentFiles
+    config: Mapping[str, Any]
+    found: Continuation | None
+
+    @property
+    def merged(self) -> int:
+        """The last step of results that are merged already; 0 where none are."""
+        return self.found.merged if self.found is not None else 0
+
+    @property
+    def totals(self) -> Totals:
+        """What earlier parts of the run took."""
+        return self.found.manifest.totals if self.found is not None else Totals()
+
+    def begin(self, simulation: Simulation) -> bool:
+        """Bring a built simulation to where the run goes on from; returns whether there was something."""
+        manifest = self.found.manifest if self.found is not None else None
+        counts = segment_counts(manifest, self.merged, simulation.comm.size)
+        if self.found is not None and manifest is not None:
+            checkpoint.restore(simulation, self.found.parts, manifest.step)
+            self.found = dataclasses.replace(self.found, parts=())  # the simulation has it now
+        self.files.simulation = simulation
+        written = manifest.step if manifest is not None else None
+        self.keeper = Keeper(self.out, simulation, self.files, self.config, counts, self.merged, written)
+        return manifest is not None
+
+
+def open_record(
+    experiment: Experiment, comm: Communicator, out: Path, document: Mapping[str, Any] | None, *,
+    overwrite: bool, resume: bool,
+) -> Record:  # fmt: skip
+    """Prepare the directory, or find in it what the run goes on from (every rank must call).
+
+    Raises
+    ------
+    ConfigError
+        The directory cannot be used; or, to go on, is of another experiment.
+    ResultError
+        It has checkpoints, and none is valid.
+    """
+    found: Continuation | None = None
+    config: Mapping[str, Any] = identity(document) if document is not None else {}
+    if resume:
+        assert document is not None
+        comm.first_alone(lambda: check_resume(out, config, experiment.run))
+        found = find(out, config, experiment.run, bool(experiment.network.state_recordings), comm)
+    if found is None:
+        comm.first_alone(lambda: prepare_output(out, overwrite or resume))
+
+    def describe() -> Mapping[str, Any]:
+        resolved = dict(document) if document is not None else described_document(experiment, out)
+        kept = identity(resolved)
+        write_document(resolved, out / "experiment.yaml")
+        write_info(out, run_info(experiment, kept, comm.size, found.manifest.step if found is not None else 0))
+        return kept
+
+    written = comm.first_alone(describe)
+    files = SegmentFiles(out, comm.rank, experiment.run.dt)
+    return Record(out, files, written if written is not None else config, found)

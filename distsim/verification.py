@@ -1,0 +1,211 @@
+"""Checks of what lies in a directory of results: every file against its hash, every spike against what it may be,
+and the digest recomputed from the spikes that were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim.engine.digest import fold_totals, sums_of
+from distsim.errors import ConfigError, ResultError
+from distsim.experiment import RunSettings
+from distsim.io import checkpoints
+from distsim.io.arrays import parse_arrays, read_stored
+from distsim.io.checksums import file_hash, read_checksums
+from distsim.io.files import segments, step_times, times_to_steps
+from distsim.io.safe_hdf5 import child, dataset, names, open_hdf5
+from distsim.io.sealed import check_seal
+from distsim.io.spikes import SPIKES_FILE, SpikePopulation, merged_until, read_segment
+from distsim.io.summary import SUMMARY_FILE, read_json
+from distsim.runinfo import RUN_FILE, RunInfo, read_info
+
+WINDOW = 2_000_000  # spikes held at once
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: right, or not, and what was found."""
+
+    right: bool
+    text: str
+
+
+def verify(directory: Path) -> Iterator[Finding]:
+    """Look at everything in `directory`, thing by thing.
+
+    Raises
+    ------
+    ResultError
+        The directory holds no results of distsim.
+    """
+    if not directory.is_dir():
+        raise ResultError(f"{directory}: no such directory; allowed: one written by `distsim run`")
+    info = read_info(directory) if (directory / RUN_FILE).is_file() else None
+    hashes = _tried(lambda: read_checksums(directory), "checksums.sha256")
+    if isinstance(hashes, Finding):
+        yield hashes
+        hashes = {}
+    elif not hashes and info is None:
+        raise ResultError(f"{directory}: found no {RUN_FILE}; allowed: a directory written by `distsim run`")
+    for name, known in hashes.items():
+        found = _tried(lambda name=name: file_hash(directory / name), name)  # type: ignore[misc]
+        if isinstance(found, Finding):
+            yield found
+        else:
+            yield Finding(found in known, f"{name}: its SHA-256 is {'' if found in known else 'not '}that of the run")
+    if hashes and info is not None:
+        yield from _check_spikes(directory, info)
+    elif info is not None:
+        yield Finding(True, "the run is not finished: no results to check yet")
+    yield from _check_segments(directory, info)
+    yield from _check_checkpoints(directory)
+
+
+def _tried(work: Callable[[], Any], what: str) -> Any:
+    try:
+        return work()
+    except ResultError as error:
+        return Finding(False, f"{what}: {error}")
+
+
+def _check_spikes(directory: Path, info: RunInfo) -> Iterator[Finding]:
+    """Order, range and digest of the merged spikes, against summary.json."""
+    try:
+        summary = read_json(directory / SUMMARY_FILE)
+        run = RunSettings(float(summary["duration"]), warmup=float(summary["warmup"]), dt=info.dt)
+        per_second = max(1, run.steps(1000.0))
+        hidden = -(-run.steps(run.warmup) // per_second)  # seconds whose spikes are not all written
+        populations = {p.name: p for p in info.populations}
+        compared = equal = 0
+        total = [0] * 5
+        with open_hdf5(directory / SPIKES_FILE) as file:
+            root = child(file, "spikes")
+            other = sorted(set(names(root)) ^ set(info.recorded))
+            there = (
+                f"populations {', '.join(other)}: too many, or missing"
+                if other
+                else f"{len(info.recorded)} populations"
+            )
+            yield Finding(not other, f"{SPIKES_FILE}: {there}")
+            for name in names(root):
+                sums, problem = _examine(root, populations[name], run, per_second)
+                yield Finding(not problem, f"{SPIKES_FILE}: {name}: {problem or 'spikes in order and in range'}")
+                if name not in summary["rates"]:
+                    continue  # a generator is no neuron: it is not in the digest
+                for second, stated in list(enumerate(summary["digests"][name]))[hidden:]:
+                    mine = fold_totals(sums.get(second, [0] * 5))
+                    compared += 1
+                    equal += (str(mine), mine.count) == (stated["digest"], stated["count"])
+                total = [sum(x) for x in zip(total, *sums.values(), strict=True)]
+        text = f"digest: {equal} of {compared} (population, second) recomputed from {SPIKES_FILE} are equal"
+        if hidden:
+            text += f"; spikes of the warm-up are not written, so the first {hidden} s cannot be checked"
+        yield Finding(equal == compared, text)
+        if not hidden and set(summary["rates"]) <= set(info.recorded):
+            found = fold_totals(total)
+            same = (str(found), found.count) == (summary["spike_digest"], summary["spike_count"])
+            yield Finding(same, f"digest: of all spikes {found}, {'as' if same else 'not as'} the summary says")
+    except (ResultError, ConfigError, KeyError, TypeError, ValueError, IndexError) as error:
+        yield Finding(False, f"{SPIKES_FILE}, {SUMMARY_FILE}: {error}")
+
+
+def _examine(
+    root: Any, population: SpikePopulation, run: RunSettings, per_second: int
+) -> tuple[dict[int, list[int]], str]:
+    """Digest sums of a population's spikes by second, and what is wrong with them, or ""."""
+    sums: dict[int, list[int]] = {}
+    problem, before = "", (run.steps(run.warmup), 2**63)
+    for steps, ids, exact in _windows(root, population.name, run.dt):
+        problem = problem or _problem(steps, ids, exact, before, run.end, population.size)
+        before = int(steps[-1]), int(ids[-1])
+        seconds = (steps - np.uint64(1)) // np.uint64(per_second)
+        for second in np.unique(seconds).tolist():
+            own = seconds == second
+            fresh = sums_of(steps[own], ids[own] + np.uint64(population.first_gid))
+            sums[second] = [a + b for a, b in zip(sums.get(second, [0] * 5), fresh, strict=True)]
+    return sums, problem
+
+
+def _windows(root: Any, name: str, dt: float) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any], bool]]:
+    """Steps and ids of a population, some at a time, and whether every time is that of a step."""
+    times, ids = dataset(root, f"{name}/timestamps", "f", 1), dataset(root, f"{name}/node_ids", "ui", 1)
+    if times.shape != ids.shape:
+        raise ResultError(f"{name}: found {times.shape[0]} times and {ids.shape[0]} ids")
+    for begin in range(0, times.shape[0], WINDOW):
+        found = times[begin : begin + WINDOW]
+        steps = times_to_steps(found, dt)
+        exact = bool(np.array_equal(step_times(steps, dt), found))
+        yield steps, ids[begin : begin + WINDOW].astype(np.uint64), exact
+
+
+def _problem(
+    steps: npt.NDArray[Any], ids: npt.NDArray[Any], exact: bool, before: tuple[int, int], last: int, size: int
+) -> str:
+    """What is wrong with the next spikes, after one `before` (step, id); or ""."""
+    if not exact:
+        return "a time is not on the grid"
+    if int(steps.max()) > last:
+        return "a time is after the end"
+    pairs = list(zip(steps[:1].tolist(), ids[:1].tolist(), strict=True))
+    later = steps[1:] > steps[:-1]
+    if pairs[0] < before or not np.all(later | ((steps[1:] == steps[:-1]) & (ids[1:] >= ids[:-1]))):
+        return "spikes are not sorted by time, then id, or are in the warm-up"
+    return f"found neuron {int(ids.max())}; allowed: 0 to {size - 1}" if int(ids.max()) >= size else ""
+
+
+def _check_segments(directory: Path, info: RunInfo | None) -> Iterator[Finding]:
+    """Segments are sealed; their steps ascend, their ids are those of recorded populations."""
+    spans = [(p.first_gid, p.first_gid + p.size) for p in info.written()] if info is not None else []
+    found, wrong = 0, 0
+    for kind in checkpoints.KINDS:
+        for name in segments(directory, kind):
+            found += 1
+            try:
+                if kind == "states":
+                    check_seal(name.path)
+                    continue
+                steps, gids, until = read_segment(name.path)
+                inside = np.zeros(gids.shape, bool)
+                for low, high in spans:
+                    inside |= (gids >= low) & (gids < high)
+                if steps.shape != gids.shape or np.any(steps[1:] < steps[:-1]) or not inside.all():
+                    raise ResultError(f"{name.path}: steps are out of order, or ids out of range")
+                if steps.size and int(steps[-1]) > until:
+                    raise ResultError(f"{name.path}: has spikes after step {until}, which it calls its last")
+            except ResultError as error:
+                wrong += 1
+                yield Finding(False, f"segments: {error}")
+    if found and not wrong:
+        yield Finding(True, f"segments: {found} whole")
+
+
+def _check_checkpoints(directory: Path) -> Iterator[Finding]:
+    base = 0
+    if (directory / SPIKES_FILE).is_file():
+        until = _tried(lambda: merged_until(directory / SPIKES_FILE), SPIKES_FILE)
+        base = until if isinstance(until, int) else 0
+    for folder in checkpoints.folders(directory):
+        if not (folder / checkpoints.MANIFEST).exists():
+            yield Finding(True, f"checkpoint {folder.name}: never completed, is not used")
+            continue
+        try:
+            manifest = checkpoints.read_manifest(folder)
+            neurons = 0
+            for stored in manifest.files:
+                arrays = parse_arrays(read_stored(folder, stored), str(folder / stored.name))
+                neurons += sum(int(a[:, 2].sum()) for name, a in arrays.items() if name.startswith("layout."))
+            if not base >= manifest.step > 0:
+                checkpoints.check_segments(directory, manifest)
+        except ResultError as error:
+            yield Finding(False, f"checkpoint {folder.name}: {error}")
+            continue
+        ranks = len(manifest.files)
+        yield Finding(
+            True, f"checkpoint {folder.name}: whole, {neurons} neurons of {ranks} rank{'s' if ranks > 1 else ''}"
+        )

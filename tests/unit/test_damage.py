@@ -1,0 +1,228 @@
+"""Damaged checkpoints and segments: refused, or an older one taken; never a wrong result."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from continuing import check_same_results, run, stop_after
+
+from distsim.cli import main
+from distsim.errors import DistsimError, ResultError
+from distsim.io import checkpoints
+from distsim.io.arrays import Stored, parse_arrays, read_stored, write_arrays
+from distsim.io.checkpoints import Manifest, folders, parse_manifest
+from distsim.io.sealed import check_seal
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reference")
+    run(folder, folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on two ranks that was stopped after its third checkpoint."""
+    folder = tmp_path_factory.mktemp("stopped")
+    patch = pytest.MonkeyPatch()
+    stop_after(patch, 400)
+    assert run(folder, folder / "out", 2).stopped
+    patch.undo()
+    assert len(folders(folder / "out")) == 3
+    return folder / "out"
+
+
+def _newest(out: Path, name: str) -> Path:
+    return folders(out)[0] / name
+
+
+def _flipped(path: Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8 % len(data)] ^= 1 << bit % 8
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "rank0000.npz", "rank0001.npz"])
+@pytest.mark.parametrize("how", ["missing", "empty", "cut", "longer", "flipped"])
+def test_a_damaged_checkpoint_is_passed_over(
+    stopped: Path, reference: Path, tmp_path: Path, name: str, how: str
+) -> None:
+    """An older one is taken, and gives the same."""
+    out = tmp_path / "out"
+    shutil.copytree(stopped, out)
+    path = _newest(out, name)
+    data = path.read_bytes()
+    if how == "missing":
+        path.unlink()
+    elif how == "flipped":
+        _flipped(path, 8 * (len(data) // 2) + 3)
+    else:
+        path.write_bytes({"empty": b"", "cut": data[: len(data) // 2], "longer": data + b"\0"}[how])
+    if name == "manifest.json" and how == "missing":  # never completed: not counted, not reported as wrong
+        assert main(["verify", str(out)]) == 0
+    else:
+        assert main(["verify", str(out)]) == 1
+    run(tmp_path, out, resume=True)
+    check_same_results(out, reference)
+
+
+def test_any_single_bit_of_a_manifest_or_a_part(stopped: Path) -> None:
+    """What is found is never another state: each flip is an error."""
+    folder = folders(stopped)[0]
+    draw = random.Random(3)
+    data = (folder / "manifest.json").read_bytes()
+    for _ in range(300):
+        bit = draw.randrange(8 * len(data))
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        try:
+            assert parse_manifest(bytes(damaged), "m") == parse_manifest(data, "m")  # 1e-05 for 1E-05
+        except ResultError:
+            continue
+    stored = parse_manifest(data, "m").files[0]
+    whole = (folder / stored.name).read_bytes()
+    for cut in range(0, len(whole), max(1, len(whole) // 100)):
+        with pytest.raises(ResultError):
+            parse_arrays(whole[:cut], "part")
+
+
+def test_a_damaged_segment_is_noticed_at_once(stopped: Path, reference: Path, tmp_path: Path) -> None:
+    """One of the newest part: an older checkpoint. One of the oldest: refused, and nothing is removed."""
+    out = tmp_path / "new"
+    shutil.copytree(stopped, out)
+    segments = sorted((out / "segments").glob("spikes.rank0000.*.h5"))
+    _flipped(segments[-1], 8 * 700)
+    run(tmp_path, out, 3, resume=True)
+    check_same_results(out, reference)
+    out = tmp_path / "old"
+    shutil.copytree(stopped, out)
+    _flipped(sorted((out / "segments").glob("*.rank0000.0000.h5"))[0], 8 * 100)
+    before = sorted(str(p) for p in out.rglob("*"))
+    with pytest.raises(ResultError, match=r"no checkpoint of 3 is valid: .*is damaged"):
+        run(tmp_path, out, resume=True)
+    assert sorted(str(p) for p in out.rglob("*")) == before
+
+
+def test_every_checkpoint_damaged_is_refused(stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(stopped, out)
+    for folder in folders(out):
+        _flipped(folder / "rank0001.npz", 999)
+    assert main(["resume", str(out), "-q", "--device", "cpu"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert "no checkpoint of 3 is valid" in said[-1] and len(said) == 1
+    assert main(["run", str(out / "experiment.yaml"), "--out", str(out), "--overwrite", "-q", "--device", "cpu"]) == 0
+
+
+def test_results_that_changed_are_no_base(tmp_path: Path) -> None:
+    """A complete run whose spikes.h5 was touched cannot be made longer; verify says what is wrong."""
+    out = tmp_path / "out"
+    run(tmp_path, out, overrides=["run.duration=31.0"])
+    _flipped(out / "spikes.h5", 8 * 3000)
+    assert main(["verify", str(out)]) == 1
+    with pytest.raises(ResultError, match="is valid"):
+        run(tmp_path, out, resume=True)
+
+
+def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
+    """Objects, sizes that do not fit, names that lead elsewhere."""
+    arrays = {"a": np.arange(5), "b": np.zeros(3, np.float32)}
+    stored = write_arrays(tmp_path / "rank0000.npz", arrays)
+    found = parse_arrays(read_stored(tmp_path, stored), "x")
+    assert all(np.array_equal(found[k], v) and found[k].dtype == v.dtype for k, v in arrays.items())
+    with np.load(tmp_path / "rank0000.npz", allow_pickle=False) as file:
+        assert np.array_equal(file["a"], arrays["a"])
+    stream = io.BytesIO()
+    np.savez(stream, a=np.array([{"an": "object"}], object))
+    with pytest.raises(ResultError, match="found object"):
+        parse_arrays(stream.getvalue(), "x")
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a.npy", header.getvalue())
+    with pytest.raises(ResultError, match="in 0 bytes"):
+        parse_arrays(stream.getvalue(), "x")
+    evil = Manifest("0", 1, {}, (Stored("../../etc/passwd", 1, "0"),), {"spikes": [], "states": []})
+    with pytest.raises(ResultError, match="names the file"):
+        parse_manifest(checkpoints.dump_manifest(evil), "m")
+    for wrong in (b"", b"{}", b"[]", b"null", b'{"sha256": 3}', b"[" * 100000, json.dumps({"sha256": "0"}).encode()):
+        with pytest.raises(ResultError):
+            parse_manifest(wrong, "m")
+
+
+def test_every_byte_of_a_segment_counts(stopped: Path, tmp_path: Path) -> None:
+    """The seal covers the user block too: every flipped bit and every cut."""
+    path = tmp_path / "segment.h5"
+    whole = next((stopped / "segments").glob("spikes.*")).read_bytes()
+    path.write_bytes(whole)
+    check_seal(path)
+    for position in range(0, len(whole), 37):
+        path.write_bytes(whole)
+        _flipped(path, 8 * position + position % 8)
+        with pytest.raises(ResultError, match="is damaged"):
+            check_seal(path)
+        path.write_bytes(whole[:position])
+        with pytest.raises(ResultError, match="is damaged"):
+            check_seal(path)
+
+
+def test_verify_sees_spikes_that_cannot_be(reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Hashes made to fit: order, range and digest are looked at for themselves."""
+    import h5py
+
+    from distsim.io.checksums import publish
+
+    def broken(name: str, change: object) -> str:
+        out = tmp_path / name
+        shutil.copytree(reference, out)
+        fresh = tmp_path / f"{name}.h5"
+        shutil.copy(out / "spikes.h5", fresh)
+        with h5py.File(fresh, "r+") as file:
+            change(file["spikes/E"])  # type: ignore[operator]
+        publish(out, {"spikes.h5": fresh, "summary.json": shutil.copy(out / "summary.json", tmp_path / "s.json")})
+        capsys.readouterr()
+        assert main(["verify", str(out)]) == 1
+        return "\n".join(x for x in capsys.readouterr().out.splitlines() if x.startswith("WRONG"))
+
+    def swap(group: h5py.Group) -> None:
+        group["timestamps"][5:9] = group["timestamps"][5:9][::-1]
+
+    def other_id(group: h5py.Group) -> None:
+        group["node_ids"][7] = 53
+
+    def off_grid(group: h5py.Group) -> None:
+        group["timestamps"][7] += 1e-6
+
+    def one_less(group: h5py.Group) -> None:
+        for key in ("timestamps", "node_ids"):
+            group[key].resize((group[key].shape[0] - 1,))
+
+    assert "sorted" in broken("order", swap)
+    assert "found neuron 53" in broken("range", other_id)
+    assert "not on the grid" in broken("grid", off_grid)
+    # The one second of this run touches the warm-up; a run without a warm-up is compared whole.
+    run(tmp_path, tmp_path / "whole", overrides=["run.warmup=0.0"])
+    out = tmp_path / "less"
+    shutil.copytree(tmp_path / "whole", out)
+    with h5py.File(out / "spikes.h5", "r+") as file:
+        one_less(file["spikes/E"])
+    capsys.readouterr()
+    assert main(["verify", str(out)]) == 1
+    wrong = [x for x in capsys.readouterr().out.splitlines() if x.startswith("WRONG")]
+    assert len(wrong) == 3 and "SHA-256" in wrong[0] and all("digest" in x for x in wrong[1:])
+    assert main(["verify", str(tmp_path / "whole")]) == 0
+
+
+def test_verify_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(tmp_path / "gone")]) == 2
+    assert main(["verify", str(tmp_path)]) == 2
+    assert issubclass(ResultError, DistsimError) and "found no run.json" in capsys.readouterr().err
