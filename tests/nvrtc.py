@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from distsim.kernels import loop
+from distsim.kernels.reschedule import Reschedule
 from distsim.kernels.sources import loop_source
 from distsim.kernels.update import GroupShape
 from distsim.models import MODELS
@@ -123,7 +124,5 @@ def same_layout(structures: Sequence[type[ctypes.Structure]]) -> str:
 def loop_text(network: str, precision: str) -> str:
     """The loop of one of NETWORKS, with a check of its structures."""
     shapes = NETWORKS[network]
-    checks = same_layout(
-        [loop.Recorder, loop.Count, loop.Loop, reschedule.Reschedule, *(s.structure() for s in shapes)]
-    )
+    checks = same_layout([loop.Recorder, loop.Count, loop.Loop, Reschedule, *(s.structure() for s in shapes)])
     return loop_source(precision == "double", shapes) + checks
