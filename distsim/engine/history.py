@@ -68,18 +68,14 @@ class History:
         self.loop.history_step = self.backend.pointer(self._step)
         self.loop.history_gid = self.backend.pointer(self._gid)
         self.loop.history_multiplicity = self.backend.pointer(self._multiplicity)
-        self.loop.history_capacity = room
-        self._mark_empty()
-
-    def _mark_empty(self) -> None:
-        self.loop.n_history = self.loop.history_before = 0
+        self.loop.history_capacity, self.loop.n_history, self.loop.history_before = room, 0, 0
 
     def empty_buffer(self) -> None:
         """Take what was emitted, forget what is too old; the buffer is large enough for one step after."""
         n = int(self.loop.n_history)
         fresh = Spikes(*(self.backend.to_host(a[:n]).astype(np.int64) for a in
                          (self._step, self._gid, self._multiplicity)))  # fmt: skip
-        self._mark_empty()
+        self.loop.n_history = self.loop.history_before = 0
         after = int(self.loop.step) - 1 - self.steps
         kept = [part.of(part.step > after) for part in (*self._taken, fresh)]
         self._taken = [part for part in kept if part.step.size]
@@ -94,5 +90,5 @@ class History:
 
     def restore(self, spikes: Spikes) -> None:
         """Remember these, and nothing else."""
-        self._mark_empty()
+        self.loop.n_history = self.loop.history_before = 0
         self._taken = [spikes]

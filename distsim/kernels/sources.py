@@ -87,13 +87,19 @@ def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
     return (*HOST_KERNELS, *(f"update_{name}" for name in models))
 
 
+def model_source(double: bool, shapes: Sequence[GroupShape]) -> str:
+    """The functions that update neurons of these shapes."""
+    structures = "".join(cpp_of(s) for s in (loop.Recorder, loop.Count, loop.Loop))
+    files = _text("update.h") + _text("signals.h")
+    return _head(double) + loop.enums() + structures + files + "".join(shape.source() for shape in shapes)
+
+
 def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -> str:
     """Everything that runs a network whose groups have these shapes.
 
     `host` adds the host's own loop over the kernels, which a GPU's compiler passes over.
     """
-    parts = [_head(double), loop.enums(), *(cpp_of(s) for s in (loop.Recorder, loop.Count, loop.Loop))]
-    parts += [_text("update.h"), _text("signals.h"), *(shape.source() for shape in shapes)]
+    parts = [model_source(double, shapes)]
     parts += [_text("deliver.cpp"), _text("spread.cpp"), _all_models(shapes), _text("step.cpp")]
     parts += [cpp_of(reschedule.Reschedule), _text("reschedule.cpp")]
     if host:

@@ -4,7 +4,7 @@
 // The spikes of a step are *pending* until all of that is done. Before anything of it is done, `shortage` asks
 // whether every buffer has room for all of it; where one has not, the loop stops with a status, nothing is
 // committed, the host makes room, and the loop goes on from there. On a GPU every block asks by itself: so
-// `shortage` reads only what stays as it is while spikes are spread (`due_peak`, `out_peak`, `recorded_before`),
+// `shortage` reads only what stays as it is while spikes are spread (`due_peak`, `out_peak` and what ends in `_before`),
 // and `settle` brings these up to date after it.
 
 // Bit of a header's first word: some rank had more messages than the first collective carries.
@@ -26,14 +26,13 @@ FN bool is_sampled(const Recorder& r, int64 step) { return step % r.interval == 
 
 FN Shortage shortage(Loop& l, int64 pending) {
     if (l.samples_full) return {FLUSH_STATES, 0};
-    const uint64 messages = count_of(l, pending).messages;
+    const uint64 messages = count_of(l, pending).messages, emitted = count_of(l, pending).emitted;
     if (messages == 0) return {RUNNING, 0};
     if (l.excess_multiplicity) return {TOO_MANY_SPIKES, 0};
     if (l.n_ranks > 1 && l.out_peak + messages > l.out_capacity) return {GROW_OUT, l.out_peak + messages};
     if (pending > l.record_after && l.recorded_before - l.record_tail + messages > l.record_capacity) {
         return {FLUSH_SPIKES, messages};
     }
-    const uint32 emitted = count_of(l, pending).emitted;
     if (l.history_capacity && l.history_before + emitted > l.history_capacity) return {FLUSH_HISTORY, emitted};
     const uint64 peak = l.due_peak + messages * l.runs_per_slot;
     if (peak > l.due_capacity) return {GROW_DUE, peak};

@@ -97,3 +97,13 @@ def test_asked_interval(comm: Communicator) -> None:
     found = over(comm, shorter, Tuning())
     assert found.interval == 7
     support.check_same(found, reference)
+
+
+@pytest.mark.parametrize("tuning", [Tuning(overlap=True), dataclasses.replace(support.TINY, overlap=True)])
+def test_messages_under_way_while_the_next_interval_is_computed(comm: Communicator, tuning: Tuning) -> None:
+    """As on GPUs: two sides of buffers take turns, each with a collective of its own, and both grow."""
+    experiment = support.slow_delays()
+    reference = alone(comm, experiment)
+    found = over(comm, experiment, tuning, (1, 15, 20, 21, 1000))
+    assert found.interval == 10 and (found.growths > 1) == (tuning.message_room == 1)
+    support.check_same(found, reference)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import pytest
-from unit.test_nvrtc import ARCHITECTURES, NETWORKS, PRECISIONS, compiled, loop_text
+from nvrtc import ARCHITECTURES, NETWORKS, PRECISIONS, compiled, loop_text
 
 from distsim.backend.cuda import THREADS
 from distsim.kernels.sources import LOOP_KERNELS, construction_source
