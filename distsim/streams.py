@@ -28,3 +28,4 @@ class Stream(IntEnum):
     BACK = 23  # (draw, draw high, gid low, gid high | projection): delay and weight of a symmetric pair's way back
     NOISE = 30  # (gid low, gid high | input, amplitude low, amplitude high); gid 0 where targets share it
     INPUT = 31  # (gid low, gid high, input, 0): settings of inputs that differ between targets
+    RATE = 32  # (gid low, gid high | input, step low, attempt | step high << 24): trains of varying rate

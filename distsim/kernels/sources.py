@@ -75,7 +75,14 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
 
     `host` adds the host's own loop over the kernels, which a GPU's compiler passes over.
     """
-    parts = [_head(double), cpp_of(loop.Recorder), cpp_of(loop.Loop), _text("update.h"), _text("signals.h")]
+    parts = [
+        _head(double),
+        cpp_of(loop.Recorder),
+        cpp_of(loop.Loop),
+        _text("update.h"),
+        _text("counts.h"),
+        _text("signals.h"),
+    ]
     parts += [shape.source() for shape in shapes]
     parts += [_text("deliver.cpp"), _text("spread.cpp")]
     if host:

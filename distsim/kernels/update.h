@@ -23,7 +23,10 @@ struct PoissonEntry {
     uint32 rest_length;
     uint32 input;        // the input's position
     uint32 present;
+    int64 first_step;    // in which it is active
+    int64 last_step;
     double weight;
+    uint64 factors;      // which array of weights, one a neuron, where it reaches some neurons only
 };
 
 FN uint32 thresholds_reached(const uint32* thresholds, uint32 length, uint32 word) {

@@ -39,8 +39,10 @@ class GroupShape:
         Parameters and constants that differ between the neurons of some population.
     wide_counts
         Poisson counts need 32 bits, not 8.
-    currents
-        The most current inputs onto one population.
+    masked
+        For each Poisson background: does it reach some neurons only?
+    signals
+        Places for currents, then for spike trains of varying rate onto each receptor (kernels/signals.h).
     probes
         Those of the model's probes that are recorded.
     """
@@ -50,7 +52,8 @@ class GroupShape:
     poisson: tuple[int, ...]
     per_neuron: frozenset[str] = field(default_factory=frozenset)
     wide_counts: bool = False
-    currents: int = 0
+    masked: tuple[bool, ...] = ()
+    signals: tuple[int, ...] = ()
     probes: tuple[str, ...] = ()
 
     @property
@@ -60,6 +63,10 @@ class GroupShape:
     @property
     def n_poisson(self) -> int:
         return sum(self.poisson)
+
+    @property
+    def n_signals(self) -> int:
+        return sum(self.signals)
 
     @property
     def count_type(self) -> str:
@@ -92,7 +99,7 @@ class GroupShape:
             ("counts", f"{self.count_type}*"),  # [place][step mod 8][counts_stride]
             ("counts_stride", "uint64"),
         ]
-        if self.currents:
+        if self.n_signals or any(self.masked):
             fields += SIGNAL_FIELDS
         fields += [(f"each_{name}", "const real*") for name in self.numbers if name in self.per_neuron]
         fields += [(f"state_{s.name}", f"{s.kind}*") for s in self.model.states]
@@ -158,13 +165,19 @@ class _Parts:
         if names_in("random_words", code):
             self.inside.append("const uint64 gid = c.gid + (uint64)j * c.gid_stride;")
         if shape.model.takes_current:
-            self.inside.append(f"const real I_stim = {'AT(current, j)' if shape.currents else '(real)0'};")
-        if shape.currents:
-            self.before.append("VARYING(real, current);")
-            self.before.append(
-                f"add_currents(c, g.signals + c.population * {shape.currents}, {shape.currents}, g.signal_times, "
-                "g.signal_values, g.signal_factors, g.factors_stride, g.seed, step, current);"
-            )
+            currents = shape.signals[0] if shape.signals else 0
+            self.inside.append(f"const real I_stim = {'AT(current, j)' if currents else '(real)0'};")
+            if currents:
+                self._signals(shape, 0, "add_currents", "current")
+
+    def _signals(self, shape: GroupShape, kind: int, add: str, name: str) -> None:
+        """Sum the signals of one kind (0: currents, then one a receptor) into `name`."""
+        first = f"g.signals + c.population * {shape.n_signals} + {sum(shape.signals[:kind])}"
+        self.before.append(f"VARYING(real, {name});")
+        self.before.append(
+            f"{add}(c, {first}, {shape.signals[kind]}, g.signal_times, g.signal_values, g.signal_factors, "
+            f"g.factors_stride, g.seed, step, {name});"
+        )
 
     def vectors(self, shape: GroupShape) -> None:
         for vector in shape.model.vector_parameters:
@@ -175,9 +188,10 @@ class _Parts:
             self.inside.append(f"const int64 {name}_end = begin_{name}_[j + 1];")
 
     def inputs(self, shape: GroupShape) -> None:
-        """Sums first, then backgrounds in declared order: the order is part of the result."""
+        """Sums first, then backgrounds in declared order, then other trains: the order is part of the result."""
         planes, places = count(), count()
-        for receptor, n_planes, n_places in zip(shape.model.receptors, shape.planes, shape.poisson, strict=True):
+        receptors = zip(shape.model.receptors, shape.planes, shape.poisson, strict=True)
+        for number, (receptor, n_planes, n_places) in enumerate(receptors, 1):
             terms = []
             for plane in islice(planes, n_planes):
                 self.before.append(f"Sum* RESTRICT plane{plane} = g.input + {plane} * g.plane_stride + c.begin;")
@@ -187,19 +201,29 @@ class _Parts:
             for place in islice(places, n_places):
                 self._background(shape, place)
                 terms.append(f"AT(background{place}, j)")
+            if shape.signals and shape.signals[number]:
+                self._signals(shape, number, "add_spikes", f"trains_{receptor.name}")
+                terms.append(f"AT(trains_{receptor.name}, j)")
             name = f"input_{receptor.name}"
             self.inside.append(f"real {name} = {terms[0] if terms else '(real)0'};")
             self.inside += [f"{name} = {name} + {term};" for term in terms[1:]]
 
     def _background(self, shape: GroupShape, place: int) -> None:
         entry = f"poisson[{place}]"
-        self.before.append(f"const real weight{place} = {entry}.present ? (real){entry}.weight : (real)0;")
+        active = f"{entry}.present && step >= {entry}.first_step && step <= {entry}.last_step"
+        masked = bool(shape.masked) and shape.masked[place]
+        weight = "(real)1" if masked else f"(real){entry}.weight"
+        self.before.append(f"const real weight{place} = {active} ? {weight} : (real)0;")
+        if masked:
+            own = f"g.signal_factors + {entry}.factors * g.factors_stride + c.begin"
+            self.before.append(f"const real* RESTRICT weights{place} = {own};")
         self.before.append(
             f"const {shape.count_type}* RESTRICT counts{place} = "
             f"g.counts + ({place} * 8 + (step & 7)) * g.counts_stride + c.begin;"
         )
         self.before.append(f"VARYING(real, background{place});")
-        self.widen.append(f"AT(background{place}, j) = (real)counts{place}[j] * weight{place};")
+        scale = f"(weights{place}[j] * weight{place})" if masked else f"weight{place}"
+        self.widen.append(f"AT(background{place}, j) = (real)counts{place}[j] * {scale};")
 
 
 def _number(shape: GroupShape, name: str, value: str) -> str:
@@ -255,7 +279,8 @@ def _kernel(shape: GroupShape) -> str:
         draw = f"""
         if ((step & 7) == 0 || l.draw_poisson) {{
             for (uint32 place = 0; place < {shape.n_poisson}; ++place) {{
-                if (poisson[place].present) {{
+                if (poisson[place].present && (step | 7) >= poisson[place].first_step &&
+                    step <= poisson[place].last_step) {{
                     draw_poisson_block(c, poisson[place], g.thresholds, g.seed, step,
                                        g.counts + place * 8 * g.counts_stride, g.counts_stride);
                 }}
