@@ -36,7 +36,7 @@ class Setting:
     at_least: float | None = None
     at_most: float | None = None
     above: float | None = None
-    each: bool = False
+    each: bool = False  # one number per target, if wished
     steps: bool = False  # a time that is a whole number of steps
 
 

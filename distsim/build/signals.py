@@ -202,3 +202,13 @@ def _describe(entry: Any, described: Input, found: Signals, dt: float) -> Any:
         entry["variance"], entry["swing"] = params["std"] ** 2, params["std_mod"] ** 2
         entry["every"] = round_to_steps(params["dt"], dt)
     return None
+
+
+def factor_arrays(network: Network, group: Group) -> int:
+    """How many arrays of one number a neuron the inputs of a group need (at most)."""
+    return sum(
+        not onto.targets.is_whole
+        or any(not isinstance(onto.described.params[s.name], float) for s in onto.described.device.settings if s.each)
+        for part in group.parts
+        for onto in inputs_onto(network, part)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from distsim.config import schema_values as forms
 from distsim.config.files import FileStore
 from distsim.config.tables import Table, read_column, read_edges
 from distsim.config.user_files import model_of
+from distsim.devices import device_named
 from distsim.distributions import (
     Exponential,
     Gamma,
@@ -52,11 +54,21 @@ def described_network(spec: schema.ExperimentSpec, name: str, dt: float, files: 
             initial={k: to_value(v, f"{where}.initial.{k}", files) for k, v in population.initial.items()},
         )
     for label, given in spec.inputs.items():
-        targets = _side(network, given.targets, f"inputs.{label}.targets")
-        network.poisson(targets, given.rate, given.weight, name=label, receptor=given.receptor)
+        _input(network, given, label, files)
     for i, projection in enumerate(spec.projections):
         _project(network, projection, f"projections[{i}]", dt, files)
     return network
+
+
+def _input(network: Network, given: schema.InputSpec, label: str, files: FileStore) -> None:
+    where = f"inputs.{label}"
+    device_named(given.type, f"{where}.type")  # before its parameters
+    targets = _selections(network, given.targets, f"{where}.targets")
+    network.input(
+        given.type, targets, name=label, weight=given.weight, receptor=given.receptor, start=given.start,
+        stop=math.inf if given.stop is None else given.stop,
+        params={k: to_value(v, f"{where}.{k}", files) for k, v in given.params.items()},
+    )  # fmt: skip
 
 
 def record(network: Network, spec: schema.RecordSpec) -> None:

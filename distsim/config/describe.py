@@ -20,7 +20,7 @@ from distsim.distributions import (
     Value,
 )
 from distsim.experiment import Experiment
-from distsim.network import Network, Projection
+from distsim.network import Input, Network, Projection
 from distsim.rules import Explicit
 
 
@@ -35,10 +35,7 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
         "run": {k: v for k, v in dataclasses.asdict(run).items() if v is not None},
         "populations": {},
         "inputs": {
-            i.name: {
-                "type": "poisson", "targets": [t.name for t in i.targets], "rate": i.params["rate"], "weight": i.weight,
-                **({"receptor": i.receptor} if i.receptor is not None else {}),
-            }
+            i.name: _input(i)
             for i in network.inputs
         },
         "projections": [_projection(p, k, directory) for k, p in enumerate(network.projections)],
@@ -56,6 +53,16 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
             "initial": {k: _value(v) for k, v in p.initial.items()},
         }  # fmt: skip
     return document
+
+
+def _input(described: Input) -> dict[str, Any]:
+    params = {k: list(v) if isinstance(v, tuple) else _value(v) for k, v in described.params.items()}
+    optional = {"receptor": described.receptor, "stop": described.stop if math.isfinite(described.stop) else None}
+    return {
+        "type": described.device.name, "targets": [t.document() for t in described.targets],
+        "weight": described.weight, "start": described.start,
+        **{k: v for k, v in optional.items() if v is not None}, **params,
+    }  # fmt: skip
 
 
 _NAMES: dict[type, str] = {

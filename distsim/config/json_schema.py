@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from distsim.config.builders import published_builders
+from distsim.config.json_devices import describe_devices
 from distsim.config.schema import ExperimentSpec
 from distsim.models import MODELS, Family, Model
 
@@ -40,10 +41,11 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Population", "size"): ("Number of neurons.", {"minimum": 1, "maximum": 2**40}),
     ("Population", "params"): ("A number, a distribution, a list with one number a neuron, or a column each.", {}),
     ("Population", "initial"): ("Initial values of states, in the same forms.", {}),
-    ("Input", "type"): ("poisson: an independent Poisson train onto every target.", {}),
-    ("Input", "targets"): ("A population, or a list of populations.", {}),
-    ("Input", "rate"): ("Rate of each target's train (Hz).", {"minimum": 0, "maximum": 1e9}),
-    ("Input", "weight"): ("Weight of each spike, in the receptor's unit (pA for currents).", {}),
+    ("Input", "type"): ("The device; its parameters stand beside these keys.", {}),
+    ("Input", "targets"): ("A population or a selection of it, or a list of these.", {}),
+    ("Input", "weight"): ("Weight of each spike, in the receptor's unit; a factor of a current (default 1).", {}),
+    ("Input", "start"): ("Active at times t with start < t <= stop (ms), a multiple of dt.", {"minimum": 0}),
+    ("Input", "stop"): ("Active at times t with start < t <= stop (ms). Default: to the end.", {"minimum": 0}),
     ("Input", "receptor"): ("Port of the target; by default the sign of the weight decides.", {}),
     ("Projection", "source"): ("A population or a selection of it, or a list of these that count as one.", {}),
     ("Projection", "target"): ("A population or a selection of it, or a list of these that count as one.", {}),
@@ -159,7 +161,7 @@ def experiment_schema() -> Schema:
     for name, definition in definitions.items():
         _describe(name, definition)
         _shorten(definition)
-    _one_or_more(definitions["Input"], "targets")
+    _one_or_more_selected(definitions["Input"], "targets")
     for key in ("source", "target"):
         _one_or_more_selected(definitions["Projection"], key)
     rule = definitions["Projection"]["properties"]["rule"]
@@ -168,6 +170,7 @@ def experiment_schema() -> Schema:
     definitions["ParameterValue"] = population["properties"]["params"]["additionalProperties"]
     definitions["Value"] = population["properties"]["initial"]["additionalProperties"]
     _describe_models(population)
+    describe_devices(definitions["Input"])
     _describe_builders(definitions["Network"])
     described = [{"required": [key]} for key in ("populations", "inputs", "projections")]
     whole["oneOf"] = [{"required": ["populations"]}, {"required": ["network"], "not": {"anyOf": described}}]
