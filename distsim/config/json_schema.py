@@ -281,6 +281,11 @@ def _of_model(declared: Model | Family) -> Schema:
                 "description": f"{x.doc} ({x.unit}), default {list(x.default)}",
             }  # fmt: skip
             lengths_vary[rf"^{x.name}_\d+$"] = {"$ref": "#/definitions/ParameterValue"}
+        for whole in declared.wholes:
+            parameters[whole.name] = {
+                "type": "integer", "minimum": whole.least, "maximum": whole.most,
+                "description": f"{whole.doc}, default {whole.default}",
+            }  # fmt: skip
         for flag in declared.flags:
             parameters[flag.name] = {
                 "type": "boolean",

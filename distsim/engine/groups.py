@@ -14,14 +14,15 @@ from distsim.backend import Array, Backend, Mirror, Module
 from distsim.build.partition import Group, Part
 from distsim.build.poisson import PoissonTable, poisson_table
 from distsim.build.quanta import PlaneTable
-from distsim.build.sampling import draw, population_values
+from distsim.build.sampling import draw, draw_rows, population_values
 from distsim.build.signals import Draws, Onto, inputs_onto, signal_places, signals
-from distsim.distributions import Value
+from distsim.distributions import Normal, Value
 from distsim.errors import ConfigError
 from distsim.exact import exact_context
 from distsim.grid import round_to_steps
 from distsim.kernels.update import GroupShape
 from distsim.models import Constant, Model
+from distsim.models.base import DrawnTimes
 from distsim.network import Network
 from distsim.streams import Stream
 
@@ -132,7 +133,7 @@ class GroupState:
         self._chunks()
         self._scales(planes)
         self._inputs(network, Draws(backend, kernels, seed), dt)
-        self._vectors(dt)
+        self._vectors(kernels, seed, dt)
         self.states: dict[str, Array] = {}
         self.probes: dict[str, Array] = {}
         self.offsets: dict[str, npt.NDArray[np.float64]] = {}
@@ -301,16 +302,31 @@ class GroupState:
         arguments.factors_stride = self.group.size
         arguments.signal_factors = self._device(np.array([*weights, *found.factors], self.real))
 
-    def _vectors(self, dt: float) -> None:
+    def _vectors(self, kernels: Module, seed: int, dt: float) -> None:
+        """Listed numbers: times as steps, others as they are; and times that are drawn."""
         for vector in self.group.model.vector_parameters:
-            begin, steps = [0], []
-            for part in self.group.parts:
-                lists = part.population.params[vector.name]
-                for i in part.positions():
-                    steps += [round_to_steps(t, dt) for t in lists[i]]
-                    begin.append(len(steps))
-            setattr(self.arguments, f"begin_{vector.name}", self._device(np.array(begin, np.int64)))
-            setattr(self.arguments, f"values_{vector.name}", self._device(np.array(steps, np.int64)))
+            rows = [part.population.params[vector.name][i] for part in self.group.parts for i in part.positions()]
+            if vector.plain:
+                self._lists(vector.name, rows, np.float64)
+            else:
+                self._lists(vector.name, [[round_to_steps(t, dt) for t in row] for row in rows], np.int64)
+        for drawn in self.group.model.drawn:
+            found = [x for part in self.group.parts for x in self._drawn_times(drawn, part, kernels, seed)]
+            steps = [sorted(s for t in row if (s := round_to_steps(t, dt)) >= 1) for row in found]
+            self._lists(drawn.name, steps, np.int64)
+
+    def _drawn_times(self, drawn: DrawnTimes, part: Part, kernels: Module, seed: int) -> list[list[float]]:
+        params, neurons = part.population.params, [int(i) for i in part.positions()]
+        counts = [drawn.count(params, i) for i in neurons]
+        most, normal = max(counts, default=0), Normal(0.0, 1.0)
+        rows = draw_rows(self._backend, kernels, normal, part, seed, Stream.TIMES, most).tolist()
+        return [drawn.times(params, i, row[:n]) for i, n, row in zip(neurons, counts, rows, strict=True)]
+
+    def _lists(self, name: str, rows: Sequence[Sequence[float]], dtype: npt.DTypeLike) -> None:
+        begin = np.concatenate(([0], np.cumsum([len(row) for row in rows], dtype=np.int64)))
+        values = np.array([x for row in rows for x in row], dtype)
+        setattr(self.arguments, f"begin_{name}", self._device(begin.astype(np.int64)))
+        setattr(self.arguments, f"values_{name}", self._device(values))
 
     def _initialise(self, model: Model, values: Sequence[Mapping[str, Any]], kernels: Module, seed: int) -> None:
         for index, state in enumerate(model.states):

@@ -24,6 +24,7 @@ BUILD_KERNELS = (
     "row_totals",
     "write_runs",
     "draw_values",
+    "draw_rows",
     "spaced_values",
     "find_thresholds",
 )
@@ -79,8 +80,8 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
         _head(double),
         cpp_of(loop.Recorder),
         cpp_of(loop.Loop),
-        _text("update.h"),
         _text("counts.h"),
+        _text("update.h"),
         _text("signals.h"),
     ]
     parts += [shape.source() for shape in shapes]

@@ -118,6 +118,18 @@ FN void draw_poisson_block(const Chunk& c, const PoissonEntry& p, const uint32* 
 #define shared_words(n)                                                                             \
     philox(c.population_id, (uint32)(n), (uint32)step, (uint32)((uint64)step >> 32), g.seed, STREAM_POPULATION)
 
+// Counts, with room for the attempts of a rejection: their own streams.
+#define poisson_draw(n, mean)                                                                       \
+    poisson_count(mean, (uint32)gid, (uint32)(gid >> 32) | ((uint32)(n) << 8), (uint32)step,        \
+                  (uint32)((uint64)step >> 32) << 24, g.seed, STREAM_COUNT)
+#define binomial_draw(n, trials, p)                                                                 \
+    binomial(trials, p, (uint32)gid,                                                                \
+             (uint32)(gid >> 32) | ((uint32)(n) << 8) | ((uint32)((uint64)step >> 32) << 24),       \
+             (uint32)step, g.seed, STREAM_THINNING)
+#define shared_poisson_draw(n, mean)                                                                \
+    poisson_count(mean, c.population_id, (uint32)(n), (uint32)step,                                 \
+                  (uint32)((uint64)step >> 32) << 24, g.seed, STREAM_SHARED_COUNT)
+
 FN real without_traces(real x, real floor) { return magnitude(x) < floor ? (real)0 : x; }
 
 FN void emit(Loop& l, const Chunk& c, uint32 lane, uint32 group_begin, uint32 spikes, uint32 most) {

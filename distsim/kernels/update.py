@@ -104,8 +104,10 @@ class GroupShape:
         fields += [(f"each_{name}", "const real*") for name in self.numbers if name in self.per_neuron]
         fields += [(f"state_{s.name}", f"{s.kind}*") for s in self.model.states]
         fields += [(f"probe_{name}", "real*") for name in self.probes]
-        for vector in self.model.vector_parameters:
-            fields += [(f"begin_{vector.name}", "const int64*"), (f"values_{vector.name}", "const int64*")]
+        plain = {p.name for p in self.model.parameters if p.plain}
+        for name in self.model.vectors:
+            kind = "const double*" if name in plain else "const int64*"
+            fields += [(f"begin_{name}", "const int64*"), (f"values_{name}", kind)]
         return declare(f"Group_{self.model.symbol}", fields)
 
     def source(self) -> str:
@@ -162,7 +164,7 @@ class _Parts:
         code = shape.model.code
         if names_in("dt", code):
             self.before.append("const real dt = (real)g.dt;")
-        if names_in("random_words", code):
+        if any(names_in(word, code) for word in ("random_words", "poisson_draw", "binomial_draw")):
             self.inside.append("const uint64 gid = c.gid + (uint64)j * c.gid_stride;")
         if shape.model.takes_current:
             currents = shape.signals[0] if shape.signals else 0
@@ -180,10 +182,11 @@ class _Parts:
         )
 
     def vectors(self, shape: GroupShape) -> None:
-        for vector in shape.model.vector_parameters:
-            name = vector.name
+        plain = {p.name for p in shape.model.parameters if p.plain}
+        for name in shape.model.vectors:
+            kind = "double" if name in plain else "int64"
             self.before.append(f"const int64* RESTRICT begin_{name}_ = g.begin_{name} + c.begin;")
-            self.before.append(f"const int64* RESTRICT {name}_values = g.values_{name};")
+            self.before.append(f"const {kind}* RESTRICT {name}_values = g.values_{name};")
             self.inside.append(f"const int64 {name}_begin = begin_{name}_[j];")
             self.inside.append(f"const int64 {name}_end = begin_{name}_[j + 1];")
 
@@ -288,12 +291,12 @@ def _kernel(shape: GroupShape) -> str:
             SYNC_LANES();
         }}"""
     indent, deeper = "\n            ", "\n                "
-    macros = model.functions + "\n" + "".join(_defined(v.name) for v in model.vector_parameters)
-    undefs = "".join(f"#undef {v.name}_at\n" for v in model.vector_parameters)
+    macros = model.functions + "\n" + "".join(_defined(name) for name in model.vectors)
+    undefs = "".join(f"#undef {name}_at\n" for name in model.vectors)
     widen = "".join(f"{indent}FOR_LANES(j, c.count) {{ {line} }}" for line in parts.widen)
     narrow = "".join(f"{indent}FOR_LANES(j, c.count) {{ {line} }}" for line in parts.narrow)
     # Vector parameters come with inner loops over their lists, which no compiler vectorises.
-    lane_loop = "EACH_LANE" if model.vector_parameters else "FOR_LANES"
+    lane_loop = "EACH_LANE" if model.vectors else "FOR_LANES"
     return f"""
 {macros}KERNEL update_{model.symbol}(const Group_{model.symbol}* group) {{
     const Group_{model.symbol}& g = *group;
