@@ -10,6 +10,7 @@ from distsim.checks import MAX_DELAY_STEPS
 from distsim.config import schema
 from distsim.config import schema_values as forms
 from distsim.config.files import FileStore
+from distsim.config.spike_files import spike_trains
 from distsim.config.tables import Table, read_column, read_edges
 from distsim.config.user_files import model_of
 from distsim.devices import device_named
@@ -45,12 +46,12 @@ def described_network(spec: schema.ExperimentSpec, name: str, dt: float, files: 
     """The network of a file that describes its populations."""
     network = Network(name)
     for label, population in (spec.populations or {}).items():
-        where = f"populations.{label}"
+        where, size = f"populations.{label}", population.size
         network.population(
             label,
-            population.size,
+            size,
             model_of(population.model, f"{where}.model", files),
-            params={k: to_value(v, f"{where}.params.{k}", files) for k, v in population.params.items()},
+            params={k: _parameter(v, size, f"{where}.params.{k}", files) for k, v in population.params.items()},
             initial={k: to_value(v, f"{where}.initial.{k}", files) for k, v in population.initial.items()},
         )
     for label, given in spec.inputs.items():
@@ -96,6 +97,17 @@ _DRAWN: tuple[tuple[type, str, type], ...] = (
 )
 
 
+def _parameter(value: Any, size: int, where: str, files: FileStore) -> Any:
+    """As `to_value`; spikes in a file become one list of times for each generator."""
+    if not isinstance(value, forms.SpikesSpec):
+        return to_value(value, where, files)
+    data = files.read(value.file, f"{where}.file")
+    try:
+        return spike_trains(data, files.absolute(value.file), value.population, size)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
 def to_value(value: Any, where: str, files: FileStore) -> Any:
     """A number or list as it is, a distribution as its dataclass, a column as the numbers in it."""
     if isinstance(value, forms.NormalClippedSpec):
@@ -106,6 +118,8 @@ def to_value(value: Any, where: str, files: FileStore) -> Any:
             arguments = getattr(value, key).model_dump()
             low, high = arguments.pop("min"), arguments.pop("max")
             return distribution(**arguments, minimum=low, maximum=high)
+    if isinstance(value, forms.SpikesSpec):
+        raise ConfigError(f"{where}.column: missing; name the column of {value.file}")
     if isinstance(value, forms.ColumnSpec):
         path = files.absolute(value.file)
         data = files.read(value.file, f"{where}.file")

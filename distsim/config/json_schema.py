@@ -98,6 +98,8 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Clipped", "max"): ("Redrawn above this. Default: 0 for negative weights.", {}),
     ("Column", "file"): ("A comma-separated table with a header line; relative to the configuration.", {}),
     ("Column", "column"): ("Name of the column.", {}),
+    ("Spikes", "file"): ("A table with the columns timestamps,node_ids, or SONATA spikes in HDF5.", {}),
+    ("Spikes", "population"): ("Which population of the HDF5 file, where it has several.", {}),
     ("EdgeFile", "file"): ("A table with the columns source,target,weight,delay[,receptor].", {}),
     ("Autapses", "autapses"): ("Whether a neuron may connect to itself.", {}),
     ("Indegree", "autapses"): ("Whether a neuron may connect to itself.", {}),

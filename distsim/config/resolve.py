@@ -71,8 +71,8 @@ def resolved_document(
 
 def _dumped(value: Any, files: FileStore) -> Any:
     """`value` as plain lists and mappings, without keys left out, paths absolute."""
-    if isinstance(value, (forms.ColumnSpec, forms.EdgeFile)):
-        return {**value.model_dump(), "file": files.absolute(value.file)}
+    if isinstance(value, (forms.ColumnSpec, forms.EdgeFile, forms.SpikesSpec)):
+        return {**value.model_dump(exclude_none=True), "file": files.absolute(value.file)}
     if isinstance(value, forms.Spec):
         return {key: _dumped(item, files) for key, item in value if item is not None}
     if isinstance(value, dict):
