@@ -89,7 +89,7 @@ def same_lengths(times: str, values: str) -> Any:
 def _multiplied(params: dict[str, Any], size: int, where: str) -> dict[str, Any]:
     """A spike of multiplicity m is a time that stands m times."""
     rows, times = params["spike_multiplicities"], params["spike_times"]
-    if isinstance(rows, Repeated) and not rows.row:
+    if not (rows.row if isinstance(rows, Repeated) else any(rows)):
         return params
     same_lengths("spike_times", "spike_multiplicities")(params, size, where)
     whole = isinstance(rows, Repeated) and isinstance(times, Repeated)
