@@ -133,7 +133,10 @@ def _how(model: Model) -> str:
     if model.max_multiplicity > 1:
         lines.append(f"At most {model.max_multiplicity} spikes in one step; more stop the run.")
     if model.refused:
-        lines.append("Not here: " + "; ".join(f"`{name}` ({why})" for name, why in model.refused) + ".")
+        reasons = dict.fromkeys(why for _, why in model.refused)
+        for why in reasons:
+            names = ", ".join(f"`{name}`" for name, given in model.refused if given == why)
+            lines.append(f"{names}: {why}.")
     if not model.is_neuron:
         lines.append("A generator: its spikes count neither in the digest nor in the rates.")
     elif model.receptors and not model.takes_current:

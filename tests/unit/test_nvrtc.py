@@ -101,12 +101,20 @@ def mixed(name: str) -> GroupShape:
     )  # fmt: skip
 
 
+def driven(name: str) -> GroupShape:
+    """Currents, trains of varying rate and backgrounds onto some neurons, wherever the model has a place for them."""
+    base = shape(name, planes=1, poisson=1)
+    n = len(base.planes)
+    return dataclasses.replace(base, masked=(True,) * n, signals=(2 if base.model.takes_current else 0, *(1,) * n))
+
+
 NETWORKS = {
     "plain": [shape(name) for name in MODELS],
     "two planes, Poisson, each neuron its own": [
         shape(name, planes=2, poisson=2, each=True, wide=k % 2 == 0) for k, name in enumerate(MODELS)
     ],
     "receptors that differ": [mixed(name) for name in MODELS],
+    "devices": [driven(name) for name in MODELS],
     "no input, wide counts": [shape(name, planes=0, poisson=1, wide=True) for name in MODELS],
 }
 # Every architecture gets the fullest network, which holds every kernel; the others one each.
@@ -115,6 +123,7 @@ LOOPS = [
     ("sm_90", "plain"),
     ("sm_80", "receptors that differ"),
     ("sm_100", "no input, wide counts"),
+    ("sm_90", "devices"),
 ]
 
 
