@@ -135,8 +135,8 @@ def _how(model: Model) -> str:
     if model.refused:
         reasons = dict.fromkeys(why for _, why in model.refused)
         for why in reasons:
-            names = ", ".join(f"`{name}`" for name, given in model.refused if given == why)
-            lines.append(f"{names}: {why}.")
+            which = ", ".join(f"`{name}`" for name, given in model.refused if given == why)
+            lines.append(f"{which}: {why}.")
     if not model.is_neuron:
         lines.append("A generator: its spikes count neither in the digest nor in the rates.")
     elif model.receptors and not model.takes_current:
