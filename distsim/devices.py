@@ -36,7 +36,7 @@ class Setting:
     at_least: float | None = None
     at_most: float | None = None
     above: float | None = None
-    each: bool = False
+    each: bool = False  # one number per target, if wished
     steps: bool = False  # a time that is a whole number of steps
 
 
@@ -110,8 +110,22 @@ _PHASE = Setting("phase", 0.0, "deg", "phase of the sine at t = 0", at_least=-1e
 
 DEVICES = (
     Device("poisson_generator", "spikes", "An independent Poisson train onto each target.", (
-        Setting("rate", None, "Hz", "mean rate of each train", at_least=0.0, at_most=MAX_RATE),
+        Setting("rate", None, "Hz", "mean rate of each train", at_least=0.0, at_most=MAX_RATE, each=True),
     ), ("poisson",)),
+    Device("inhomogeneous_poisson_generator", "spikes",
+           "An independent Poisson train onto each target, of a rate that is constant between given times; 0 before "
+           "the first.", (
+        Setting("rate_times", None, "ms", "times from which on the rate is another", "times"),
+        Setting("rate_values", None, "Hz", "the rate from each of the times on", "values",
+                at_least=0.0, at_most=MAX_RATE),
+    ), ("inhomogeneous_poisson",)),
+    Device("sinusoidal_poisson_generator", "spikes",
+           "An independent Poisson train onto each target, of rate + amplitude sin(2 pi frequency t + phase), "
+           "or 0 where that is negative.", (
+        Setting("rate", 0.0, "Hz", "mean rate", at_least=0.0, at_most=MAX_RATE),
+        Setting("amplitude", 0.0, "Hz", "amplitude of the sine", at_least=-MAX_RATE, at_most=MAX_RATE),
+        _FREQUENCY, _PHASE,
+    ), ("sinusoidal_poisson",)),
     Device("dc_generator", "current", "A constant current.", (
         Setting("amplitude", 0.0, "pA", "the current", each=True),
     ), ("dc",)),

@@ -62,7 +62,7 @@ class Input:
 
     name: str
     device: Device
-    targets: tuple[Population, ...]
+    targets: tuple[Selection, ...]
     params: Mapping[str, Any]  # see Device.check
     weight: float  # spikes: in the receptor's unit; currents: a factor
     receptor: str | None = None
@@ -193,8 +193,8 @@ class Network:
 
     def poisson(
         self,
-        targets: Population | str | Sequence[Population | str],
-        rate: float,
+        targets: Side,
+        rate: Any,
         weight: float,
         *,
         name: str | None = None,
@@ -206,7 +206,7 @@ class Network:
     def input(
         self,
         type: str,
-        targets: Population | str | Sequence[Population | str],
+        targets: Side,
         *,
         name: str | None = None,
         weight: float | None = None,
@@ -241,7 +241,7 @@ class Network:
             if device.gives == "spikes":
                 raise ConfigError(f"{where}.weight: missing; the weight of a spike, in the receptor's unit")
             weight = 1.0
-        side = self._side(targets)
+        side = self._selections(targets)
         values = device.check({**(params or {}), **more_params}, sum(t.size for t in side), where)
         described = Input(name, device, side, values, float(weight), _port(receptor), float(start), float(stop))
         check_input(described, where)

@@ -28,3 +28,8 @@ class Stream(IntEnum):
     BACK = 23  # (draw, draw high, gid low, gid high | projection): delay and weight of a symmetric pair's way back
     NOISE = 30  # (gid low, gid high | input, amplitude low, amplitude high); gid 0 where targets share it
     INPUT = 31  # (gid low, gid high, input, 0): settings of inputs that differ between targets
+    RATE = 32  # (gid low, gid high | input, step low, attempt | step high << 24): trains of varying rate
+    COUNT = 33  # (gid low, gid high | number, step low, attempt | step high << 24): poisson_draw in a model's update
+    THINNING = 34  # (gid low, gid high | number << 8 | step high << 24, step low, attempt): binomial_draw
+    SHARED_COUNT = 35  # (population, number, step low, attempt | step high << 24): shared_poisson_draw
+    TIMES = 36  # (gid low, gid high, number, 0): times drawn when the network is built

@@ -99,11 +99,18 @@ def mixed(name: str) -> GroupShape:
     )  # fmt: skip
 
 
+def driven(name: str) -> GroupShape:
+    """Currents, trains of varying rate and backgrounds onto some neurons, wherever the model has a place for them."""
+    base = shape(name, planes=1, poisson=1)
+    n = len(base.planes)
+    return dataclasses.replace(base, masked=(True,) * n, signals=(2 if base.model.takes_current else 0, *(1,) * n))
+
+
 # One of each kind: linear, of several ports, with equations, with draws, relay, generator.
 KINDS = [
     name
     for name in ("iaf_psc_exp", "iaf_psc_exp_multisynapse", "aeif_cond_exp", "gif_psc_exp", "parrot_neuron",
-                 "spike_generator")
+                 "spike_generator", "poisson_generator")
     if name in MODELS
 ]  # fmt: skip
 NETWORKS = {
@@ -112,6 +119,7 @@ NETWORKS = {
         shape(name, planes=2, poisson=2, each=True, wide=k % 2 == 0) for k, name in enumerate(KINDS)
     ],
     "receptors that differ": [mixed(name) for name in KINDS],
+    "devices": [driven(name) for name in KINDS],
     "no input, wide counts": [shape(name, planes=0, poisson=1, wide=True) for name in KINDS],
 }
 
@@ -139,5 +147,6 @@ def update_source(double: bool, group: GroupShape) -> str:
     """A kernel that updates the neurons of one group, and nothing else."""
     symbol = group.model.symbol
     return model_source(double, [group]) + (
-        f"KERNEL one_step(const Group_{symbol}* group) {{ update_{symbol}(group, *group->loop, group->loop->step, 0); }}\n"
+        f"KERNEL one_step(const Group_{symbol}* group) {{\n"
+        f"    update_{symbol}(group, *group->loop, group->loop->step, 0);\n}}\n"
     )

@@ -18,6 +18,7 @@ from distsim.build.expected import Expectation, RankConnectivity
 from distsim.build.partition import Layout, WholePopulations, partition_of
 from distsim.build.quanta import PlaneTable, plan_planes
 from distsim.build.rows import CELL_BUDGET, ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES, plan_chunks
+from distsim.build.signals import factor_arrays
 from distsim.distributions import Listed
 from distsim.engine.exchange import FIRST_ROOM
 from distsim.engine.groups import CHUNK, group_shape
@@ -235,6 +236,7 @@ class _Rank:
             size += group.size * (each + 8 * len(group.model.vector_parameters)) + 8 * listed
             size += stride * (real * shape.n_planes + shape.n_poisson * 8 * (4 if shape.wide_counts else 1))
             size += CHUNK.itemsize * (group.size / 256 + len(group.parts))
+            size += group.size * real * factor_arrays(experiment.network, group)
             varies = any(constant.name in shape.per_neuron for constant in group.model.constants)
             starting += group.size * (8.0 * len(shape.per_neuron) + 32.0 + (400.0 if varies else 0.0))
         return size, starting

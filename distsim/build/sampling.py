@@ -89,6 +89,20 @@ def draw(
     return backend.to_host(drawn)
 
 
+def draw_rows(
+    backend: Backend, kernels: Module, value: Value, part: Part, seed: int, stream: Stream, count: int
+) -> npt.NDArray[np.float64]:
+    """`count` numbers for each local neuron of a population, float64[part.count, count], on the host."""
+    drawn = backend.empty(max(1, part.count * count), np.float64)
+    if part.count * count:
+        arguments = structs.Values(
+            n=part.count, gid=part.first_gid, stride=part.stride, seed=seed, stream=int(stream), index=count,
+            sampler=sampler(value), drawn=backend.pointer(drawn),
+        )  # fmt: skip
+        kernels.launch("draw_rows", arguments, part.count * count)
+    return backend.to_host(drawn)[: part.count * count].reshape(part.count, count)
+
+
 @dataclass(frozen=True)
 class Delays:
     """A projection's delays in steps: listed, or a table from uniform words to steps."""

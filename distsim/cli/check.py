@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import sys
 from collections.abc import Sequence
 
@@ -24,7 +25,7 @@ from distsim.distributions import (
     Within,
 )
 from distsim.experiment import Experiment
-from distsim.network import Population, Projection
+from distsim.network import Input, Population, Projection
 from distsim.rules import (
     Explicit,
     FixedIndegree,
@@ -61,9 +62,9 @@ def describe(experiment: Experiment, every: bool = False) -> str:
         [p.name, f"{p.size:,}", p.model.name, _parameters(p)] for p in network.populations
     ], (1,), every))  # fmt: skip
     if network.inputs:
-        parts.append(_section("inputs", ["name", "targets", "rate (Hz)", "weight"], [
-            [i.name, _names(i.targets), number(i.params["rate"]), number(i.weight)] for i in network.inputs
-        ], (2, 3), every))  # fmt: skip
+        parts.append(_section("inputs", ["name", "type", "targets", "parameters", "weight"], [
+            [i.name, i.device.label, _names(i.targets), _settings(i), number(i.weight)] for i in network.inputs
+        ], (4,), every))  # fmt: skip
     if network.projections:
         heading = ["", "source", "target", "rule", "weight", "delay (ms)", "synapses", "a target"]
         parts.append(_section("projections", heading, [
@@ -81,6 +82,21 @@ def _section(title: str, heading: list[str], rows: list[list[str]], right: tuple
     shown = rows if every else rows[:SHOWN]
     more = f"  … and {len(rows) - len(shown)} more (--all shows them)\n" if len(shown) < len(rows) else ""
     return f"{title}\n" + table([heading, *shown], right) + more
+
+
+def _settings(described: Input) -> str:
+    shown = []
+    for setting in described.device.settings:
+        given = described.params[setting.name]
+        if isinstance(given, tuple):
+            shown.append(f"{setting.name}: {len(given):,}")
+        elif given != setting.default:
+            shown.append(setting.name if isinstance(given, bool) else f"{setting.name} {value(given)}")
+    if described.start:
+        shown.append(f"from {number(described.start)} ms")
+    if math.isfinite(described.stop):
+        shown.append(f"to {number(described.stop)} ms")
+    return ", ".join(shown)
 
 
 def _projection(p: Projection) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,10 @@ from distsim.checks import MAX_DELAY_STEPS
 from distsim.config import schema
 from distsim.config import schema_values as forms
 from distsim.config.files import FileStore
+from distsim.config.spike_files import spike_trains
 from distsim.config.tables import Table, read_column, read_edges
 from distsim.config.user_files import model_of
+from distsim.devices import device_named
 from distsim.distributions import (
     Exponential,
     Gamma,
@@ -46,20 +49,30 @@ def described_network(spec: schema.ExperimentSpec, name: str, dt: float, files: 
     """The network of a file that describes its populations."""
     network = Network(name)
     for label, population in (spec.populations or {}).items():
-        where = f"populations.{label}"
+        where, size = f"populations.{label}", population.size
         network.population(
             label,
-            population.size,
+            size,
             model_of(population.model, f"{where}.model", files),
-            params={k: to_value(v, f"{where}.params.{k}", files) for k, v in population.params.items()},
+            params={k: _parameter(v, size, f"{where}.params.{k}", files) for k, v in population.params.items()},
             initial={k: to_value(v, f"{where}.initial.{k}", files) for k, v in population.initial.items()},
         )
     for label, given in spec.inputs.items():
-        targets = _side(network, given.targets, f"inputs.{label}.targets")
-        network.poisson(targets, given.rate, given.weight, name=label, receptor=given.receptor)
+        _input(network, given, label, files)
     for i, projection in enumerate(spec.projections):
         _project(network, projection, f"projections[{i}]", dt, files)
     return network
+
+
+def _input(network: Network, given: schema.InputSpec, label: str, files: FileStore) -> None:
+    where = f"inputs.{label}"
+    device_named(given.type, f"{where}.type")  # before its parameters
+    targets = _selections(network, given.targets, f"{where}.targets")
+    network.input(
+        given.type, targets, name=label, weight=given.weight, receptor=given.receptor, start=given.start,
+        stop=math.inf if given.stop is None else given.stop,
+        params={k: to_value(v, f"{where}.{k}", files) for k, v in given.params.items()},
+    )  # fmt: skip
 
 
 def record(network: Network, spec: schema.RecordSpec) -> None:
@@ -87,6 +100,17 @@ _DRAWN: tuple[tuple[type, str, type], ...] = (
 )
 
 
+def _parameter(value: Any, size: int, where: str, files: FileStore) -> Any:
+    """As `to_value`; spikes in a file become one list of times for each generator."""
+    if not isinstance(value, forms.SpikesSpec):
+        return to_value(value, where, files)
+    data = files.read(value.file, f"{where}.file")
+    try:
+        return spike_trains(data, files.absolute(value.file), value.population, size)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
 def to_value(value: Any, where: str, files: FileStore) -> Any:
     """A number or list as it is, a distribution as its dataclass, a column as the numbers in it."""
     if isinstance(value, forms.NormalClippedSpec):
@@ -97,6 +121,8 @@ def to_value(value: Any, where: str, files: FileStore) -> Any:
             arguments = getattr(value, key).model_dump()
             low, high = arguments.pop("min"), arguments.pop("max")
             return distribution(**arguments, minimum=low, maximum=high)
+    if isinstance(value, forms.SpikesSpec):
+        raise ConfigError(f"{where}.column: missing; name the column of {value.file}")
     if isinstance(value, forms.ColumnSpec):
         path = files.absolute(value.file)
         data = files.read(value.file, f"{where}.file")

@@ -21,7 +21,7 @@ from distsim.distributions import (
     Value,
 )
 from distsim.experiment import Experiment
-from distsim.network import Network, Projection
+from distsim.network import Input, Network, Projection
 from distsim.rules import Explicit
 
 
@@ -37,10 +37,7 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
         "run": _without_none(dataclasses.asdict(run)),
         "populations": {},
         "inputs": {
-            i.name: {
-                "type": "poisson", "targets": [t.name for t in i.targets], "rate": i.params["rate"], "weight": i.weight,
-                **({"receptor": i.receptor} if i.receptor is not None else {}),
-            }
+            i.name: _input(i)
             for i in network.inputs
         },
         "projections": [_projection(p, k, directory, files) for k, p in enumerate(network.projections)],
@@ -64,6 +61,16 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
 
 def _without_none(settings: dict[str, Any]) -> dict[str, Any]:
     return {k: _without_none(v) if k == "checkpoint" and v else v for k, v in settings.items() if v is not None}
+
+
+def _input(described: Input) -> dict[str, Any]:
+    params = {k: list(v) if isinstance(v, tuple) else _value(v) for k, v in described.params.items()}
+    optional = {"receptor": described.receptor, "stop": described.stop if math.isfinite(described.stop) else None}
+    return {
+        "type": described.device.name, "targets": [t.document() for t in described.targets],
+        "weight": described.weight, "start": described.start,
+        **{k: v for k, v in optional.items() if v is not None}, **params,
+    }  # fmt: skip
 
 
 _NAMES: dict[type, str] = {

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from distsim.config.builders import published_builders
+from distsim.config.json_devices import describe_devices
 from distsim.config.schema import ExperimentSpec
 from distsim.models import MODELS, Family, Model
 
@@ -45,10 +46,11 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Population", "size"): ("Number of neurons.", {"minimum": 1, "maximum": 2**40}),
     ("Population", "params"): ("A number, a distribution, a list with one number a neuron, or a column each.", {}),
     ("Population", "initial"): ("Initial values of states, in the same forms.", {}),
-    ("Input", "type"): ("poisson: an independent Poisson train onto every target.", {}),
-    ("Input", "targets"): ("A population, or a list of populations.", {}),
-    ("Input", "rate"): ("Rate of each target's train (Hz).", {"minimum": 0, "maximum": 1e9}),
-    ("Input", "weight"): ("Weight of each spike, in the receptor's unit (pA for currents).", {}),
+    ("Input", "type"): ("The device; its parameters stand beside these keys.", {}),
+    ("Input", "targets"): ("A population or a selection of it, or a list of these.", {}),
+    ("Input", "weight"): ("Weight of each spike, in the receptor's unit; a factor of a current (default 1).", {}),
+    ("Input", "start"): ("Active at times t with start < t <= stop (ms), a multiple of dt.", {"minimum": 0}),
+    ("Input", "stop"): ("Active at times t with start < t <= stop (ms). Default: to the end.", {"minimum": 0}),
     ("Input", "receptor"): ("Port of the target; by default the sign of the weight decides.", {}),
     ("Projection", "source"): ("A population or a selection of it, or a list of these that count as one.", {}),
     ("Projection", "target"): ("A population or a selection of it, or a list of these that count as one.", {}),
@@ -101,6 +103,8 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Clipped", "max"): ("Redrawn above this. Default: 0 for negative weights.", {}),
     ("Column", "file"): ("A comma-separated table with a header line; relative to the configuration.", {}),
     ("Column", "column"): ("Name of the column.", {}),
+    ("Spikes", "file"): ("A table with the columns timestamps,node_ids, or SONATA spikes in HDF5.", {}),
+    ("Spikes", "population"): ("Which population of the HDF5 file, where it has several.", {}),
     ("EdgeFile", "file"): ("A table with the columns source,target,weight,delay[,receptor].", {}),
     ("Autapses", "autapses"): ("Whether a neuron may connect to itself.", {}),
     ("Indegree", "autapses"): ("Whether a neuron may connect to itself.", {}),
@@ -164,7 +168,7 @@ def experiment_schema() -> Schema:
     for name, definition in definitions.items():
         _describe(name, definition)
         _shorten(definition)
-    _one_or_more(definitions["Input"], "targets")
+    _one_or_more_selected(definitions["Input"], "targets")
     for key in ("source", "target"):
         _one_or_more_selected(definitions["Projection"], key)
     rule = definitions["Projection"]["properties"]["rule"]
@@ -173,6 +177,7 @@ def experiment_schema() -> Schema:
     definitions["ParameterValue"] = population["properties"]["params"]["additionalProperties"]
     definitions["Value"] = population["properties"]["initial"]["additionalProperties"]
     _describe_models(population)
+    describe_devices(definitions["Input"])
     _describe_builders(definitions["Network"])
     described = [{"required": [key]} for key in ("populations", "inputs", "projections")]
     whole["oneOf"] = [{"required": ["populations"]}, {"required": ["network"], "not": {"anyOf": described}}]
@@ -283,6 +288,11 @@ def _of_model(declared: Model | Family) -> Schema:
                 "description": f"{x.doc} ({x.unit}), default {list(x.default)}",
             }  # fmt: skip
             lengths_vary[rf"^{x.name}_\d+$"] = {"$ref": "#/definitions/ParameterValue"}
+        for whole in declared.wholes:
+            parameters[whole.name] = {
+                "type": "integer", "minimum": whole.least, "maximum": whole.most,
+                "description": f"{whole.doc}, default {whole.default}",
+            }  # fmt: skip
         for flag in declared.flags:
             parameters[flag.name] = {
                 "type": "boolean",

@@ -48,7 +48,13 @@ def resolved_document(
                 file, _, declared = given.model.rpartition(":")
                 population["model"] = f"{files.absolute(file)}:{declared}"
             document["populations"][name] = population
-        document["inputs"] = _dumped(spec.inputs, files)
+        document["inputs"] = {}
+        for described in network.inputs:
+            device, label = described.device, described.name
+            document["inputs"][label] = {
+                "weight": described.weight, **{s.name: s.default for s in device.settings if s.default is not None},
+                **_dumped(spec.inputs[label], files), "type": device.name,
+            }  # fmt: skip
         document["projections"] = []
         for connection, made in zip(spec.projections, network.projections, strict=True):
             projection = _dumped(connection, files)
@@ -65,8 +71,8 @@ def resolved_document(
 
 def _dumped(value: Any, files: FileStore) -> Any:
     """`value` as plain lists and mappings, without keys left out, paths absolute."""
-    if isinstance(value, (forms.ColumnSpec, forms.EdgeFile)):
-        return {**value.model_dump(), "file": files.absolute(value.file)}
+    if isinstance(value, (forms.ColumnSpec, forms.EdgeFile, forms.SpikesSpec)):
+        return {**value.model_dump(exclude_none=True), "file": files.absolute(value.file)}
     if isinstance(value, forms.Spec):
         return {key: _dumped(item, files) for key, item in value if item is not None}
     if isinstance(value, dict):

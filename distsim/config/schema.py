@@ -65,19 +65,28 @@ class PopulationSpec(Spec):
     initial: dict[str, Value] = Field(default_factory=dict)
 
 
-class InputSpec(Spec):
-    type: Literal["poisson"]
-    targets: Names
-    rate: float
-    weight: float
-    receptor: Annotated[str | int | None, NotNull] = None
-
-
 def _one_or_more_selected(value: Any) -> Any:
     return [value] if isinstance(value, (str, dict)) else value
 
 
 Side = Annotated[list[Selected], BeforeValidator(_one_or_more_selected)]
+
+
+class InputSpec(Spec):
+    """A device; every key that is not listed here is one of its parameters."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, ParameterValue]
+    type: str
+    targets: Side
+    weight: Annotated[float | None, NotNull] = None
+    receptor: Annotated[str | int | None, NotNull] = None
+    start: float = 0.0
+    stop: Annotated[float | None, NotNull] = None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.__pydantic_extra__
 
 
 class ProjectionSpec(Spec):

@@ -124,6 +124,13 @@ class ColumnSpec(Spec):
     column: str
 
 
+class SpikesSpec(Spec):
+    """Times of spikes: a table, or SONATA spikes."""
+
+    file: str
+    population: Annotated[str | None, NotNull] = None
+
+
 def _kind(*keys: str, number: bool = True, flag: bool = False) -> Callable[[Any], str | None]:
     """Tells the forms of a value apart: by the key of a mapping, or as <number> and <list>."""
 
@@ -181,12 +188,22 @@ Value = Annotated[
     Annotated[float, Tag("<number>")] | _Distributions | Annotated[list[float], Tag("<list>")],
     Discriminator(_kind(*DISTRIBUTIONS), custom_error_type="form", custom_error_message="value"),
 ]
-ParameterValue = Annotated[  # vector parameters take lists of lists, switches true or false
+_parameter_kind = _kind(*DISTRIBUTIONS, flag=True)
+
+
+def _parameter_form(value: Any) -> str | None:
+    return (
+        "<spikes>" if isinstance(value, dict) and "file" in value and "column" not in value else _parameter_kind(value)
+    )
+
+
+ParameterValue = Annotated[  # vector parameters take lists of lists or spikes in a file, switches true or false
     Annotated[float, Tag("<number>")]
     | Annotated[bool, Tag("<flag>")]
     | _Distributions
+    | Annotated[SpikesSpec, Tag("<spikes>")]
     | Annotated[list[_Item], Tag("<list>")],
-    Discriminator(_kind(*DISTRIBUTIONS, flag=True), custom_error_type="form", custom_error_message="value"),
+    Discriminator(_parameter_form, custom_error_type="form", custom_error_message="value"),
 ]
 
 

@@ -14,15 +14,15 @@ from distsim.backend import Array, Backend, Mirror, Module
 from distsim.build.partition import Group, Part
 from distsim.build.poisson import PoissonTable, poisson_table
 from distsim.build.quanta import PlaneTable
-from distsim.build.sampling import draw, population_values
-from distsim.build.signals import Draws, current_places, currents, inputs_of
-from distsim.checks import receptor_names
-from distsim.distributions import Value
+from distsim.build.sampling import draw, draw_rows, population_values
+from distsim.build.signals import Draws, Onto, inputs_onto, signal_places, signals
+from distsim.distributions import Normal, Value
 from distsim.errors import ConfigError
 from distsim.exact import exact_context
 from distsim.grid import round_to_steps
 from distsim.kernels.update import GroupShape
 from distsim.models import Constant, Model
+from distsim.models.base import DrawnTimes
 from distsim.network import Network
 from distsim.streams import Stream
 
@@ -39,15 +39,15 @@ POISSON_ENTRY = np.dtype(
         (name, "u4")
         for name in ("first", "begin", "length", "rest_from", "rest_begin", "rest_length", "input", "present")
     ]
-    + [("weight", "f8")]
+    + [("first_step", "i8"), ("last_step", "i8"), ("weight", "f8"), ("factors", "u8")]
 )
 
 
 @dataclass(frozen=True)
 class Background:
-    """One Poisson input onto one population."""
+    """One Poisson input of constant rate onto one population."""
 
-    input_id: int
+    onto: Onto
     table: PoissonTable
     weight: float
 
@@ -57,14 +57,10 @@ def backgrounds(network: Network, group: Group, dt: float) -> list[list[list[Bac
     result: list[list[list[Background]]] = []
     for part in group.parts:
         by_receptor: list[list[Background]] = [[] for _ in group.model.receptors]
-        for number, described in inputs_of(network, part, "spikes"):
-            rate = described.params["rate"]
-            if rate == 0.0:
-                continue
-            positive, negative = receptor_names(group.model, described.receptor, f"inputs.{described.name}.receptor")
-            receptor = positive if described.weight >= 0.0 else negative
-            weight = 1.0 if group.model.receptors[receptor].counts else described.weight
-            by_receptor[receptor].append(Background(number, poisson_table(rate, dt), weight))
+        for onto in inputs_onto(network, part):
+            if onto.is_constant_rate:
+                table = poisson_table(onto.described.params["rate"], dt)
+                by_receptor[onto.receptor(group)].append(Background(onto, table, onto.weight(group)))
         result.append(by_receptor)
     return result
 
@@ -86,8 +82,18 @@ def group_shape(network: Network, group: Group, planes: PlaneTable, dt: float) -
         tuple(max(len(p[r]) for p in inputs) for r in range(n_receptors)),
         frozenset(varying),
         any(b.table.largest > 255 for p in inputs for r in p for b in r),
-        current_places(network, group),
+        _masked(inputs, [max(len(p[r]) for p in inputs) for r in range(n_receptors)]),
+        signal_places(network, group),
         recorded_probes(network, group),
+    )
+
+
+def _masked(inputs: Sequence[Sequence[Sequence[Background]]], places: Sequence[int]) -> tuple[bool, ...]:
+    """For each place of a background: does it reach a part of some population only?"""
+    return tuple(
+        any(k < len(p[r]) and not p[r][k].onto.targets.is_whole for p in inputs)
+        for r, n in enumerate(places)
+        for k in range(n)
     )
 
 
@@ -126,9 +132,8 @@ class GroupState:
         self._write_numbers(self.arguments)
         self._chunks()
         self._scales(planes)
-        self._poisson(backgrounds(network, group, dt))
-        self._currents(network, Draws(backend, kernels, seed), dt)
-        self._vectors(dt)
+        self._inputs(network, Draws(backend, kernels, seed), dt)
+        self._vectors(kernels, seed, dt)
         self.states: dict[str, Array] = {}
         self.probes: dict[str, Array] = {}
         self.offsets: dict[str, npt.NDArray[np.float64]] = {}
@@ -244,10 +249,16 @@ class GroupState:
             scale[row, : len(quanta)] = quanta
         self.arguments.scale = self._device(scale)
 
-    def _poisson(self, inputs: Sequence[Sequence[Sequence[Background]]]) -> None:
+    def _poisson(
+        self, inputs: Sequence[Sequence[Sequence[Background]]], draws: Draws, dt: float
+    ) -> list[npt.NDArray[np.float64]]:
+        """Tables of the backgrounds; returns the weights, one a neuron, of places that reach some neurons only."""
         places = self.shape.n_poisson
         entries = np.zeros((len(self.group.parts), max(1, places)), POISSON_ENTRY)
         thresholds: list[int] = []
+        masked = [place for place, m in enumerate(self.shape.masked) if m]
+        array_of = {place: i for i, place in enumerate(masked)}
+        weights = [np.zeros(self.group.size) for _ in masked]
         where: dict[PoissonTable, int] = {}
         for row, by_receptor in enumerate(inputs):
             place = 0
@@ -258,10 +269,15 @@ class GroupState:
                         where[table] = len(thresholds)
                         thresholds += [*table.thresholds, *table.rest]
                     begin, common = where[table], len(table.thresholds)
+                    onto, part = background.onto, self.group.parts[row]
+                    factors = array_of.get(place + k, 0)
                     entries[row, place + k] = (
                         table.first, begin, common, table.rest_from, begin + common, len(table.rest),
-                        background.input_id, 1, background.weight,
+                        onto.number, 1, *onto.active_steps(dt), background.weight, factors,
                     )  # fmt: skip
+                    if place + k in array_of:
+                        here = slice(part.begin, part.begin + part.count)
+                        weights[factors][here] = background.weight * draws.factors(onto, None, part)
                 place += n
         stride = -(-self.group.size // 64) * 64
         count = np.uint32 if self.shape.wide_counts else np.uint8
@@ -270,27 +286,47 @@ class GroupState:
         self.arguments.poisson = self._device(entries)
         self.arguments.thresholds = self._device(np.array(thresholds, np.uint32))
         self.arguments.counts, self.arguments.counts_stride = self._backend.pointer(counts), stride
+        return weights
 
-    def _currents(self, network: Network, draws: Draws, dt: float) -> None:
-        if not self.shape.currents:
+    def _inputs(self, network: Network, draws: Draws, dt: float) -> None:
+        arguments, shape = self.arguments, self.shape
+        weights = self._poisson(backgrounds(network, self.group, dt), draws, dt)
+        if not weights and not shape.n_signals:
             return
-        found, arguments = currents(network, self.group, self.shape.currents, draws, dt), self.arguments
+        found = signals(network, self.group, shape.signals, draws, dt)
+        # Arrays of backgrounds come first.
+        found.entries["factors"][found.entries["factors"] > 0] += len(weights)
         arguments.signals = self._device(found.entries)
         arguments.signal_times = self._device(np.array(found.times, np.int64))
         arguments.signal_values = self._device(np.array(found.values, np.float64))
         arguments.factors_stride = self.group.size
-        arguments.signal_factors = self._device(np.array(found.factors, self.real))
+        arguments.signal_factors = self._device(np.array([*weights, *found.factors], self.real))
 
-    def _vectors(self, dt: float) -> None:
+    def _vectors(self, kernels: Module, seed: int, dt: float) -> None:
+        """Listed numbers: times as steps, others as they are; and times that are drawn."""
         for vector in self.group.model.vector_parameters:
-            begin, steps = [0], []
-            for part in self.group.parts:
-                lists = part.population.params[vector.name]
-                for i in part.positions():
-                    steps += [round_to_steps(t, dt) for t in lists[i]]
-                    begin.append(len(steps))
-            setattr(self.arguments, f"begin_{vector.name}", self._device(np.array(begin, np.int64)))
-            setattr(self.arguments, f"values_{vector.name}", self._device(np.array(steps, np.int64)))
+            rows = [part.population.params[vector.name][i] for part in self.group.parts for i in part.positions()]
+            if vector.plain:
+                self._lists(vector.name, rows, np.float64)
+            else:
+                self._lists(vector.name, [[round_to_steps(t, dt) for t in row] for row in rows], np.int64)
+        for drawn in self.group.model.drawn:
+            found = [x for part in self.group.parts for x in self._drawn_times(drawn, part, kernels, seed)]
+            steps = [sorted(s for t in row if (s := round_to_steps(t, dt)) >= 1) for row in found]
+            self._lists(drawn.name, steps, np.int64)
+
+    def _drawn_times(self, drawn: DrawnTimes, part: Part, kernels: Module, seed: int) -> list[list[float]]:
+        params, neurons = part.population.params, [int(i) for i in part.positions()]
+        counts = [drawn.count(params, i) for i in neurons]
+        most, normal = max(counts, default=0), Normal(0.0, 1.0)
+        rows = draw_rows(self._backend, kernels, normal, part, seed, Stream.TIMES, most).tolist()
+        return [drawn.times(params, i, row[:n]) for i, n, row in zip(neurons, counts, rows, strict=True)]
+
+    def _lists(self, name: str, rows: Sequence[Sequence[float]], dtype: npt.DTypeLike) -> None:
+        begin = np.concatenate(([0], np.cumsum([len(row) for row in rows], dtype=np.int64)))
+        values = np.array([x for row in rows for x in row], dtype)
+        setattr(self.arguments, f"begin_{name}", self._device(begin.astype(np.int64)))
+        setattr(self.arguments, f"values_{name}", self._device(values))
 
     def _initialise(self, model: Model, values: Sequence[Mapping[str, Any]], kernels: Module, seed: int) -> None:
         for index, state in enumerate(model.states):

@@ -1,6 +1,7 @@
 // Inputs that depend on time: waveforms of currents and of rates, evaluated once for all neurons of a chunk.
 #pragma once
 #include "functions.h"
+#include "counts.h"
 
 enum { SIGNAL_ABSENT = 0, SIGNAL_CONSTANT = 1, SIGNAL_STEPS = 2, SIGNAL_SINE = 3, SIGNAL_NOISE = 4 };
 
@@ -35,6 +36,29 @@ FN double waveform(const Signal& s, const int64* times, const double* values, in
     double value = s.level;
     if (s.kind == SIGNAL_SINE) value = value + s.swing * sine_of_turns(s.turns * (double)step + s.phase);
     return value;
+}
+
+// Adds the spikes of all trains onto one receptor that no table gives, in declared order: each neuron its own draw of
+// the mean number in this step, with the rate of the step's end.
+FN void add_spikes(const Chunk& c, const Signal* signals, uint32 n, const int64* times, const double* values,
+                   const real* RESTRICT factors, uint64 stride, uint32 seed, int64 step,
+                   VARYING_REFERENCE(real, input)) {
+    FOR_LANES(j, c.count) { AT(input, j) = (real)0; }
+    for (uint32 k = 0; k < n; ++k) {
+        const Signal s = signals[k];
+        if (s.kind == SIGNAL_ABSENT || step < s.first || step > s.last) continue;
+        const real* RESTRICT own = factors + (s.factors ? s.factors - 1 : 0) * stride + c.begin;
+        const double mean = waveform(s, times, values, step);
+        if (mean <= 0.0) continue;
+        const real weight = (real)s.weight;
+        EACH_LANE(j, c.count) {
+            const uint64 gid = c.gid + (uint64)j * c.gid_stride;
+            const uint64 count = poisson_count(s.factors ? mean * (double)own[j] : mean, (uint32)gid,
+                                               (uint32)(gid >> 32) | (s.input << 8), (uint32)step,
+                                               (uint32)((uint64)step >> 32) << 24, seed, STREAM_RATE);
+            AT(input, j) = AT(input, j) + (real)count * weight;
+        }
+    }
 }
 
 // Adds all currents of a population, in declared order, for the neurons of a chunk. The current of the grid time

@@ -24,6 +24,7 @@ BUILD_KERNELS = (
     "row_totals",
     "write_runs",
     "draw_values",
+    "draw_rows",
     "spaced_values",
     "find_thresholds",
 )
@@ -90,7 +91,7 @@ def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
 def model_source(double: bool, shapes: Sequence[GroupShape]) -> str:
     """The functions that update neurons of these shapes."""
     structures = "".join(cpp_of(s) for s in (loop.Recorder, loop.Count, loop.Loop))
-    files = _text("update.h") + _text("signals.h")
+    files = _text("counts.h") + _text("update.h") + _text("signals.h")
     return _head(double) + loop.enums() + structures + files + "".join(shape.source() for shape in shapes)
 
 

@@ -23,7 +23,10 @@ struct PoissonEntry {
     uint32 rest_length;
     uint32 input;        // the input's position
     uint32 present;
+    int64 first_step;    // in which it is active
+    int64 last_step;
     double weight;
+    uint64 factors;      // which array of weights, one a neuron, where it reaches some neurons only
 };
 
 FN uint32 thresholds_reached(const uint32* thresholds, uint32 length, uint32 word) {
@@ -114,6 +117,18 @@ FN void draw_poisson_block(const Chunk& c, const PoissonEntry& p, const uint32* 
            STREAM_MODEL)
 #define shared_words(n)                                                                             \
     philox(c.population_id, (uint32)(n), (uint32)step, (uint32)((uint64)step >> 32), g.seed, STREAM_POPULATION)
+
+// Counts, with room for the attempts of a rejection: their own streams.
+#define poisson_draw(n, mean)                                                                       \
+    poisson_count(mean, (uint32)gid, (uint32)(gid >> 32) | ((uint32)(n) << 8), (uint32)step,        \
+                  (uint32)((uint64)step >> 32) << 24, g.seed, STREAM_COUNT)
+#define binomial_draw(n, trials, p)                                                                 \
+    binomial(trials, p, (uint32)gid,                                                                \
+             (uint32)(gid >> 32) | ((uint32)(n) << 8) | ((uint32)((uint64)step >> 32) << 24),       \
+             (uint32)step, g.seed, STREAM_THINNING)
+#define shared_poisson_draw(n, mean)                                                                \
+    poisson_count(mean, c.population_id, (uint32)(n), (uint32)step,                                 \
+                  (uint32)((uint64)step >> 32) << 24, g.seed, STREAM_SHARED_COUNT)
 
 FN real without_traces(real x, real floor) { return magnitude(x) < floor ? (real)0 : x; }
 

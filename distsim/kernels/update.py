@@ -39,8 +39,10 @@ class GroupShape:
         Parameters and constants that differ between the neurons of some population.
     wide_counts
         Poisson counts need 32 bits, not 8.
-    currents
-        The most current inputs onto one population.
+    masked
+        For each Poisson background: does it reach some neurons only?
+    signals
+        Places for currents, then for spike trains of varying rate onto each receptor (kernels/signals.h).
     probes
         Those of the model's probes that are recorded.
     """
@@ -50,7 +52,8 @@ class GroupShape:
     poisson: tuple[int, ...]
     per_neuron: frozenset[str] = field(default_factory=frozenset)
     wide_counts: bool = False
-    currents: int = 0
+    masked: tuple[bool, ...] = ()
+    signals: tuple[int, ...] = ()
     probes: tuple[str, ...] = ()
 
     @property
@@ -60,6 +63,10 @@ class GroupShape:
     @property
     def n_poisson(self) -> int:
         return sum(self.poisson)
+
+    @property
+    def n_signals(self) -> int:
+        return sum(self.signals)
 
     @property
     def count_type(self) -> str:
@@ -92,13 +99,15 @@ class GroupShape:
             ("counts", f"{self.count_type}*"),  # [place][step mod 8][counts_stride]
             ("counts_stride", "uint64"),
         ]
-        if self.currents:
+        if self.n_signals or any(self.masked):
             fields += SIGNAL_FIELDS
         fields += [(f"each_{name}", "const real*") for name in self.numbers if name in self.per_neuron]
         fields += [(f"state_{s.name}", f"{s.kind}*") for s in self.model.states]
         fields += [(f"probe_{name}", "real*") for name in self.probes]
-        for vector in self.model.vector_parameters:
-            fields += [(f"begin_{vector.name}", "const int64*"), (f"values_{vector.name}", "const int64*")]
+        plain = {p.name for p in self.model.parameters if p.plain}
+        for name in self.model.vectors:
+            kind = "const double*" if name in plain else "const int64*"
+            fields += [(f"begin_{name}", "const int64*"), (f"values_{name}", kind)]
         return declare(f"Group_{self.model.symbol}", fields)
 
     def source(self) -> str:
@@ -155,29 +164,37 @@ class _Parts:
         code = shape.model.code
         if names_in("dt", code):
             self.before.append("const real dt = (real)g.dt;")
-        if names_in("random_words", code):
+        if any(names_in(word, code) for word in ("random_words", "poisson_draw", "binomial_draw")):
             self.inside.append("const uint64 gid = c.gid + (uint64)j * c.gid_stride;")
         if shape.model.takes_current:
-            self.inside.append(f"const real I_stim = {'AT(current, j)' if shape.currents else '(real)0'};")
-        if shape.currents:
-            self.before.append("VARYING(real, current);")
-            self.before.append(
-                f"add_currents(c, g.signals + c.population * {shape.currents}, {shape.currents}, g.signal_times, "
-                "g.signal_values, g.signal_factors, g.factors_stride, g.seed, step, current);"
-            )
+            currents = shape.signals[0] if shape.signals else 0
+            self.inside.append(f"const real I_stim = {'AT(current, j)' if currents else '(real)0'};")
+            if currents:
+                self._signals(shape, 0, "add_currents", "current")
+
+    def _signals(self, shape: GroupShape, kind: int, add: str, name: str) -> None:
+        """Sum the signals of one kind (0: currents, then one a receptor) into `name`."""
+        first = f"g.signals + c.population * {shape.n_signals} + {sum(shape.signals[:kind])}"
+        self.before.append(f"VARYING(real, {name});")
+        self.before.append(
+            f"{add}(c, {first}, {shape.signals[kind]}, g.signal_times, g.signal_values, g.signal_factors, "
+            f"g.factors_stride, g.seed, step, {name});"
+        )
 
     def vectors(self, shape: GroupShape) -> None:
-        for vector in shape.model.vector_parameters:
-            name = vector.name
+        plain = {p.name for p in shape.model.parameters if p.plain}
+        for name in shape.model.vectors:
+            kind = "double" if name in plain else "int64"
             self.before.append(f"const int64* RESTRICT begin_{name}_ = g.begin_{name} + c.begin;")
-            self.before.append(f"const int64* RESTRICT {name}_values = g.values_{name};")
+            self.before.append(f"const {kind}* RESTRICT {name}_values = g.values_{name};")
             self.inside.append(f"const int64 {name}_begin = begin_{name}_[j];")
             self.inside.append(f"const int64 {name}_end = begin_{name}_[j + 1];")
 
     def inputs(self, shape: GroupShape) -> None:
-        """Sums first, then backgrounds in declared order: the order is part of the result."""
+        """Sums first, then backgrounds in declared order, then other trains: the order is part of the result."""
         planes, places = count(), count()
-        for receptor, n_planes, n_places in zip(shape.model.receptors, shape.planes, shape.poisson, strict=True):
+        receptors = zip(shape.model.receptors, shape.planes, shape.poisson, strict=True)
+        for number, (receptor, n_planes, n_places) in enumerate(receptors, 1):
             terms = []
             for plane in islice(planes, n_planes):
                 self.before.append(f"Sum* RESTRICT plane{plane} = g.input + {plane} * g.plane_stride + c.begin;")
@@ -187,19 +204,29 @@ class _Parts:
             for place in islice(places, n_places):
                 self._background(shape, place)
                 terms.append(f"AT(background{place}, j)")
+            if shape.signals and shape.signals[number]:
+                self._signals(shape, number, "add_spikes", f"trains_{receptor.name}")
+                terms.append(f"AT(trains_{receptor.name}, j)")
             name = f"input_{receptor.name}"
             self.inside.append(f"real {name} = {terms[0] if terms else '(real)0'};")
             self.inside += [f"{name} = {name} + {term};" for term in terms[1:]]
 
     def _background(self, shape: GroupShape, place: int) -> None:
         entry = f"poisson[{place}]"
-        self.before.append(f"const real weight{place} = {entry}.present ? (real){entry}.weight : (real)0;")
+        active = f"{entry}.present && step >= {entry}.first_step && step <= {entry}.last_step"
+        masked = bool(shape.masked) and shape.masked[place]
+        weight = "(real)1" if masked else f"(real){entry}.weight"
+        self.before.append(f"const real weight{place} = {active} ? {weight} : (real)0;")
+        if masked:
+            own = f"g.signal_factors + {entry}.factors * g.factors_stride + c.begin"
+            self.before.append(f"const real* RESTRICT weights{place} = {own};")
         self.before.append(
             f"const {shape.count_type}* RESTRICT counts{place} = "
             f"g.counts + ({place} * 8 + (step & 7)) * g.counts_stride + c.begin;"
         )
         self.before.append(f"VARYING(real, background{place});")
-        self.widen.append(f"AT(background{place}, j) = (real)counts{place}[j] * weight{place};")
+        scale = f"(weights{place}[j] * weight{place})" if masked else f"weight{place}"
+        self.widen.append(f"AT(background{place}, j) = (real)counts{place}[j] * {scale};")
 
 
 def _number(shape: GroupShape, name: str, value: str) -> str:
@@ -255,7 +282,8 @@ def _kernel(shape: GroupShape) -> str:
         draw = f"""
         if ((step & 7) == 0 || l.draw_poisson) {{
             for (uint32 place = 0; place < {shape.n_poisson}; ++place) {{
-                if (poisson[place].present) {{
+                if (poisson[place].present && (step | 7) >= poisson[place].first_step &&
+                    step <= poisson[place].last_step) {{
                     draw_poisson_block(c, poisson[place], g.thresholds, g.seed, step,
                                        g.counts + place * 8 * g.counts_stride, g.counts_stride);
                 }}
@@ -263,12 +291,12 @@ def _kernel(shape: GroupShape) -> str:
             SYNC_LANES();
         }}"""
     indent, deeper = "\n            ", "\n                "
-    macros = model.functions + "\n" + "".join(_defined(v.name) for v in model.vector_parameters)
-    undefs = "".join(f"#undef {v.name}_at\n" for v in model.vector_parameters)
+    macros = model.functions + "\n" + "".join(_defined(name) for name in model.vectors)
+    undefs = "".join(f"#undef {name}_at\n" for name in model.vectors)
     widen = "".join(f"{indent}FOR_LANES(j, c.count) {{ {line} }}" for line in parts.widen)
     narrow = "".join(f"{indent}FOR_LANES(j, c.count) {{ {line} }}" for line in parts.narrow)
     # Vector parameters come with inner loops over their lists, which no compiler vectorises.
-    lane_loop = "EACH_LANE" if model.vector_parameters else "FOR_LANES"
+    lane_loop = "EACH_LANE" if model.vectors else "FOR_LANES"
     return f"""
 {macros}PART update_{model.symbol}(const Group_{model.symbol}* group, Loop& l, int64 step, uint64 chunks_before) {{
     const Group_{model.symbol}& g = *group;

@@ -16,6 +16,17 @@ KERNEL spaced_values(const Values* values) {
     ITEM_FOR(i, v.n) { v.drawn[i] = sample(v.sampler, (uint32)((uint64)i * apart + apart / 2)); }
 }
 
+// The same, `index` numbers for each.
+KERNEL draw_rows(const Values* values) {
+    const Values& v = *values;
+    ITEM_FOR(i, v.n * v.index) {
+        const uint64 gid = v.gid + (uint64)i / v.index * v.stride;
+        const uint32 number = (uint32)((uint64)i % v.index);
+        const Block block = philox((uint32)gid, (uint32)(gid >> 32), number, 0, v.seed, v.stream);
+        v.drawn[i] = sample(v.sampler, block.w0);
+    }
+}
+
 // The thresholds of a sampled delay: the smallest word whose value rounds to a step above first + i.
 KERNEL find_thresholds(const Values* values) {
     const Values& v = *values;

@@ -6,7 +6,15 @@ from distsim.errors import ConfigError, nearest
 from distsim.models.aeif_cond_exp import aeif_cond_exp
 from distsim.models.base import Constant, Dynamics, Model, Parameter, Probe, Receptor, State
 from distsim.models.forms import Family, Flag, Form, ListParameter
-from distsim.models.generators import spike_generator
+from distsim.models.gamma_sup_generator import gamma_sup_generator
+from distsim.models.generators import (
+    inhomogeneous_poisson_generator,
+    mip_generator,
+    poisson_generator,
+    pulsepacket_generator,
+    sinusoidal_poisson_generator,
+    spike_generator,
+)
 from distsim.models.gif import gif_cond_exp, gif_psc_exp
 from distsim.models.glif_cond import glif_cond
 from distsim.models.glif_psc import glif_psc, glif_psc_double_alpha
@@ -21,6 +29,8 @@ MODELS: dict[str, Model | Family] = {m.name: m for m in (
     iaf_psc_exp, iaf_psc_exp_multisynapse, aeif_cond_exp, parrot_neuron, spike_generator,
     izhikevich, hh_psc_alpha, hh_cond_exp_traub, glif_psc, glif_cond, glif_psc_double_alpha,
     gif_psc_exp, gif_cond_exp, pp_psc_delta,
+    poisson_generator, inhomogeneous_poisson_generator, sinusoidal_poisson_generator, gamma_sup_generator,
+    mip_generator, pulsepacket_generator,
 )}  # fmt: skip
 
 __all__ = [

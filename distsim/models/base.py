@@ -15,6 +15,8 @@ CUDA C++ and C++17 that advance one neuron by one step; in them stand
   `P_at(i)`,
 - `random_words(n)`: a `Block` of four random words that belong to this neuron, this step and the number
   n < 2^16; `shared_words(n)`: the same for all neurons of the population,
+- `poisson_draw(n, mean)`, `binomial_draw(n, trials, p)`: counts that belong to this neuron, this step and n (`uint64`;
+  mean and p `double`); `shared_poisson_draw(n, mean)`: the same for all neurons of the population,
 - the functions of kernels/arithmetic.h and kernels/functions.h (`exponential`, `logarithm`, `power`…), which
   take and give `float` or `double`, and those of the model's own `functions`,
 - `INTEGRATE;` on a line of its own: the states of `dynamics` advance by dt,
@@ -28,25 +30,31 @@ A model whose structure depends on the user (the number of ports, switches) is a
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 from distsim.distributions import Listed, Value, as_value, check_magnitude, support
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.exact import exact_context
 from distsim.grid import on_grid
+from distsim.models.vectors import Repeated, vector
 
 if TYPE_CHECKING:
     from distsim.models.forms import Form
 
 
+NEVER = 1e30  # ms: the end of what does not end
+
+
 @dataclass(frozen=True)
 class Parameter:
-    """A number (or, with `vector`, one list of times in ms) per neuron, set by the user."""
+    """A number (or, with `vector`, one list of times in ms) per neuron, set by the user.
+
+    A vector that is `plain` holds numbers that are no times. A `grid` scalar is a time in whole steps.
+    """
 
     name: str
     default: float
@@ -57,6 +65,8 @@ class Parameter:
     vector: bool = False
     at_most: float | None = None  # inclusive upper bound
     whole: bool = False  # only whole numbers
+    plain: bool = False
+    grid: bool = False
 
     def check(self, value: Value, where: str) -> None:
         check_magnitude(value, where)
@@ -154,6 +164,23 @@ class Dynamics:
 
 
 @dataclass(frozen=True)
+class DrawnTimes:
+    """A vector of times that is drawn when the network is built; in `update` it stands as a vector parameter does.
+
+    Attributes
+    ----------
+    count
+        From the population's parameters and a neuron's number: how many standard normal numbers it needs.
+    times
+        From these numbers, too: its times in ms, in any order; those before the first step are dropped.
+    """
+
+    name: str
+    count: Callable[[Mapping[str, Any], int], int]
+    times: Callable[[Mapping[str, Any], int, Sequence[float]], list[float]]
+
+
+@dataclass(frozen=True)
 class Model:
     """A declared model; see the module's docstring for `update`.
 
@@ -161,6 +188,14 @@ class Model:
     ----------
     functions
         C++ functions (FN …) that `update` calls; their names begin with the model's.
+    drawn
+        Vectors of times that are drawn when the network is built.
+    refused
+        (parameter, why and what to do instead): those of NEST that are not here on purpose.
+    rewrite
+        Makes one form of checked parameters that can be given in several: (parameters, size, where) -> parameters.
+    fits
+        Checks that need dt: (parameters, dt, where); raises ConfigError.
     accuracy
         The largest error in use, as measured by tests/reference; stands in the model's page.
     form
@@ -180,6 +215,10 @@ class Model:
     probes: tuple[Probe, ...] = ()
     dynamics: Dynamics | None = None
     functions: str = ""
+    drawn: tuple[DrawnTimes, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+    rewrite: Callable[[dict[str, Any], int, str], dict[str, Any]] | None = None
+    fits: Callable[[Mapping[str, Any], float, str], None] | None = None
     accuracy: str = ""
     form: Form | None = None
 
@@ -220,6 +259,11 @@ class Model:
     def vector_parameters(self) -> tuple[Parameter, ...]:
         return tuple(p for p in self.parameters if p.vector)
 
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """Names of all vectors that `update` can read."""
+        return (*(p.name for p in self.vector_parameters), *(d.name for d in self.drawn))
+
     def state(self, name: str) -> State:
         return next(s for s in self.states if s.name == name)
 
@@ -227,20 +271,22 @@ class Model:
         """All parameters, defaults filled in, scalars as Value, vectors as tuples of tuples of float."""
         declared = {p.name: p for p in self.parameters}
         for key in values:
+            if key in dict(self.refused):
+                raise ConfigError(f"{where}.{key}: {dict(self.refused)[key]}")
             if key not in declared:
                 raise ConfigError(f"{where}.{key}: unknown parameter of {self.name}; {nearest(key, declared)}")
         checked: dict[str, Any] = {}
         for parameter in self.parameters:
             at = f"{where}.{parameter.name}"
             if parameter.vector:
-                checked[parameter.name] = _vector(values.get(parameter.name, ()), size, at)
+                checked[parameter.name] = vector(values.get(parameter.name, ()), size, at, parameter)
                 continue
             value = _scalar_or_list(values.get(parameter.name, parameter.default), size, at)
             parameter.check(value, at)
             checked[parameter.name] = value
         for low, high, why in self.ordered:
             _check_order(checked[low], checked[high], low, high, f"{where}.{low}", why)
-        return checked
+        return self.rewrite(checked, size, where) if self.rewrite else checked
 
     def check_initial(self, values: Mapping[str, Any], size: int, where: str) -> dict[str, Value]:
         """The given initial values as Value; only recordable states can be set."""
@@ -258,7 +304,14 @@ class Model:
         for constant in self.constants:
             if constant.at_most is not None:
                 _check_bound(constant, params[constant.depends[0]], dt, f"{where}.{constant.depends[0]}")
+        for parameter in self.scalar_parameters:
+            if parameter.grid:
+                _check_time(params[parameter.name], dt, f"{where}.{parameter.name}")
+        if self.fits is not None:
+            self.fits(params, dt, where)
         for parameter in self.vector_parameters:
+            if parameter.plain:
+                continue
             lists = params[parameter.name]
             for i, times in enumerate(lists[:1] if isinstance(lists, Repeated) else lists):
                 at = f"{where}.{parameter.name}[{i}]"
@@ -301,39 +354,6 @@ def _scalar_or_list(value: Any, size: int, where: str) -> Value:
     return checked
 
 
-@dataclass(frozen=True, eq=False)
-class Repeated(Sequence[tuple[float, ...]]):
-    """The same row for each of `size` neurons, which may be 2^40: kept once. Equals any sequence of such rows."""
-
-    row: tuple[float, ...]
-    size: int
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Repeated):
-            return (self.row, self.size) == (other.row, other.size)
-        if not isinstance(other, Sequence):
-            return NotImplemented
-        return len(other) == self.size and all(row == self.row for row in other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    @overload
-    def __getitem__(self, index: int) -> tuple[float, ...]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Repeated: ...
-
-    def __getitem__(self, index: int | slice) -> tuple[float, ...] | Repeated:
-        if isinstance(index, slice):
-            return Repeated(self.row, len(range(*index.indices(self.size))))
-        if not -self.size <= index < self.size:
-            raise IndexError(index)
-        return self.row
-
-
 def _check_bound(constant: Constant, value: Value, dt: float, where: str) -> None:
     high = support(value)[1]
     with localcontext(exact_context()):
@@ -342,24 +362,12 @@ def _check_bound(constant: Constant, value: Value, dt: float, where: str) -> Non
         raise wrong(where, high, f"at most {constant.at_most} steps of dt = {dt} ms")
 
 
-def _vector(value: Any, size: int, where: str) -> Sequence[tuple[float, ...]]:
-    if not isinstance(value, Iterable) or isinstance(value, str):
-        raise wrong(where, value, "a list of times in ms, or one such list per generator")
-    rows: Sequence[Any] = list(value)
-    for_all = not rows or not hasattr(rows[0], "__len__")
-    if for_all:
-        rows = [rows]
-    elif len(rows) != size:
-        raise wrong(where, f"{len(rows)} lists", f"one list for each of {size} neurons")
-    try:
-        checked = tuple(tuple(float(x) for x in row) for row in rows)
-    except (TypeError, ValueError) as error:
-        raise wrong(where, rows, "lists of times in ms") from error
-    for i, row in enumerate(checked):
-        bad = next((x for x in row if not math.isfinite(x)), None)
-        if bad is not None:
-            raise wrong(where if for_all else f"{where}[{i}]", bad, "finite times in ms")
-    return Repeated(checked[0], size) if for_all else checked
+def _check_time(value: Value, dt: float, where: str) -> None:
+    if not isinstance(value, (float, Listed)):
+        raise wrong(where, value, "a number, or a list with one for each")
+    for time in (value,) if isinstance(value, float) else value.values:
+        if time < NEVER and on_grid(time, dt) is None:
+            raise wrong(where, time, f"times on the grid of dt = {dt} ms")
 
 
 def _check_order(low: Value, high: Value, low_name: str, high_name: str, where: str, why: str) -> None:

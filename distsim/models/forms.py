@@ -60,16 +60,29 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """A whole number that is the same for all neurons of a population and decides how many states there are."""
+
+    name: str
+    default: int
+    doc: str
+    least: int = 1
+    most: int = MAX_LENGTH
+
+
+@dataclass(frozen=True)
 class Form:
-    """A member of a family: the lengths of its lists and the positions of its switches."""
+    """A member of a family: the lengths of its lists, the positions of its switches and its whole numbers."""
 
     family: Family
     lengths: tuple[tuple[str, int], ...]
     flags: tuple[tuple[str, bool], ...]
+    wholes: tuple[tuple[str, int], ...] = ()
 
     @property
     def symbol(self) -> str:
         parts = [str(n) for _, n in self.lengths] + ["".join(str(int(on)) for _, on in self.flags)]
+        parts += [str(n) for _, n in self.wholes]
         return "_".join(x for x in parts if x)
 
     def length(self, name: str) -> int:
@@ -77,6 +90,9 @@ class Form:
 
     def flag(self, name: str) -> bool:
         return dict(self.flags)[name]
+
+    def whole(self, name: str) -> int:
+        return dict(self.wholes)[name]
 
     def gathered(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters of the form's model as the user writes them: lists whole, switches named."""
@@ -91,7 +107,8 @@ class Form:
                 plain[element] = value
                 k = int(element.rpartition("_")[2])
                 lists[name].append(self.family.list_parameter(name).element(k).default)
-        return {**plain, **lists, **{f.name: self.flag(f.name) for f in self.family.switches}}
+        switches = {f.name: self.flag(f.name) for f in self.family.switches}
+        return {**plain, **lists, **switches, **{name: float(n) for name, n in self.wholes}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +124,7 @@ class Family:
     flags: tuple[Flag, ...]
     make: Callable[[Form], Model]
     refuse: Callable[[Form], str | None] = lambda form: None
+    wholes: tuple[Whole, ...] = ()
 
     def list_parameter(self, name: str) -> ListParameter:
         return next(x for x in self.lists if x.name == name)
@@ -116,13 +134,17 @@ class Family:
         """The flags that a user sets."""
         return tuple(f for f in self.flags if f.derived is None)
 
-    def form(self, lengths: Mapping[str, int] | None = None, flags: Mapping[str, bool] | None = None) -> Form:
+    def form(
+        self, lengths: Mapping[str, int] | None = None, flags: Mapping[str, bool] | None = None,
+        wholes: Mapping[str, int] | None = None,
+    ) -> Form:  # fmt: skip
         """The form with these lengths and switches; defaults where none is given."""
-        lengths, flags = lengths or {}, flags or {}
+        lengths, flags, wholes = lengths or {}, flags or {}, wholes or {}
         return Form(
             self,
             tuple((x.name, lengths.get(x.name, len(x.default))) for x in self.lists),
             tuple((f.name, flags.get(f.name, f.default)) for f in self.flags),
+            tuple((w.name, wholes.get(w.name, w.default)) for w in self.wholes),
         )
 
     @property
@@ -142,6 +164,7 @@ class Family:
         rest = dict(values)
         flags = {f.name: _flag(rest.pop(f.name, f.default), f"{where}.{f.name}") for f in self.switches}
         flags |= {f.name: f.derived(values) for f in self.flags if f.derived is not None}
+        wholes = {w.name: _whole(rest.pop(w.name, w.default), w, f"{where}.{w.name}") for w in self.wholes}
         lists = {x.name: _numbers(rest.pop(x.name), x, f"{where}.{x.name}") for x in self.lists if x.name in rest}
         lengths = {name: len(numbers) for name, numbers in lists.items()}
         for x in self.lists:
@@ -154,15 +177,15 @@ class Family:
                             f"{where}.{other.name}", f"{lengths[other.name]} numbers",
                             f"as many as {x.name} has: {lengths[x.name]}",
                         )  # fmt: skip
-        form = self.form(lengths, flags)
+        form = self.form(lengths, flags, wholes)
         if fault := self.refuse(form):
             raise ConfigError(f"{where}: {fault}")
         model = _made(form)
         plain: dict[str, Any] = {f"{n}_{k + 1}": v for n, numbers in lists.items() for k, v in enumerate(numbers)}
         for key in rest:
-            if key not in {p.name for p in model.parameters}:
+            if key not in {p.name for p in model.parameters} | set(dict(model.refused)):
                 known = [p.name for p in model.parameters if p.name not in plain] + list(lengths)
-                known += [f.name for f in self.switches]
+                known += [f.name for f in self.switches] + list(wholes)
                 raise ConfigError(f"{where}.{key}: unknown parameter of {self.name}; {nearest(key, known)}")
         return model, {**plain, **rest}
 
@@ -176,6 +199,13 @@ def _flag(value: Any, where: str) -> bool:
     if not isinstance(value, bool):
         raise wrong(where, value, "true or false")
     return value
+
+
+def _whole(value: Any, declared: Whole, where: str) -> int:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value)
+    if not number or not declared.least <= value <= declared.most:
+        raise wrong(where, value, f"a whole number from {declared.least} to {declared.most}")
+    return int(value)
 
 
 def _numbers(value: Any, declared: ListParameter, where: str) -> list[Value]:

@@ -1,21 +1,311 @@
-"""Generators: sources of spikes that are no neurons (their spikes do not enter the digest)."""
+"""Generators: sources of spikes that are no neurons (their spikes do not enter the digest).
+
+Each has one train for all its targets. A train of its own for every target is an input (distsim/devices.py), or a
+generator for each. A spike of multiplicity m is m spikes. All are active at times t with start < t <= stop, both
+counted from origin.
+"""
 
 from __future__ import annotations
 
-from distsim.models.base import Model, Parameter, State
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from distsim.distributions import support
+from distsim.errors import wrong
+from distsim.models.base import NEVER, Constant, DrawnTimes, Model, Parameter, State
+from distsim.models.vectors import Repeated
+
+MOST_A_STEP = 100.0  # mean spikes of a generator: more than 255, what a generator may emit, has a chance below 1e-38
+LOW_BITS = 20  # a step in two numbers, each exact in single precision
+
+_OFFGRID = "not here; time goes in steps of dt: round the times to the grid, or choose a smaller dt"
+REFUSED = (
+    ("precise_times", _OFFGRID),
+    ("allow_offgrid_times", _OFFGRID),
+    ("shift_now_spikes", _OFFGRID),
+    ("individual_spike_trains", "not here; a generator has one train for all its targets, an input one for each"),
+)
+WINDOW = (
+    Parameter("start", 0.0, "ms", "active after this time", at_least=0.0, grid=True),
+    Parameter("stop", NEVER, "ms", "active up to this time", at_least=0.0, grid=True),
+    Parameter("origin", 0.0, "ms", "from where start and stop count", at_least=0.0, grid=True),
+)
+
+
+def _time(name: str, *times: str) -> tuple[Constant, Constant]:
+    """The sum of `times` in steps, as <name>_high * 2^20 + <name>_low."""
+
+    def steps(p: Mapping[str, Decimal], dt: Decimal) -> Decimal:
+        total = sum((p[t] for t in times), Decimal(0)) / dt
+        return min(total, Decimal(2) ** 43).quantize(Decimal(1), rounding=ROUND_HALF_UP)
+
+    size = Decimal(2) ** LOW_BITS
+    return (
+        Constant(f"{name}_high", times, lambda p, dt: steps(p, dt) // size, integer=True),
+        Constant(f"{name}_low", times, lambda p, dt: steps(p, dt) % size, integer=True),
+    )
+
+
+def step_of(name: str) -> str:
+    """C++ for the step that `_time` cut in two."""
+    return f"(((int64){name}_high << {LOW_BITS}) + {name}_low)"
+
+
+WINDOW_CONSTANTS = (*_time("first", "start", "origin"), *_time("last", "stop", "origin"))
+ACTIVE = f"const bool active = step > {step_of('first')} && step <= {step_of('last')};"
+MEAN = "const double mean = active ? (double)rate * 1e-3 * g.dt : 0.0;"
+
+
+def one_number(params: Mapping[str, Any], names: Sequence[str], where: str) -> None:
+    """ConfigError where one of these parameters differs between the generators of a population."""
+    for name in names:
+        if not isinstance(params[name], float):
+            raise wrong(f"{where}.{name}", params[name], "one number for all generators of the population")
+
+
+def bounded_rate(params: Mapping[str, Any], dt: float, where: str) -> None:
+    """At most 100 spikes a step on average."""
+    most = MOST_A_STEP / dt * 1000.0
+    high = support(params["rate"])[1]
+    if high > most:
+        raise wrong(f"{where}.rate", high, f"at most {most:g} Hz at dt = {dt} ms; more generators give more spikes")
+
+
+def same_lengths(times: str, values: str) -> Any:
+    """A rewrite that demands one value for each time."""
+
+    def check(params: dict[str, Any], size: int, where: str) -> dict[str, Any]:
+        whole = isinstance(params[times], Repeated) and isinstance(params[values], Repeated)
+        for i in range(1 if whole else size):
+            a, b = len(params[times][i]), len(params[values][i])
+            if a != b:
+                raise wrong(f"{where}.{values}", f"{b} numbers", f"one for each of the {a} {times}")
+        return params
+
+    return check
+
+
+def _multiplied(params: dict[str, Any], size: int, where: str) -> dict[str, Any]:
+    """A spike of multiplicity m is a time that stands m times."""
+    rows, times = params["spike_multiplicities"], params["spike_times"]
+    if not (rows.row if isinstance(rows, Repeated) else any(rows)):
+        return params
+    same_lengths("spike_times", "spike_multiplicities")(params, size, where)
+    whole = isinstance(rows, Repeated) and isinstance(times, Repeated)
+    repeated = []
+    for i in range(1 if whole else size):
+        bad = next((m for m in rows[i] if m != int(m)), None)
+        if bad is not None:
+            raise wrong(f"{where}.spike_multiplicities", bad, "whole numbers of spikes")
+        repeated.append(tuple(t for t, m in zip(times[i], rows[i], strict=True) for _ in range(int(m))))
+    return {
+        **params,
+        "spike_times": Repeated(repeated[0], size) if whole else tuple(repeated),
+        "spike_multiplicities": Repeated((), size),
+    }
+
 
 spike_generator = Model(
     name="spike_generator",
-    doc="""Emits spikes at listed times (ms, on the grid, ascending; a time listed k times gives k spikes).""",
-    parameters=(Parameter("spike_times", 0.0, "ms", "times of the spikes, one list per generator", vector=True),),
+    doc="""Emits spikes at listed times (ms, on the grid, ascending; a time listed k times gives k spikes).
+
+    With spike_multiplicities each time gives so many spikes; times count from origin.""",
+    parameters=(
+        Parameter("spike_times", 0.0, "ms", "times of the spikes, one list per generator", vector=True),
+        Parameter(
+            "spike_multiplicities",
+            0.0,
+            "1",
+            "spikes at each time; 1 where left out",
+            vector=True,
+            plain=True,
+            at_least=0.0,
+        ),
+        *WINDOW,
+    ),
     states=(State("next_spike", "1", "index of the next listed time", kind="int32"),),
+    constants=(*WINDOW_CONSTANTS, *_time("origin_step", "origin")),
     is_neuron=False,
     max_multiplicity=255,
-    update="""
+    refused=(
+        *REFUSED,
+        (
+            "spike_weights",
+            "not here; a weight belongs to a connection: give spikes of another weight to a generator "
+            "of their own, or use spike_multiplicities for whole numbers",
+        ),
+    ),
+    rewrite=_multiplied,
+    update=f"""
+        {ACTIVE}
         while (spike_times_begin + next_spike < spike_times_end &&
-               spike_times_at(spike_times_begin + next_spike) == step) {
+               spike_times_at(spike_times_begin + next_spike) + {step_of("origin_step")} == step) {{
             next_spike += 1;
-            spikes += 1;
-        }
+            spikes += active ? 1 : 0;
+        }}
+    """,
+)
+
+poisson_generator = Model(
+    name="poisson_generator",
+    doc="""A Poisson train: a Poisson number of spikes in every step, the same train for all targets.
+
+    NEST's poisson_generator gives every target a train of its own: that is the input poisson_generator here.""",
+    parameters=(Parameter("rate", 0.0, "Hz", "mean rate", at_least=0.0), *WINDOW),
+    states=(),
+    constants=WINDOW_CONSTANTS,
+    is_neuron=False,
+    max_multiplicity=255,
+    refused=REFUSED,
+    fits=bounded_rate,
+    update=f"""
+        {ACTIVE}
+        {MEAN}
+        spikes = (int32)poisson_draw(0, mean);
+    """,
+)
+
+
+def _bounded_values(params: Mapping[str, Any], dt: float, where: str) -> None:
+    rows = params["rate_values"]
+    for i, row in enumerate((rows.row,) if isinstance(rows, Repeated) else rows):
+        for rate in row:
+            bounded_rate({"rate": rate}, dt, f"{where}.rate_values[{i}]")
+
+
+inhomogeneous_poisson_generator = Model(
+    name="inhomogeneous_poisson_generator",
+    doc="""A Poisson train whose rate is constant between given times, 0 before the first.
+
+    From the step that ends at rate_times[k] on the rate is rate_values[k].""",
+    parameters=(
+        Parameter("rate_times", 0.0, "ms", "times from which on the rate is another", vector=True),
+        Parameter("rate_values", 0.0, "Hz", "the rate from each time on", vector=True, plain=True, at_least=0.0),
+        *WINDOW,
+    ),
+    states=(State("next_rate", "1", "index of the next time", kind="int32"),),
+    constants=WINDOW_CONSTANTS,
+    is_neuron=False,
+    max_multiplicity=255,
+    refused=(*REFUSED, ("allow_offgrid_spikes", _OFFGRID)),
+    rewrite=same_lengths("rate_times", "rate_values"),
+    fits=_bounded_values,
+    update=f"""
+        {ACTIVE}
+        while (rate_times_begin + next_rate < rate_times_end &&
+               rate_times_at(rate_times_begin + next_rate) <= step) next_rate += 1;
+        const double rate = next_rate > 0 ? rate_values_at(rate_values_begin + next_rate - 1) : 0.0;
+        {MEAN}
+        spikes = (int32)poisson_draw(0, mean);
+    """,
+)
+
+
+def _bounded_sine(params: Mapping[str, Any], dt: float, where: str) -> None:
+    low, high = support(params["amplitude"])
+    bounded_rate({"rate": support(params["rate"])[1] + max(-low, high)}, dt, where)
+
+
+sinusoidal_poisson_generator = Model(
+    name="sinusoidal_poisson_generator",
+    doc="""A Poisson train of the rate  rate + amplitude sin(2 pi frequency t + phase),  0 where that is negative.""",
+    parameters=(
+        Parameter("rate", 0.0, "Hz", "mean rate", at_least=0.0),
+        Parameter("amplitude", 0.0, "Hz", "amplitude of the sine"),
+        Parameter("frequency", 0.0, "Hz", "frequency of the sine", at_least=0.0),
+        Parameter("phase", 0.0, "deg", "phase of the sine at t = 0"),
+        *WINDOW,
+    ),
+    states=(),
+    constants=WINDOW_CONSTANTS,
+    is_neuron=False,
+    max_multiplicity=255,
+    refused=REFUSED,
+    fits=_bounded_sine,
+    update=f"""
+        {ACTIVE}
+        const double turns = (double)frequency * 1e-3 * g.dt * (double)step + (double)phase / 360.0;
+        const double now = (double)rate + (double)amplitude * sine_of_turns(turns);
+        const double mean = active && now > 0.0 ? now * 1e-3 * g.dt : 0.0;
+        spikes = (int32)poisson_draw(0, mean);
+    """,
+)
+
+
+def _fits_mip(params: Mapping[str, Any], dt: float, where: str) -> None:
+    one_number(params, ("rate", "start", "stop", "origin"), where)
+    high = support(params["p_copy"])[1]
+    if high > 1.0:
+        raise wrong(f"{where}.p_copy", high, "a probability from 0 to 1")
+    bounded_rate(params, dt, where)
+
+
+mip_generator = Model(
+    name="mip_generator",
+    doc="""Correlated Poisson trains: every generator copies each spike of one mother train with probability p_copy.
+
+    Multiple interaction process (Kuhn, Aertsen & Rotter 2003, doi:10.1162/089976603321043702): each train has the
+    rate p_copy * rate, and two trains the correlation p_copy. The mother train belongs to the population.""",
+    parameters=(
+        Parameter("rate", 0.0, "Hz", "rate of the mother train", at_least=0.0),
+        Parameter("p_copy", 1.0, "1", "probability of a copy", at_least=0.0),
+        *WINDOW,
+    ),
+    states=(),
+    constants=WINDOW_CONSTANTS,
+    is_neuron=False,
+    max_multiplicity=255,
+    refused=REFUSED,
+    fits=_fits_mip,
+    update=f"""
+        {ACTIVE}
+        {MEAN}
+        const uint64 mother = shared_poisson_draw(0, mean);
+        spikes = (int32)binomial_draw(0, mother, (double)p_copy);
+    """,
+)
+
+
+def _pulse_count(params: Mapping[str, Any], i: int) -> int:
+    return len(params["pulse_times"][i]) * int(params["activity"])
+
+
+def _pulse_times(params: Mapping[str, Any], i: int, numbers: Sequence[float]) -> list[float]:
+    centres = [t for t in params["pulse_times"][i] for _ in range(int(params["activity"]))]
+    return [t + params["sdev"] * x for t, x in zip(centres, numbers, strict=True)]
+
+
+def _fits_pulse(params: Mapping[str, Any], dt: float, where: str) -> None:
+    one_number(params, ("activity", "sdev"), where)
+    if params["activity"] != int(params["activity"]) or params["activity"] > 1e6:
+        raise wrong(f"{where}.activity", params["activity"], "a whole number of spikes from 0 to 1e6")
+
+
+pulsepacket_generator = Model(
+    name="pulsepacket_generator",
+    doc="""Pulse packets: for each pulse `activity` spikes at times that are normal around it with deviation sdev.
+
+    Times go to the nearest step; what would lie before the first step is left out.""",
+    parameters=(
+        Parameter("pulse_times", 0.0, "ms", "centres of the packets", vector=True),
+        Parameter("activity", 0.0, "1", "spikes of a packet", at_least=0.0),
+        Parameter("sdev", 0.0, "ms", "standard deviation of the times", at_least=0.0),
+        *WINDOW,
+    ),
+    states=(State("next_spike", "1", "index of the next time", kind="int32"),),
+    constants=WINDOW_CONSTANTS,
+    is_neuron=False,
+    max_multiplicity=255,
+    refused=REFUSED,
+    fits=_fits_pulse,
+    drawn=(DrawnTimes("packet_times", _pulse_count, _pulse_times),),
+    update=f"""
+        {ACTIVE}
+        while (packet_times_begin + next_spike < packet_times_end &&
+               packet_times_at(packet_times_begin + next_spike) == step) {{
+            next_spike += 1;
+            spikes += active ? 1 : 0;
+        }}
     """,
 )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import support
+from driven import driven
 from support import TINY
 
 from distsim import Experiment, FixedIndegree, Network, NormalClipped, RunSettings
@@ -40,6 +41,13 @@ def test_every_rule_model_and_recording(ranks: int, tuning: Tuning | None, preci
     """Rounding, contraction, races, lost launches: whatever differs shows; tiny buffers stop at every place."""
     experiment = support.varied(precision, scale=4)
     support.check_same(on_gpu(experiment, ranks, tuning), support.run(experiment, ranks), f"{ranks} ranks")
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_every_device_and_generator(precision: Any) -> None:
+    """Waveforms, noise, trains by inversion and rejection, thinning: one arithmetic, one counter."""
+    experiment = driven(precision)
+    support.check_same(on_gpu(experiment, 2), support.run(experiment))
 
 
 @pytest.mark.parametrize("repeat", range(5))

@@ -28,7 +28,7 @@ def test_check_shows_the_network(repo_root: Path, capsys: pytest.CaptureFixture[
     assert "balanced: 2,000 neurons, 403,200 synapses expected" in out and "seed 7" in out
     assert "[1]  I       E, I    pairwise_bernoulli 0.1, no autapses" in out
     assert "I_e U[0, 100), V_m(0) N(-62, 4)" in out
-    assert "background  E, I         6,500    87.8" in out
+    assert "background  poisson  E, I     rate 6,500    87.8" in out
     assert "V_m of 3 of E every 1 ms" in out
 
 
@@ -104,12 +104,13 @@ def test_every_key_is_described() -> None:
     # Times, rates and the like say their unit.
     for key in (("Run", "duration"), ("Run", "dt"), ("States", "interval"), ("Projection", "delay")):
         assert "ms" in described[key]["description"]
-    assert "Hz" in described["Input", "rate"]["description"]
+    of_poisson = next(e["then"] for e in schema["definitions"]["Input"]["allOf"] if "poisson" in str(e["if"]))
+    assert "Hz" in of_poisson["properties"]["rate"]["description"]
 
 
 def test_models_and_builders_are_in_it() -> None:
     definitions = experiment_schema()["definitions"]
-    assert definitions["Population"]["properties"]["model"]["enum"] == list(MODELS)
+    assert definitions["Population"]["properties"]["model"]["anyOf"][0]["enum"] == list(MODELS)
     by_model = {
         e["if"]["properties"]["model"]["const"]: e["then"]["properties"] for e in definitions["Population"]["allOf"]
     }

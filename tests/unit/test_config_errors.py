@@ -121,7 +121,7 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("seed: 1", "precision: 1", "run.precision", "found 1; allowed: single or double"),
     ("seed: 1", "partition: random", "run.partition", "round_robin"),
     ("rate: 16000.0", "rate: -1", "inputs.background.rate", "found -1.0"),
-    ("type: poisson", "type: poison", "inputs.background.type", "found 'poison'; allowed: poisson"),
+    ("type: poisson", "type: poison", "inputs.background.type", "unknown input 'poison'; did you mean 'poisson'?"),
     ("{p: 0.1}", "{p: 1.5}", "projections[1].rule.pairwise_bernoulli.p", "found 1.5; allowed: a probability"),
     ("{p: 0.1}", "-0.1", "projections[1].rule.pairwise_bernoulli:", "found -0.1; allowed: a probability"),
     ("{fixed_indegree: 2}", "{fixed_indegree: -2}", "projections[0].rule.fixed_indegree:", "found -2"),

@@ -113,7 +113,7 @@ def test_every_form_of_every_value(folder: Path) -> None:
     assert network["E"].initial == {"V_m": distsim.Normal(-58.0, 10.0), "I_syn_ex": distsim.Lognormal(0.0, 1.0)}
     assert network["stim"].params["spike_times"] == ((10.0, 20.0),) * 3
     (noise,) = network.inputs
-    assert (noise.name, noise.rate, noise.weight, noise.receptor) == ("noise", 100.0, -8.0, "excitatory")
+    assert (noise.name, noise.params["rate"], noise.weight, noise.receptor) == ("noise", 100.0, -8.0, "excitatory")
     rules = [p.rule for p in network.projections]
     assert rules[:9] == [
         OneToOne(), AllToAll(), AllToAll(False), FixedIndegree(2), FixedIndegree(2, False), FixedTotalNumber(5),

@@ -125,7 +125,7 @@ EDITS: list[tuple[str, str, str, str, str]] = [
     ("tau that may be drawn negative", "C_m: 250.0", "tau_m: {normal: [10.0, 3.0]}", "params.tau_m", "numbers > 0"),
     ("reset above threshold", "C_m: 250.0", "V_reset: -50.0", "params.V_reset", "found -50.0; allowed: less than V_th"),
     ("refractory time too long", "C_m: 250.0", "t_ref: 7000.0", "params.t_ref", "at most 65535 steps of dt = 0.1 ms"),
-    ("negative rate", "rate: 16000.0", "rate: -1.0", "inputs.background.rate", "found -1.0; allowed: a rate in Hz"),
+    ("negative rate", "rate: 16000.0", "rate: -1.0", "inputs.background.rate", "found -1.0; allowed: numbers >= 0"),
     ("unknown population", "source: I", "source: J", "projections[1].source", "unknown population 'J'"),
     ("unknown target of an input", "targets: [E, I]", "targets: [E, L]", "background.targets[1]", "unknown population"),
     ("unknown model", "model: iaf_psc_exp, size: 8", "model: iaf_psc_xp, size: 8", "populations.E.model",

@@ -21,6 +21,7 @@ LOOPS = [
     ("sm_90", "plain"),
     ("sm_80", "receptors that differ"),
     ("sm_100", "no input, wide counts"),
+    ("sm_90", "devices"),
 ]
 
 

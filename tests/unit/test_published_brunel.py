@@ -130,7 +130,7 @@ def test_description() -> None:
         assert population.params["V_reset"] - population.params["E_L"] == 10.0
         assert population.params["t_ref"] == 2.0
     (external,) = network.inputs
-    assert external.rate == pytest.approx(0.9 * 10000.0) and external.weight == weight
+    assert external.params["rate"] == pytest.approx(0.9 * 10000.0) and external.weight == weight
     excitatory, inhibitory = network.projections
     assert (excitatory.rule, inhibitory.rule) == (FixedIndegree(1000), FixedIndegree(250))
     assert (excitatory.weight, inhibitory.weight) == (weight, -4.5 * weight)

@@ -74,7 +74,7 @@ def test_description(tenth: Network) -> None:
         assert 0.0 in (weight.minimum, weight.maximum)
         assert (delay.mean, delay.std) == ((0.75, 0.375) if s % 2 else (1.5, 0.75))
     for described, in_degree in zip(tenth.inputs, expected["ext_indegrees"], strict=True):
-        assert described.rate == 8.0 * in_degree
+        assert described.params["rate"] == 8.0 * in_degree
     for population, current in zip(tenth.populations, expected["DC_amp_pA"], strict=True):
         assert population.params["I_e"] == pytest.approx(current, rel=RELATIVE)
 
