@@ -71,7 +71,7 @@ def fair(counts: npt.NDArray[np.int64], spread: float, what: str) -> None:
 def test_degrees_without_multapses_draw_every_partner_alike(which: str, k: int) -> None:
     """Catches a node of the tree that gets too much, Floyd's last element preferred, and a lopsided half: each of 50
     partners equally often, with the variance of drawing without replacement; and all pairs of partners."""
-    draws = 2_400_000 // k
+    draws = 3_500_000 // k
     rule: Any = FixedIndegree(k, True, False) if which == "in" else FixedOutdegree(k, True, False)
     s = drawn(rule, *((50, draws) if which == "in" else (draws, 50)), seed=31)
     partner, drawer = (s.source, s.target) if which == "in" else (s.target, s.source)
@@ -177,15 +177,15 @@ def test_bernoulli_by_source_and_symmetric(p: float) -> None:
 
 
 @pytest.mark.parametrize("generate", ["by_target", "by_source"])
-@pytest.mark.parametrize("mean", [0.05, 1.3, 40.0])
+@pytest.mark.parametrize("mean", [0.1, 1.3, 40.0])
 def test_pairwise_poisson_pairs_are_poisson(generate: Any, mean: float) -> None:
     """Catches a total that is not Poisson (inversion below 10, transformed rejection above) or an uneven spread."""
-    sources, targets = {0.05: (64, 16000), 1.3: (64, 5000), 40.0: (30, 700)}[mean]
+    sources, targets = {0.1: (64, 200_000), 1.3: (64, 8000), 40.0: (30, 700)}[mean]
     s = drawn(PairwisePoisson(mean), sources, targets, 35, generate=generate)
     cells = np.bincount(s.source * targets + s.target, minlength=sources * targets)
     k = np.arange(120)
     agrees(
-        np.bincount(cells, minlength=120)[:120], stats.poisson.pmf(k, mean), stats.poisson.pmf(k, mean * 1.02)
+        np.bincount(cells, minlength=120)[:120], stats.poisson.pmf(k, mean), stats.poisson.pmf(k, mean * 1.01)
     )  # fmt: skip
     scale = math.sqrt(sources * targets * mean)
     assert abs(s.n - sources * targets * mean) < 5.9 * scale < 0.01 * sources * targets * mean
