@@ -101,6 +101,11 @@ def invariants() -> None:
         network.population("B", 30, "iaf_psc_exp")
         projection = network.project(["B", "A"], ["B", "A"], rule)
         check_invariants(projection, connectivity(network, kernels=kernels))
+    network = Network()
+    network.population("A", 45, "iaf_psc_exp")
+    network.project("A", "A", FixedOutdegree(1000))  # so many draws that every target is a node of its own
+    for n_ranks in (2, 4):
+        assert connectivity(network).same(connectivity(network, n_ranks=n_ranks, kernels=kernels))
 
 
 Check = Callable[[], None]
@@ -168,7 +173,8 @@ FAULTS = (
         (sameness,),
     ),
     Fault(
-        "Bernoulli gaps keyed by local index", "draw_blocks(c, target.gid, k0, LANES,", "draw_blocks(c, (uint64)t, k0, LANES,",
+        "Bernoulli gaps keyed by local index", "draw_blocks(c, target.gid, k0, LANES,",
+        "draw_blocks(c, (uint64)t, k0, LANES,",
         (sameness,),
     ),
     Fault(
@@ -178,7 +184,8 @@ FAULTS = (
     Fault(
         "a tree's node passed over though its last target is local",
         "return nearest <= c.index_first + (c.index_count - 1) * c.index_stride;",
-        "return nearest < c.index_first + (c.index_count - 1) * c.index_stride;", (wiring,),
+        "return nearest < c.index_first + (c.index_count - 1) * c.index_stride;",
+        (invariants,),
     ),
     Fault(
         "Floyd's replacement forgotten", "if (chosen[i] == drawn) { drawn = top; break; }", ";", (invariants,),

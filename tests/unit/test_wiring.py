@@ -6,6 +6,8 @@ import pytest
 import support
 from wiring import wired
 
+from distsim import simulate
+
 
 @pytest.mark.parametrize("precision", ["single", "double"])
 def test_one_result_however_it_is_laid_out(precision: str) -> None:
@@ -16,3 +18,13 @@ def test_one_result_however_it_is_laid_out(precision: str) -> None:
         for ranks, partition in ((2, "round_robin"), (3, "block"), (5, "round_robin"), (3, "populations")):
             found = support.run(wired(precision, partition), ranks, support.TINY)
             support.check_same(found, reference, f"{ranks} ranks, {partition}")
+
+
+def test_the_summary_tells_the_error_of_a_resolution() -> None:
+    """Catches an error that is left out, stands at another projection, or is that of plain rounding (5 % with 4 bits)."""
+    network = wired().network
+    found = simulate(network, duration=1.0).summary["weight_error"]
+    assert [e is not None for e in found] == [True, True] + [False] * 10
+    assert all(e["mean"] < 2e-3 and e["variance"] < 0.02 for e in found[:2])
+    network.projections[:2] = []
+    assert "weight_error" not in simulate(network, duration=1.0).summary
