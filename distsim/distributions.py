@@ -17,6 +17,7 @@ from distsim.exact import exp_float, expm1_float, gamma_cdf, gamma_upper, log_fl
 NORMAL_REACH = 6.34
 FAR_NORMAL_REACH = 9.0  # where bounds stretch these uniforms over less of the distribution
 EXPONENTIAL_REACH = 22.9  # log(2^33) = 22.87
+ROOM = 1.0 + 1e-6  # the inverse of a gamma distribution, where 2^-33 is left, is known to 1e-8
 MIN_MASS = 1e-7  # what bounds must leave of a distribution to be redrawn
 
 
@@ -264,10 +265,10 @@ class Gamma(_Drawn):
             raise wrong(where, [self.shape, self.scale], "[shape, scale] with 0.05 <= shape <= 1e4 and scale > 0")
 
     def reach(self) -> tuple[float, float]:
-        return 0.0, self.scale * gamma_upper(self.shape, 2.0**-33)
+        return 0.0, self.scale * ROOM * gamma_upper(self.shape, 2.0**-33)
 
     def far_reach(self) -> tuple[float, float]:
-        return 0.0, self.scale * gamma_upper(self.shape, self.probabilities()[1] * 2.0**-33)
+        return 0.0, self.scale * ROOM * gamma_upper(self.shape, self.probabilities()[1] * 2.0**-33)
 
     def below(self, x: float) -> float:
         return float(gamma_cdf(self.shape, x / self.scale))

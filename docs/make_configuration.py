@@ -107,8 +107,9 @@ RULES_NOTE = (
 VALUES_NOTE = (
     "Parameters, initial states, weights and delays take a number, a distribution, a list of numbers, or a column of "
     "a file; all are finite and at most 1e30 in magnitude. Weights and delays take lists and columns with the rules "
-    "`one_to_one`, `all_to_all` (with autapses) and `fixed_indegree`: one number for each connection, target by "
-    "target. `low` lies below `high`, and `min` below `max`; one of the bounds may be left out. What is redrawn "
+    "`one_to_one`, `all_to_all` (with autapses) and `fixed_indegree` (with multapses): one number for each "
+    "connection, target by target. `low` lies below `high`, and `min` below `max`; one of the bounds may be left out. "
+    "What is redrawn "
     "must have 1e-7 of the probability between them (`normal_clipped`: something within 5 standard deviations)."
     " For `lognormal`, |mean| + 6.34 std is "
     "at most 80. A delay from another distribution than `normal_clipped` must be positive and round to at least one "

@@ -22,6 +22,7 @@ from distsim.build.quanta import PlaneTable, plan_planes
 from distsim.build.rows import CELL_BUDGET, Rows, build_rows
 from distsim.engine.groups import group_shape
 from distsim.engine.simulation import Simulation
+from distsim.experiment import Experiment, RunSettings
 from distsim.kernels.connect import LONGEST_RUN
 from distsim.kernels.sources import construction_source
 from distsim.network import Network
@@ -163,6 +164,7 @@ def build(
     cell_budget: int = CELL_BUDGET,
     dt: float = 0.1,
     kernels: tuple[Backend, Module] | None = None,
+    partition: Any = "round_robin",
 ) -> list[Synapses]:
     """Build every rank's rows, one rank after the other, and read them back: construction alone, no loop.
 
@@ -172,14 +174,14 @@ def build(
     planes = plan_planes(network, precision)
     found = []
     for rank in range(n_ranks):
-        layout = Layout(network.populations, rank, n_ranks)
+        layout = Layout.of(Experiment(network, RunSettings(duration=1.0, partition=partition)), rank, n_ranks)
         per_group = [group_shape(network, g, planes, dt).n_planes for g in layout.groups]
         local = local_projections(network, layout, planes, backend, module, seed, dt)
         rows = build_rows(
             network, layout, per_group, local, backend, module, precision, block_bits, cell_budget
         )  # fmt: skip
         synapses = read_rows(rows, layout, planes, per_group, precision)
-        assert (synapses.target % n_ranks == rank).all(), "a synapse lies on another rank than its target"
+        assert layout.owned(synapses.target).all(), "a synapse lies on another rank than its target"
         found.append(synapses)
     return found
 

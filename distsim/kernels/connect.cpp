@@ -4,6 +4,11 @@
 // A synapse's random numbers are one Philox block, keyed by the target's global id and the number of the
 // draw, so every rank draws the same and needs nobody. `Connect` is declared in connect.py.
 
+#ifdef __CUDACC__
+#define FN_ONCE_ON_HOST FN  // there a group's lanes hold their values in registers
+#else
+#define FN_ONCE_ON_HOST FN_ONCE
+#endif
 #define NO_POSITION (~0ull >> 1)  // on no side
 
 // Draws k0 … k0 + n - 1 of a target, one Philox block each.
@@ -29,7 +34,7 @@ FN uint64 gid_at(const Side& side, uint64 position) {
 }
 
 // The position of a neuron on a side, or no position at all.
-FN uint64 position_in(const Side& side, uint64 gid) {
+FN_ONCE uint64 position_in(const Side& side, uint64 gid) {
     for (uint32 s = 0; s < side.n; ++s) {
         const uint64 begin = s ? side.end[s - 1] : 0, size = side.end[s] - begin;
         if (gid < side.gid[s]) continue;
@@ -113,7 +118,7 @@ FN uint64 cell_of(const Connect& c, uint64 row, uint32 delay, uint32 block, bool
 
 // Counts (FILL false) or writes (FILL true) up to LANES synapses of one target.
 template <bool FILL, class Targets>
-FN void place(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
+FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
               VARYING_ARGUMENT(uint32, delay_word), VARYING_ARGUMENT(uint32, weight_word),
               VARYING_ARGUMENT(uint64, item)) {
     VARYING(int64, quanta);
@@ -177,7 +182,7 @@ FN void place(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT
 
 // Counts or writes one synapse: what `place` does, for a thread on its own.
 template <bool FILL>
-FN void place_one(const Connect& c, uint32 target, uint64 position, uint32 delay_word, uint32 weight_word, uint64 item) {
+FN_ONCE void place_one(const Connect& c, uint32 target, uint64 position, uint32 delay_word, uint32 weight_word, uint64 item) {
     const uint64 row = row_of(c, position);
     if (row >= c.n_rows) return;
     int64 quanta = c.fixed_quanta;

@@ -11,7 +11,7 @@ FN double log_factorial_ratio(double a, double b) {
 
 // How many of `n` draws without replacement from `good` + `bad` things are good: by inversion where the mean is
 // below 10, else by ratio of uniforms (HRUA, Stadlober 1990, doi:10.1016/0377-0427(90)90349-5).
-FN uint64 hypergeometric(double good, double bad, uint64 draws, uint32 a, uint32 b, uint32 c, uint32 first,
+FN_ONCE uint64 hypergeometric(double good, double bad, uint64 draws, uint32 a, uint32 b, uint32 c, uint32 first,
                          uint32 seed, uint32 stream) {
     const double all = good + bad, n = (double)draws;
     if (draws == 0 || good <= 0.0) return 0;
@@ -70,7 +70,7 @@ FN uint64 hypergeometric(double good, double bad, uint64 draws, uint32 a, uint32
 
 // Poisson(mean): by inversion below 10, else by transformed rejection (PTRS, Hörmann 1993,
 // doi:10.1016/0167-6687(93)90997-4).
-FN uint64 poisson_count(double mean, uint32 a, uint32 b, uint32 c, uint32 first, uint32 seed, uint32 stream) {
+FN_ONCE uint64 poisson_count(double mean, uint32 a, uint32 b, uint32 c, uint32 first, uint32 seed, uint32 stream) {
     if (mean <= 0.0) return 0;
     if (mean < 10.0) {
         const Block block = philox(a, b, c, first, seed, stream);

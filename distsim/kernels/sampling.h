@@ -41,7 +41,7 @@ FN double gamma_below(double a, double log_gamma_a, double x) {
 
 // The x with gamma_below(x) = p: Halley's method from the guess of Wilson and Hilferty, or for shapes up to 1 from
 // the two ends of the distribution (Press et al. 2007, section 6.2.1); bisection where a step leaves the bracket.
-FN double inverse_gamma(double a, double log_gamma_a, double p) {
+FN_ONCE double inverse_gamma(double a, double log_gamma_a, double p) {
     double x;
     if (a > 1.0) {
         const double z = inverse_normal(p);

@@ -37,7 +37,7 @@ struct Places {
 
 FN uint64 side_begin(const Side& s, uint32 selection) { return selection ? s.end[selection - 1] : 0; }
 
-FN Places places_in(const Drawer& d, uint64 begin, uint64 size, uint64 residue, uint32 level) {
+FN_ONCE Places places_in(const Drawer& d, uint64 begin, uint64 size, uint64 residue, uint32 level) {
     Places p;
     p.skip = 0;
     p.own = ~0ull;
@@ -56,7 +56,7 @@ FN Places places_in(const Drawer& d, uint64 begin, uint64 size, uint64 residue, 
     return p;
 }
 
-FN uint64 split_draws(const Connect& c, const Drawer& d, double left, double right, uint64 count, uint64 first,
+FN_ONCE uint64 split_draws(const Connect& c, const Drawer& d, double left, double right, uint64 count, uint64 first,
                       uint32 level) {
     const uint32 b = (uint32)d.gid, e = (uint32)(d.gid >> 32) | (c.projection << 8);
     if (d.distinct) return hypergeometric(left, right, count, (uint32)first, b, e, level << 16, c.seed, STREAM_SHARE);
@@ -82,7 +82,7 @@ FN void leaf_words(const Connect& c, const Drawer& d, uint64 first, uint32 n, ui
                    uint32* w3) {
     const uint32 low = (uint32)d.gid, high = (uint32)(d.gid >> 32) | (c.projection << 8);
 #ifdef __CUDACC__
-    for (uint32 j = 0; j < n; ++j) {
+    NOT_UNROLLED for (uint32 j = 0; j < n; ++j) {
         const Block block = philox((uint32)(first + j), (uint32)((first + j) >> 32), low, high, c.seed, d.stream);
         w0[j] = block.w0; w1[j] = block.w1; w2[j] = block.w2; w3[j] = block.w3;
     }
@@ -93,89 +93,6 @@ FN void leaf_words(const Connect& c, const Drawer& d, uint64 first, uint32 n, ui
     }
     philox_lanes(n, w0, w1, w2, w3, low, high, c.seed, d.stream);
 #endif
-}
-
-// Draws of a node whose places are left undivided: `out(draw's number, place, delay word, weight word)` for each.
-template <class Out>
-FN void draw_leaf(const Connect& c, const Drawer& d, const Places& p, uint64 begin, const Scattered& node, Out& out) {
-    ALIGNED uint32 w0[LEAF];
-    ALIGNED uint32 w1[LEAF];
-    ALIGNED uint32 w2[LEAF];
-    ALIGNED uint32 w3[LEAF];
-    uint64 chosen[LEAF];
-    const bool all = d.distinct && node.count == p.available;
-    for (uint64 k = 0; k < node.count; k += LEAF) {
-        const uint32 n = (uint32)(node.count - k < LEAF ? node.count - k : LEAF);
-        leaf_words(c, d, node.first + k, n, w0, w1, w2, w3);
-        for (uint32 j = 0; j < n; ++j) {
-            uint64 drawn = k + j;
-            if (!d.distinct) {
-                drawn = below(w0[j], w1[j], p.available);
-            } else if (!all) {  // then count <= LEAF
-                const uint64 top = p.available - n + j;
-                drawn = below(w0[j], w1[j], top + 1);
-                for (uint32 i = 0; i < j; ++i) {
-                    if (chosen[i] == drawn) { drawn = top; break; }
-                }
-                chosen[j] = drawn;
-            }
-            drawn += drawn >= p.own ? 1 : 0;
-            out(node.first + k + j, begin + node.residue + ((p.skip + drawn) << node.level), w2[j], w3[j]);
-        }
-    }
-}
-
-// Scatters `count` draws of a neuron, the first of them number `first`, over one selection of the other side.
-template <class Out>
-FN void scatter_within(const Connect& c, const Drawer& d, const Side& side, uint32 selection, uint64 first,
-                       uint64 count, Out& out) {
-    const uint64 begin = side_begin(side, selection), size = side.end[selection] - begin;
-    Scattered stack[48];
-    uint32 depth = 0;
-    stack[depth++] = {first, count, 0, 0};
-    while (depth) {
-        const Scattered node = stack[--depth];
-        if (node.count == 0 || (d.pruned && !holds_local(c, node.residue, node.level))) continue;
-        const Places p = places_in(d, begin, size, node.residue, node.level);
-        if (p.available == 0) continue;
-        if (node.count <= LEAF || p.available == 1 || (d.distinct && node.count == p.available)) {
-            draw_leaf(c, d, p, begin, node, out);
-            continue;
-        }
-        const uint64 other = node.residue + ((uint64)1 << node.level);
-        const Places l = places_in(d, begin, size, node.residue, node.level + 1);
-        const uint64 left = split_draws(c, d, (double)l.available, (double)(p.available - l.available), node.count,
-                                        node.first, node.level);
-        stack[depth++] = {node.first + left, node.count - left, other, node.level + 1};
-        stack[depth++] = {node.first, left, node.residue, node.level + 1};
-    }
-}
-
-// Scatters all draws of a neuron; `only`: over this selection alone (as far as it gets some), or ~0.
-template <class Out>
-FN void scatter(const Connect& c, const Drawer& d, const Side& side, uint64 count, uint32 only, Out& out) {
-    uint64 rest = places_in(d, 0, side.end[side.n - 1], 0, 0).available;
-    uint64 first = 0;
-    for (uint32 s = 0; s < side.n && count; ++s) {
-        const uint64 begin = side_begin(side, s);
-        const uint64 here = places_in(d, begin, side.end[s] - begin, 0, 0).available;
-        rest -= here;
-        const uint64 mine = rest == 0 ? count
-            : split_draws(c, d, (double)here, (double)rest, count, first, LEVEL_OF_SELECTION + s);
-        if (only == ~0u || only == s) scatter_within(c, d, side, s, first, mine, out);
-        if (only == s) return;
-        first += mine;
-        count -= mine;
-    }
-}
-
-// The number of a neuron's draws, where the rule leaves it to chance; `allowed` places are open to it.
-FN uint64 count_draws(const Connect& c, uint64 gid, uint64 allowed) {
-    const uint32 b = (uint32)gid, e = (uint32)(gid >> 32) | (c.projection << 8);
-    if (c.draws == DRAWS_BERNOULLI) {
-        return binomial(allowed, c.chance, 0, b, e, c.seed, STREAM_SHARE, LEVEL_OF_COUNT << 16);
-    }
-    return poisson_count((double)allowed * c.chance, 0, b, e, LEVEL_OF_COUNT << 16, c.seed, STREAM_SHARE);
 }
 
 // Synapses on their way into place: on the host a batch, so that many misses are under way at once.
@@ -200,7 +117,7 @@ struct Batch {
         if (++n == LANES) flush();
 #endif
     }
-    FN_MEMBER void flush() {
+    FN_MEMBER_ONCE void flush() {
 #ifndef __CUDACC__
         place<FILL>(c, ManyTargets{target}, n, position, delay_word, weight_word, position);
         n = 0;
@@ -208,21 +125,21 @@ struct Batch {
     }
 };
 
-// Draws of a target, going to sources.
+// Where a neuron's draws go: a target's to sources, with the words of the draw or (the way back of a symmetric pair)
+// words of their own; a source's to targets, of which those that are local are kept.
+enum { TO_SOURCES, BACK_TO_SOURCES, TO_TARGETS };
+
 template <bool FILL>
-struct ToSources {
+struct Out {
     Batch<FILL>& batch;
-    uint32 target;
-    FN_MEMBER void operator()(uint64, uint64 place, uint32 delay, uint32 weight) { batch.add(place, target, delay, weight); }
+    uint32 kind;
+    uint32 target;  // of those that go to sources
+    uint64 source;  // position of the one whose draws go to targets
 };
 
-// Draws of a source, going to targets: those that are local are kept.
 template <bool FILL>
-struct ToTargets {
-    const Connect& c;
-    Batch<FILL>& batch;
-    uint64 source;
-    FN_MEMBER void operator()(uint64, uint64 place, uint32 delay, uint32 weight) {
+FN void put(const Connect& c, const Drawer& d, const Out<FILL>& out, uint64 number, uint64 place, uint32 delay, uint32 weight) {
+    if (out.kind == TO_TARGETS) {
         const uint64 index = place - side_begin(c.targets, c.selection);
         uint32 k;
         if (c.index_local) {
@@ -233,23 +150,102 @@ struct ToTargets {
             if (index < c.index_first || past % c.index_stride || past / c.index_stride >= c.index_count) return;
             k = (uint32)(c.target_first + past / c.index_stride * c.target_step);
         }
-        batch.add(source, c.target_local + k, delay, weight);
+        out.batch.add(out.source, c.target_local + k, delay, weight);
+        return;
     }
-};
+    if (out.kind == BACK_TO_SOURCES) {
+        const Block block = philox((uint32)number, (uint32)(number >> 32), (uint32)d.gid,
+                                   (uint32)(d.gid >> 32) | (c.projection << 8), c.seed, STREAM_BACK);
+        delay = block.w2;
+        weight = block.w3;
+    }
+    out.batch.add(place, out.target, delay, weight);
+}
 
-// Draws of a target whose partners draw nothing back: the way back has delay and weight of its own.
+// Draws of a node whose places are left undivided.
 template <bool FILL>
-struct BackToSources {
-    const Connect& c;
-    Batch<FILL>& batch;
-    uint32 target;
-    uint64 gid;
-    FN_MEMBER void operator()(uint64 k, uint64 place, uint32, uint32) {
-        const Block block = philox((uint32)k, (uint32)(k >> 32), (uint32)gid, (uint32)(gid >> 32) | (c.projection << 8),
-                                   c.seed, STREAM_BACK);
-        batch.add(place, target, block.w2, block.w3);
+FN void draw_leaf(const Connect& c, const Drawer& d, const Places& p, uint64 begin, const Scattered& node,
+                  const Out<FILL>& out) {
+    ALIGNED uint32 w0[LEAF];
+    ALIGNED uint32 w1[LEAF];
+    ALIGNED uint32 w2[LEAF];
+    ALIGNED uint32 w3[LEAF];
+    uint64 chosen[LEAF];
+    const bool all = d.distinct && node.count == p.available;
+    for (uint64 k = 0; k < node.count; k += LEAF) {
+        const uint32 n = (uint32)(node.count - k < LEAF ? node.count - k : LEAF);
+        leaf_words(c, d, node.first + k, n, w0, w1, w2, w3);
+        NOT_UNROLLED for (uint32 j = 0; j < n; ++j) {
+            uint64 drawn = k + j;
+            if (!d.distinct) {
+                drawn = below(w0[j], w1[j], p.available);
+            } else if (!all) {  // then count <= LEAF
+                const uint64 top = p.available - n + j;
+                drawn = below(w0[j], w1[j], top + 1);
+                for (uint32 i = 0; i < j; ++i) {
+                    if (chosen[i] == drawn) { drawn = top; break; }
+                }
+                chosen[j] = drawn;
+            }
+            drawn += drawn >= p.own ? 1 : 0;
+            put(c, d, out, node.first + k + j, begin + node.residue + ((p.skip + drawn) << node.level), w2[j], w3[j]);
+        }
     }
-};
+}
+
+// Scatters `count` draws of a neuron, the first of them number `first`, over one selection of the other side.
+template <bool FILL>
+FN_ONCE void scatter_within(const Connect& c, const Drawer& d, const Side& side, uint32 selection, uint64 first,
+                       uint64 count, const Out<FILL>& out) {
+    const uint64 begin = side_begin(side, selection), size = side.end[selection] - begin;
+    Scattered stack[48];
+    uint32 depth = 0;
+    stack[depth++] = {first, count, 0, 0};
+    while (depth) {
+        const Scattered node = stack[--depth];
+        if (node.count == 0 || (d.pruned && !holds_local(c, node.residue, node.level))) continue;
+        const Places p = places_in(d, begin, size, node.residue, node.level);
+        if (p.available == 0) continue;
+        if (node.count <= LEAF || p.available == 1 || (d.distinct && node.count == p.available)) {
+            draw_leaf(c, d, p, begin, node, out);
+            continue;
+        }
+        const uint64 other = node.residue + ((uint64)1 << node.level);
+        const Places l = places_in(d, begin, size, node.residue, node.level + 1);
+        const uint64 left = split_draws(c, d, (double)l.available, (double)(p.available - l.available), node.count,
+                                        node.first, node.level);
+        stack[depth++] = {node.first + left, node.count - left, other, node.level + 1};
+        stack[depth++] = {node.first, left, node.residue, node.level + 1};
+    }
+}
+
+// Scatters all draws of a neuron; `only`: over this selection alone (as far as it gets some), or ~0.
+template <bool FILL>
+FN_ONCE void scatter(const Connect& c, const Drawer& d, const Side& side, uint64 count, uint32 only,
+                     const Out<FILL>& out) {
+    uint64 rest = places_in(d, 0, side.end[side.n - 1], 0, 0).available;
+    uint64 first = 0;
+    for (uint32 s = 0; s < side.n && count; ++s) {
+        const uint64 begin = side_begin(side, s);
+        const uint64 here = places_in(d, begin, side.end[s] - begin, 0, 0).available;
+        rest -= here;
+        const uint64 mine = rest == 0 ? count
+            : split_draws(c, d, (double)here, (double)rest, count, first, LEVEL_OF_SELECTION + s);
+        if (only == ~0u || only == s) scatter_within(c, d, side, s, first, mine, out);
+        if (only == s) return;
+        first += mine;
+        count -= mine;
+    }
+}
+
+// The number of a neuron's draws, where the rule leaves it to chance; `allowed` places are open to it.
+FN_ONCE uint64 count_draws(const Connect& c, uint64 gid, uint64 allowed) {
+    const uint32 b = (uint32)gid, e = (uint32)(gid >> 32) | (c.projection << 8);
+    if (c.draws == DRAWS_BERNOULLI) {
+        return binomial(allowed, c.chance, 0, b, e, c.seed, STREAM_SHARE, LEVEL_OF_COUNT << 16);
+    }
+    return poisson_count((double)allowed * c.chance, 0, b, e, LEVEL_OF_COUNT << 16, c.seed, STREAM_SHARE);
+}
 
 #ifdef __CUDACC__
 #define BATCH(FILL, c) Batch<FILL> batch = {c}
@@ -265,7 +261,7 @@ FN void connect_distinct(const Connect* connect) {
     ITEM_FOR(t, c.n_targets) {
         const Target target = target_at(c, (uint64)t);
         const Drawer d = {target.gid, own_position(c, target.gid), 0, true, false, STREAM_CONNECTION};
-        ToSources<FILL> out = {batch, target.local};
+        const Out<FILL> out = {batch, TO_SOURCES, target.local, 0};
         const uint64 count = c.shares ? c.shares[t] : c.indegree;
         // All sources are one selection to the tree: which population they are of does not matter here.
         scatter(c, d, c.undivided, count, ~0u, out);
@@ -284,7 +280,7 @@ FN void connect_by_source(const Connect* connect) {
         if (position == ~0ull) continue;
         const uint64 own = c.autapses ? ~0ull : position_in(c.targets, gid);
         const Drawer d = {gid, own, 0, c.distinct != 0, true, STREAM_BY_SOURCE};
-        ToTargets<FILL> out = {c, batch, position};
+        const Out<FILL> out = {batch, TO_TARGETS, 0, position};
         uint64 count = c.indegree;
         if (c.shares) count = c.shares[position];
         if (c.draws) count = count_draws(c, gid, c.targets.end[c.targets.n - 1] - (own == ~0ull ? 0 : 1));
@@ -309,13 +305,8 @@ FN void connect_symmetric(const Connect* connect) {
         if (position == ~0ull) continue;
         const Drawer d = {gid, ~0ull, position + 1, true, as_source, STREAM_CONNECTION};
         const uint64 count = count_draws(c, gid, c.n_sources - position - 1);
-        if (as_source) {
-            ToTargets<FILL> out = {c, batch, position};
-            scatter(c, d, c.targets, count, c.selection, out);
-        } else {
-            BackToSources<FILL> out = {c, batch, target.local, gid};
-            scatter(c, d, c.targets, count, ~0u, out);
-        }
+        const Out<FILL> out = {batch, as_source ? TO_TARGETS : BACK_TO_SOURCES, target.local, position};
+        scatter(c, d, c.targets, count, as_source ? c.selection : ~0u, out);
     }
     batch.flush();
 }

@@ -29,7 +29,7 @@ FN double pairs(const Shares& s, uint64 low, uint64 high) {
 }
 
 // What goes to the left half of a node: binomial, or hypergeometric where no pair is drawn twice.
-FN uint64 share_of_left(const Shares& s, uint64 low, uint64 middle, uint64 high, uint64 node, uint64 count) {
+FN_ONCE uint64 share_of_left(const Shares& s, uint64 low, uint64 middle, uint64 high, uint64 node, uint64 count) {
     const double left = pairs(s, low, middle);
     if (s.distinct) {
         return hypergeometric(left, pairs(s, middle, high), count, (uint32)node, (uint32)(node >> 32), s.projection, 0,

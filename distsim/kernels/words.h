@@ -17,6 +17,9 @@ typedef long long int64;
 
 #define FN static __device__ __forceinline__
 #define FN_MEMBER __device__ __forceinline__
+#define FN_ONCE static __device__ __noinline__  // long and called from many places: one copy
+#define FN_MEMBER_ONCE __device__ __noinline__
+#define NOT_UNROLLED _Pragma("unroll 1")
 #define ALIGNED
 #define KERNEL extern "C" __global__ void
 #define CONSTANT static __device__ const
@@ -155,6 +158,9 @@ FN uint64 group_sum_to(uint64 x) {
 #endif
 #define FN static inline __attribute__((always_inline))
 #define FN_MEMBER inline __attribute__((always_inline))
+#define FN_ONCE static __attribute__((noinline, unused))
+#define FN_MEMBER_ONCE __attribute__((noinline))
+#define NOT_UNROLLED
 #define ALIGNED alignas(64)
 #define KERNEL extern "C" void
 #define CONSTANT static const

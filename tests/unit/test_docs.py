@@ -26,8 +26,9 @@ from distsim.rules import RULES
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = (
-    "README.md", "docs/architecture.md", "docs/cli.md", "docs/cluster.md", "docs/configuration.md", "docs/tutorial.md",
-    "docs/reliability.md", "docs/security.md", "CHANGELOG.md",
+    "README.md", "docs/architecture.md", "docs/cli.md", "docs/cluster.md", "docs/configuration.md",
+    "docs/connectivity.md", "docs/models.md", "docs/own_models.md", "docs/tutorial.md", "docs/reliability.md",
+    "docs/security.md", "CHANGELOG.md",
 )  # fmt: skip
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Folders of the repository: what begins with one of them is meant to be there.
@@ -156,6 +157,28 @@ def test_the_check_of_paths_sees_a_missing_one(tmp_path: Path, monkeypatch: pyte
     )
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
     assert named_paths("a.md") == {"distsim/gone.py", "docs/gone.md"}
+
+
+def test_every_rule_has_its_section_and_pictures_are_small() -> None:
+    text = (ROOT / "docs" / "connectivity.md").read_text()
+    for rule in RULES:
+        assert re.search(rf"^## `{rule}`$", text, re.MULTILINE), rule
+        assert f"pictures/{rule}.png" in text
+    for picture in (ROOT / "docs" / "pictures").glob("*.png"):
+        assert 1000 < picture.stat().st_size < 15_000 and f"pictures/{picture.name}" in text
+
+
+def test_pictures_are_made_by_the_code(tmp_path: Path) -> None:
+    """Catches a script that no longer runs, and a matrix that is not the rule's."""
+    spec = importlib.util.spec_from_file_location("make_connectivity", ROOT / "docs" / "make_connectivity.py")
+    assert spec and spec.loader
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert set(RULES) <= set(script.PICTURES)
+    (_, rule, options), *_ = script.PICTURES["fixed_outdegree"]
+    assert (script.matrix(rule, options).sum(axis=0) == 5).all()
+    script.OUT = tmp_path
+    assert script.draw("fixed_outdegree").stat().st_size < 15_000
 
 
 def test_picture_is_small() -> None:

@@ -90,9 +90,13 @@ def test_construction_does_not_spill(architecture: str) -> None:
     """Counting and filling draw everything twice: local memory there is construction time."""
     found = resources(compiled(construction_source(False), architecture))
     drawing = [name for name in found if name.startswith(("count_", "fill_"))]
-    assert len(drawing) == 12
+    assert len(drawing) == 24
     for name in drawing:
-        assert (found[name].frame, found[name].stack) == (0, 0), f"{name}: local memory on {architecture}"
+        rule = name.partition("_")[2]
+        # Where a thread scatters a neuron's draws, it keeps the tree's open nodes (48 of 32 bytes) and a leaf's draws;
+        # a Poisson number takes a table of ten.
+        room = 2304 if rule in ("distinct", "by_source", "symmetric") else 80 if rule == "pairwise_poisson" else 0
+        assert max(found[name].frame, found[name].stack) <= room, f"{name}: local memory on {architecture}"
         assert 0 < found[name].registers <= 65536 // THREADS
 
 

@@ -64,8 +64,8 @@ def test_description(tenth: Network) -> None:
     pairs = [(t, s) for t in range(8) for s in range(8) if expected["num_synapses"][t][s]]
     assert len(tenth.projections) == len(pairs) == 55
     for projection, (t, s) in zip(tenth.projections, pairs, strict=True):
-        assert projection.sources == (tenth.populations[s],)
-        assert projection.targets == (tenth.populations[t],)
+        assert [side.population for side in projection.sources] == [tenth.populations[s]]
+        assert [side.population for side in projection.targets] == [tenth.populations[t]]
         assert projection.rule == FixedTotalNumber(expected["num_synapses"][t][s])
         weight, delay = projection.weight, projection.delay
         assert isinstance(weight, NormalClipped) and isinstance(delay, NormalClipped)
