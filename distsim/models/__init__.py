@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from distsim.errors import ConfigError, nearest
-from distsim.models.aeif_cond_exp import aeif_cond_exp
+from distsim.models.aeif import (
+    aeif_cond_alpha,
+    aeif_cond_alpha_multisynapse,
+    aeif_cond_beta_multisynapse,
+    aeif_cond_exp,
+    aeif_psc_alpha,
+    aeif_psc_delta,
+    aeif_psc_exp,
+)
 from distsim.models.base import Constant, Dynamics, Model, Parameter, Probe, Receptor, State
 from distsim.models.forms import Family, Flag, Form, ListParameter
 from distsim.models.generators import spike_generator
+from distsim.models.iaf_chxk_2008 import iaf_chxk_2008
+from distsim.models.iaf_cond import iaf_cond_alpha, iaf_cond_beta, iaf_cond_exp, iaf_cond_exp_sfa_rr
 from distsim.models.iaf_psc_exp import iaf_psc_exp
 from distsim.models.iaf_psc_exp_multisynapse import iaf_psc_exp_multisynapse
 from distsim.models.parrot import parrot_neuron
 
 MODELS: dict[str, Model | Family] = {m.name: m for m in (
-    iaf_psc_exp, iaf_psc_exp_multisynapse, aeif_cond_exp, parrot_neuron, spike_generator,
+    iaf_psc_exp, iaf_psc_exp_multisynapse, parrot_neuron, spike_generator,
+    iaf_cond_exp, iaf_cond_alpha, iaf_cond_beta, iaf_cond_exp_sfa_rr, iaf_chxk_2008,
+    aeif_cond_exp, aeif_cond_alpha, aeif_psc_exp, aeif_psc_alpha, aeif_psc_delta, aeif_cond_alpha_multisynapse,
+    aeif_cond_beta_multisynapse,
 )}  # fmt: skip
 
 __all__ = [
