@@ -15,9 +15,10 @@ from distsim.models.common import FLOOR, I_e, difference, refractory_count, refr
 from distsim.models.courses import Course, alpha, beta, exponential
 from distsim.models.forms import Family, Flag, Form, ListParameter
 
-SUBSTEPS = (2, 8)
+SUBSTEPS = (1, 8)
 MOST_SPIKES = 8
-STEEPEST = Decimal("0.16")  # the fastest that Runge-Kutta is trusted with: exponential slope over a step, in Delta_T
+STIFFEST = Decimal("0.25")  # the largest conductance for Runge-Kutta: how far it may carry V in a step
+STEEPEST = Decimal("0.125")  # how far the exponential may carry V in a step of Runge-Kutta, in Delta_T
 Numbers = Mapping[str, Decimal]
 
 
@@ -70,8 +71,10 @@ CONSTANTS = (
         ("V_peak", "V_th", "E_L", "Delta_T"),
         lambda p, dt: (p["V_peak"] if p["Delta_T"] else p["V_th"]) - p["E_L"],
     ),
-    Constant("steep", ("C_m", "g_L", "Delta_T"), _steep),
-    Constant("ceiling", ("C_m", "g_L", "Delta_T", "V_th", "E_L"), _ceiling),
+    # Half of it in double precision.
+    Constant("steep", ("C_m", "g_L", "Delta_T"), _steep, parts=(2, 1)),
+    Constant("ceiling", ("C_m", "g_L", "Delta_T", "V_th", "E_L"), _ceiling, parts=(2, 1)),
+    Constant("stiff", ("C_m",), lambda p, dt: STIFFEST * p["C_m"] / dt),  # the largest conductance for Runge-Kutta
     Constant("pace", ("C_m", "g_L", "Delta_T"), lambda p, dt: p["g_L"] / p["C_m"] if p["Delta_T"] else Decimal(0)),
     Constant("least", ("V_peak", "V_th", "Delta_T"), _least),
     difference("reset", "V_reset", "E_L"),
@@ -84,9 +87,9 @@ CONSTANTS = (
 # follows from the reset.
 CAREFUL = """
         const bool exact = sizeof(real) == 8;
-        const real longest = dt * (real)(exact ? 1.0 / 32 : 1.0 / 4), shortest = dt * (real)(exact ? 1e-5 : 1e-3);
-        const real reach = (real)(exact ? 0.05 : 0.25), approach = (real)(exact ? 0.1 : 0.4);
-        const real highest = (real)(exact ? 300.0 : 60.0), same = dt * (real)(exact ? 1e-14 : 1e-7);
+        const real longest = dt * (real)(exact ? 1.0 / 32 : 1.0 / 2), shortest = dt * (real)(exact ? 1e-4 : 0.05);
+        const real reach = (real)(exact ? 0.05 : 0.5), approach = (real)(exact ? 0.1 : 0.5);
+        const real highest = (real)(exact ? 300.0 : 60.0), same = dt * (real)(exact ? 1e-14 : 1e-6);
         const real current = I_e + I_stim;
         real v = V_m, u = w, done = (real)0;
         bool clamped = refractory_steps > 0;
@@ -97,8 +100,9 @@ CAREFUL = """
                 u = a * reset + (u - a * reset) * bounded_exp(-rest * per_tau_w);
                 break;
             }
-            const real speed = magnitude(per_C_m * (current DRIVE - u - (g_L LOAD) * v));
-            real s = longest;
+            const real load = g_L LOAD;
+            const real speed = magnitude(per_C_m * (current DRIVE - u - load * v));
+            real s = smaller(longest, (real)0.25 / (per_C_m * load));
             if (Delta_T > (real)0) {
                 s = smaller(s, reach * Delta_T / (speed + reach * Delta_T / longest));
                 s = smaller(s, approach / (pace * bounded_exp(smaller(v * per_Delta_T - onset, highest))));
@@ -111,15 +115,21 @@ CAREFUL = """
             real end_v = v, end_u = u;
             for (int32 attempt = 0; attempt < 12; ++attempt) {
                 real sum_p = (real)0, sum_u = (real)0, slope_p = (real)0, slope_u = (real)0;
+                real loads[3], drives[3];
+                for (int32 half = 0; half < 3; ++half) {
+                    t = done + s * (real)0.5 * (real)half;
+                    loads[half] = g_L LOAD;
+                    drives[half] = current DRIVE;
+                }
                 for (int32 stage = 0; stage < 4; ++stage) {
+                    const int32 half = (stage + 1) / 2;
                     const real ahead = s * (real)(stage == 0 ? 0.0 : stage == 3 ? 1.0 : 0.5);
                     const real weight = (real)(stage == 0 || stage == 3 ? 1.0 / 6 : 1.0 / 3);
                     const real p = v + ahead * slope_p, q = u + ahead * slope_u;
                     const real grown = bounded_exp(smaller(p * per_Delta_T - onset, highest));
                     const real left = larger((real)1 - pace * ahead * grown, least * grown);
                     const real V = p - Delta_T * natural_log(left);
-                    t = done + ahead;
-                    slope_p = left * per_C_m * (current DRIVE - q - (g_L LOAD) * V);
+                    slope_p = left * per_C_m * (drives[half] - q - loads[half] * V);
                     slope_u = (a * V - q) * per_tau_w;
                     sum_p = sum_p + weight * slope_p;
                     sum_u = sum_u + weight * slope_u;
@@ -232,10 +242,13 @@ def _adex(
         real steepest = (real)0;
         const real mobility = refractory_steps > 0 ? (real)0 : per_C_m;
         const bool free = refractory_steps == 0;
+        needs_care = g_L{load("name")} > stiff ? 1 : 0;
+        const real begun = V_m;
         INTEGRATE;
+        const real leap = (V_m - begun) * per_Delta_T;
         {arrivals}
         refractory_steps = refractory_steps > 0 ? refractory_steps - 1 : 0;
-        needs_care = steepest > steep ? 1 : 0;
+        needs_care = steepest * ((real)1 + (real)16 * leap * leap) > steep ? 1 : needs_care;
         needs_care = V_m >= spike_level ? 1 : needs_care;
         """,
         careful=careful.replace("HALVES", halves).replace("ARRIVALS", arrivals).replace("MOST_SPIKES", str(MOST_SPIKES)),
