@@ -192,7 +192,9 @@ def _number(shape: GroupShape, name: str, value: str) -> str:
     return f"const {kind} {name} = ({kind}){value};"
 
 
-_PLACE = re.compile(r"(?P<model>\w+)\.(?P<part>update|careful|derivatives|exact|after_substep)[:(](?P<line>\d+)(?P<rest>.*)")
+_PLACE = re.compile(
+    r"(?P<model>\w+)\.(?P<part>update|careful|derivatives|exact|after_substep)[:(](?P<line>\d+)(?P<rest>.*)"
+)
 
 
 def model_error(log: str, models: Iterable[Model]) -> ConfigError | None:

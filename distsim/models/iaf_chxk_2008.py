@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from distsim.models.base import Constant, Model, Parameter, Probe
+from distsim.models.common import accuracy
 from distsim.models.courses import alpha
 from distsim.models.forms import Family, Flag, Form
 from distsim.models.iaf_cond import (
@@ -62,6 +63,7 @@ def _make(form: Form) -> Model:
             *courses_constants(_EX, _IN, _AHP),
             Constant("peak_ahp", ("g_ahp", "tau_ahp"), lambda p, dt: p["g_ahp"] * Decimal(1).exp() / p["tau_ahp"]),
         ),
+        accuracy=accuracy(2e-7, 0.015),
         dynamics=relaxation((_EX, _IN, _AHP), ("E_ex", "E_in", "E_ahp"), SUBSTEPS),
         update=f"""
         const real before = V_m;

@@ -7,7 +7,7 @@ Magnus expansion of order 4, which no conductance makes unstable.
 from __future__ import annotations
 
 from distsim.models.base import Constant, Dynamics, Model, Parameter, Probe, Receptor, State
-from distsim.models.common import FLOOR, I_e, difference, refractory_count, refractory_steps
+from distsim.models.common import FLOOR, I_e, accuracy, difference, refractory_count, refractory_steps
 from distsim.models.courses import Course, alpha, beta, exponential
 
 SUBSTEPS = (1, 4)
@@ -75,7 +75,8 @@ def courses_states(*courses: Course) -> tuple[State, ...]:
 
 
 def _neuron(
-    name: str, doc: str, ex: Course, inh: Course, taus: tuple[Parameter, ...], probes: tuple[Probe, ...], accuracy: str
+    name: str, doc: str, ex: Course, inh: Course, taus: tuple[Parameter, ...], probes: tuple[Probe, ...],
+    error: tuple[float, float],
 ) -> Model:  # fmt: skip
     return Model(
         name=name,
@@ -93,7 +94,7 @@ def _neuron(
         ),
         probes=probes,
         dynamics=relaxation((ex, inh), ("E_ex", "E_in"), SUBSTEPS),
-        accuracy=accuracy,
+        accuracy=accuracy(*error),
         update=f"""
         INTEGRATE;
         const bool crossed = refractory_steps > 0 ? false : V_m >= theta;
@@ -125,7 +126,7 @@ iaf_cond_exp = _neuron(
     exponential("g_in", "nS", G_IN, "tau_syn_in", SUBSTEPS),
     (synaptic("syn_ex", 0.2), synaptic("syn_in", 2.0)),
     (),
-    "",
+    (1.5e-6, 7e-4),
 )
 
 iaf_cond_alpha = _neuron(
@@ -140,7 +141,7 @@ iaf_cond_alpha = _neuron(
     alpha("g_in", "nS", G_IN, "tau_syn_in", SUBSTEPS),
     (synaptic("syn_ex", 0.2), synaptic("syn_in", 2.0)),
     (t_ref_remaining,),
-    "",
+    (6e-6, 2e-3),
 )
 
 iaf_cond_beta = _neuron(
@@ -158,7 +159,7 @@ iaf_cond_beta = _neuron(
         synaptic("rise_in", 2.0, "rise "), synaptic("decay_in", 2.0, "decay "),
     ),
     (t_ref_remaining,),
-    "",
+    (6e-6, 2e-3),
 )  # fmt: skip
 
 _EX = exponential("g_ex", "nS", G_EX, "tau_syn_ex", (2, 8))
@@ -192,6 +193,7 @@ iaf_cond_exp_sfa_rr = Model(
         per_C_m, reset, theta, refractory_count, *above_rest("E_ex", "E_in", "E_sfa", "E_rr"),
         *courses_constants(_EX, _IN, _SFA, _RR),
     ),
+    accuracy=accuracy(1e-8, 6e-4),
     dynamics=relaxation((_EX, _IN, _SFA, _RR), ("E_ex", "E_in", "E_sfa", "E_rr"), (2, 8)),
     update=f"""
         INTEGRATE;

@@ -118,7 +118,11 @@ def _how(model: Model) -> str:
     lines = []
     if model.dynamics is not None:
         single, double = model.dynamics.substeps
-        names = {"rk4": "classical Runge-Kutta of order 4", "rk3": "Runge-Kutta of order 3", "magnus4": "Magnus, order 4"}
+        names = {
+            "rk4": "classical Runge-Kutta of order 4",
+            "rk3": "Runge-Kutta of order 3",
+            "magnus4": "Magnus, order 4",
+        }
         scheme = names.get(model.dynamics.scheme, model.dynamics.scheme)
         lines.append(
             f"Integration: {scheme}, fixed sub-steps: {single} a step in single, {double} in double precision."

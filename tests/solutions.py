@@ -63,12 +63,9 @@ def inputs_of(model: str, p: dict[str, Any]) -> list[Input]:
             Input(p[f"tau_decay_{s}"], p[f"tau_rise_{s}"], e, beta_kick(p[f"tau_decay_{s}"], p[f"tau_rise_{s}"]), sign)
             for s, e, sign in sides
         ]
-    single = "_exp" in model
-    return [
-        Input(p[f"tau_syn_{s}"], None if single else p[f"tau_syn_{s}"], e, 1.0 if single else math.e / p[f"tau_syn_{s}"],
-              sign)
-        for s, e, sign in sides
-    ]  # fmt: skip
+    if "_exp" in model:
+        return [Input(p[f"tau_syn_{s}"], None, e, 1.0, sign) for s, e, sign in sides]
+    return [Input(p[f"tau_syn_{s}"], p[f"tau_syn_{s}"], e, math.e / p[f"tau_syn_{s}"], sign) for s, e, sign in sides]
 
 
 class Neuron:
@@ -79,7 +76,7 @@ class Neuron:
         self.adaptive = model.startswith("aeif")
         self.inputs = inputs_of(model, p)
         if model == "iaf_cond_exp_sfa_rr":
-            self.inputs += [Input(p["tau_sfa"], None, p["E_sfa"], p["q_sfa"]), Input(p["tau_rr"], None, p["E_rr"], p["q_rr"])]
+            self.inputs += [Input(p[f"tau_{x}"], None, p[f"E_{x}"], p[f"q_{x}"]) for x in ("sfa", "rr")]
         if model == "iaf_chxk_2008":
             self.inputs += [Input(p["tau_ahp"], p["tau_ahp"], p["E_ahp"], p["g_ahp"] * math.e / p["tau_ahp"])]
         self.clamped = False
@@ -118,7 +115,7 @@ class Neuron:
         return f
 
     def advance(self, y: Array, begin: float, end: float, event: Callable[..., float] | None = None) -> Any:
-        """From `begin` to `end` (ms), or to where `event` first rises through 0; with the samples on the grid between."""
+        """From `begin` to `end` (ms), or to where `event` first rises through 0; samples on the grid."""
         if event is not None:
             event.terminal, event.direction = True, 1  # type: ignore[attr-defined]
         first, last = math.floor(begin / DT + 1e-9) + 1, math.floor(end / DT + 1e-9)
