@@ -148,7 +148,7 @@ def test_loop_compiles(architecture: str, network: str, precision: str) -> None:
     shapes = NETWORKS[network]
     checks = same_layout([loop.Recorder, loop.Loop, *(s.structure() for s in shapes)])
     found = entries(compiled(loop_source(precision == "double", shapes, host=False) + checks, architecture))
-    assert found == {*LOOP_KERNELS, *(f"update_{s.model.name}" for s in shapes)}
+    assert found == {*LOOP_KERNELS, *(f"update_{s.model.symbol}" for s in shapes)}
 
 
 def test_every_kernel_in_the_sources_is_named() -> None:
