@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,13 @@ from distsim.kernels.integrate import SCHEMES
 from distsim.models import MODELS, Family, Model
 
 WHICH = ("const_current", "single_epsp", "train")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quickly_compiled() -> Iterator[None]:
+    """A hundred small runs, a kernel each: compiling is most of their time."""
+    with support.optimised("-O1"):
+        yield
 
 
 def parameters(entry: str, which: str) -> dict[str, Any]:
