@@ -71,9 +71,9 @@ CONSTANTS = (
         ("V_peak", "V_th", "E_L", "Delta_T"),
         lambda p, dt: (p["V_peak"] if p["Delta_T"] else p["V_th"]) - p["E_L"],
     ),
-    # Half of it in double precision.
-    Constant("steep", ("C_m", "g_L", "Delta_T"), _steep, parts=(2, 1)),
-    Constant("ceiling", ("C_m", "g_L", "Delta_T", "V_th", "E_L"), _ceiling, parts=(2, 1)),
+    # The quick look goes four times as far in single precision as in double.
+    Constant("steep", ("C_m", "g_L", "Delta_T"), _steep, parts=(4, 1)),
+    Constant("ceiling", ("C_m", "g_L", "Delta_T", "V_th", "E_L"), _ceiling, parts=(4, 1)),
     Constant("stiff", ("C_m",), lambda p, dt: STIFFEST * p["C_m"] / dt),  # the largest conductance for Runge-Kutta
     Constant("pace", ("C_m", "g_L", "Delta_T"), lambda p, dt: p["g_L"] / p["C_m"] if p["Delta_T"] else Decimal(0)),
     Constant("least", ("V_peak", "V_th", "Delta_T"), _least),
@@ -87,9 +87,9 @@ CONSTANTS = (
 # follows from the reset.
 CAREFUL = """
         const bool exact = sizeof(real) == 8;
-        const real longest = dt * (real)(exact ? 1.0 / 32 : 1.0 / 2), shortest = dt * (real)(exact ? 1e-4 : 0.05);
+        const real longest = dt * (real)(exact ? 1.0 / 32 : 1.0), shortest = dt * (real)(exact ? 1e-4 : 0.1);
         const real reach = (real)(exact ? 0.05 : 0.5), approach = (real)(exact ? 0.1 : 0.5);
-        const real highest = (real)(exact ? 300.0 : 60.0), same = dt * (real)(exact ? 1e-14 : 1e-6);
+        const real highest = (real)(exact ? 300.0 : 60.0), same = dt * (real)(exact ? 1e-14 : 1e-5);
         const real current = I_e + I_stim;
         real v = V_m, u = w, done = (real)0;
         bool clamped = refractory_steps > 0;
@@ -182,7 +182,7 @@ CAREFUL = """
 
 def _adex(
     name: str, doc: str, ports: tuple[Port, ...], parameters: tuple[Parameter, ...], *, states: tuple[State, ...] = (),
-    receptors: tuple[Receptor, ...] = (), arrivals: str = "", error: tuple[float, float] = (5e-6, 0.04),
+    receptors: tuple[Receptor, ...] = (), arrivals: str = "", error: tuple[float, float] = (5e-6, 0.08),
 ) -> Model:  # fmt: skip
     """The declaration of a neuron with these ports, or with `receptors` whose input `arrivals` adds to V_m."""
     conductances = [p for p in ports if p.reversal]
