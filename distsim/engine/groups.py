@@ -180,7 +180,7 @@ class GroupState:
             numbers[name] = own
         for constant in model.constants:
             if set(constant.depends) & set(changes):
-                numbers[constant.name] = constant_values(constant, numbers, dt)
+                numbers[constant.name] = constant_values(constant, numbers, dt, self.real)
         self._values[self.group.parts.index(part)] = numbers
         for state in model.states:
             whole = self._backend.to_host(self.states[state.name]).copy()
@@ -228,7 +228,7 @@ class GroupState:
                 else draw(self._backend, kernels, value, part, seed, Stream.PARAMETER, index)
             )
         for constant in self.group.model.constants:
-            values[constant.name] = constant_values(constant, values, dt)
+            values[constant.name] = constant_values(constant, values, dt, self.real)
         return values
 
     def _chunks(self) -> None:
@@ -349,10 +349,10 @@ class GroupState:
                 self.offsets[state.name] = offset
 
 
-def constant_values(constant: Constant, values: Mapping[str, Any], dt: float) -> Any:
+def constant_values(constant: Constant, values: Mapping[str, Any], dt: float, real: np.dtype[Any]) -> Any:
     """A constant from its parameters with 50 digits, rounded once: a float, or one for each neuron."""
     with localcontext(exact_context()):
-        step = Decimal(repr(dt))
+        step = Decimal(repr(dt)) / constant.parts[real == np.float64]
         varying = [name for name in constant.depends if not isinstance(values[name], float)]
 
         def compute(numbers: Mapping[str, float]) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 
 from distsim.errors import ConfigError
-from distsim.kernels.integrate import integration
+from distsim.kernels.integrate import integration, located
 from distsim.kernels.structs import cpp_of, declare
 from distsim.models import Model
 from distsim.models.base import name_in_code, names_in
@@ -127,6 +127,7 @@ class _Parts:
     widen: list[str] = field(default_factory=list)
     inside: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
+    clear: list[str] = field(default_factory=list)  # inputs, once nobody reads them any more
     narrow: list[str] = field(default_factory=list)
 
     def numbers(self, shape: GroupShape) -> None:
@@ -149,6 +150,9 @@ class _Parts:
             else:
                 array += "[j]"
             self.inside.append(f"{'real' if state.kind == 'real' else 'int32'} {name} = {array};")
+            if shape.model.careful:
+                self.inside.append(f"const {'real' if state.kind == 'real' else 'int32'} before_{name} = {name};")
+                self.after.append(f"{name} = needs_care ? before_{name} : {name};")
             if state.floor is not None:
                 self.after.append(f"{name} = without_traces({name}, (real){state.floor!r});")
             self.after.append(f"{array} = {name};")
@@ -200,7 +204,7 @@ class _Parts:
                 self.before.append(f"Sum* RESTRICT plane{plane} = g.input + {plane} * g.plane_stride + c.begin;")
                 self.before.append(f"const real scale{plane} = scale[{plane}];")
                 terms.append(f"(real)plane{plane}[j] * scale{plane}")
-                self.after.append(f"plane{plane}[j] = 0;")
+                self.clear.append(f"plane{plane}[j] = 0;")
             for place in islice(places, n_places):
                 self._background(shape, place)
                 terms.append(f"AT(background{place}, j)")
@@ -234,7 +238,9 @@ def _number(shape: GroupShape, name: str, value: str) -> str:
     return f"const {kind} {name_in_code(name)} = ({kind}){value};"
 
 
-_PLACE = re.compile(r"(?P<model>\w+)\.(?P<part>update|derivatives|after_substep)[:(](?P<line>\d+)(?P<rest>.*)")
+_PLACE = re.compile(
+    r"(?P<model>\w+)\.(?P<part>update|careful|derivatives|exact|after_substep)[:(](?P<line>\d+)(?P<rest>.*)"
+)
 
 
 def model_error(log: str, models: Iterable[Model]) -> ConfigError | None:
@@ -244,7 +250,8 @@ def model_error(log: str, models: Iterable[Model]) -> ConfigError | None:
         model = found and next((m for m in models if m.symbol == found["model"]), None)
         if found is None or model is None or "error" not in line:
             continue
-        code = model.update if found["part"] == "update" else getattr(model.dynamics, found["part"], "")
+        of = model if found["part"] in ("update", "careful") else model.dynamics
+        code = getattr(of, found["part"], "")
         lines = code.split("\n")
         number = int(found["line"])
         text = lines[number - 1].strip() if number <= len(lines) else ""
@@ -267,6 +274,28 @@ def _update(model: Model) -> str:
         else:
             lines.append(line)
     return "\n".join([*lines, '#line 1 "generated"'])
+
+
+def _with_care(model: Model, parts: _Parts) -> str:
+    """The second look at those neurons for which `update` was not good enough, and what both looks share after it."""
+    deeper = "\n                    "
+    return f"""
+            if (any_care) {{
+                EACH_NONZERO(j, c.count, cared) {{
+                    {deeper.join(parts.inside)}
+                    const int32 needs_care = 0;
+                    int32 spikes = 0;
+                    {{
+{located(model.careful, f"{model.symbol}.careful")}
+                    }}
+                    {deeper.join(parts.after)}
+                    AT(emitted, j) = (uint32)spikes;
+                    any |= (uint32)spikes;
+                }}
+            }}
+            FOR_LANES(j, c.count) {{
+                {" ".join(parts.clear)}
+            }}"""
 
 
 def _kernel(shape: GroupShape) -> str:
@@ -295,6 +324,13 @@ def _kernel(shape: GroupShape) -> str:
     undefs = "".join(f"#undef {name}_at\n" for name in model.vectors)
     widen = "".join(f"{indent}FOR_LANES(j, c.count) {{ {line} }}" for line in parts.widen)
     narrow = "".join(f"{indent}FOR_LANES(j, c.count) {{ {line} }}" for line in parts.narrow)
+    look, second_look = "\n".join(parts.clear), ""
+    begin_look = ""
+    if model.careful:
+        parts.before.append("VARYING(uint32, cared);\n            uint32 any_care = 0;")
+        begin_look = "int32 needs_care = 0;"
+        look = "AT(cared, j) = (uint32)needs_care;\n                any_care |= (uint32)needs_care;"
+        second_look = _with_care(model, parts)
     # Vector parameters come with inner loops over their lists, which no compiler vectorises.
     lane_loop = "EACH_LANE" if model.vectors else "FOR_LANES"
     return f"""
@@ -312,13 +348,15 @@ def _kernel(shape: GroupShape) -> str:
             {lane_loop}(j, c.count) {{
                 {deeper.join(parts.inside)}
                 int32 spikes = 0;
+                {begin_look}
                 {{
 {_update(model)}
                 {deeper.join(parts.after)}
                 }}
+                {look}
                 AT(emitted, j) = (uint32)spikes;
                 any |= (uint32)spikes;
-            }}{narrow}
+            }}{second_look}{narrow}
             if (any) {{
                 EACH_NONZERO(j, c.count, emitted) {{
                     emit(l, step, c, j, g.group_begin, AT(emitted, j), {model.max_multiplicity});

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from distsim.errors import ConfigError, nearest
-from distsim.models.aeif_cond_exp import aeif_cond_exp
+from distsim.models.aeif import (
+    aeif_cond_alpha,
+    aeif_cond_alpha_multisynapse,
+    aeif_cond_beta_multisynapse,
+    aeif_cond_exp,
+    aeif_psc_alpha,
+    aeif_psc_delta,
+    aeif_psc_exp,
+)
 from distsim.models.base import Constant, Dynamics, Model, Parameter, Probe, Receptor, State
 from distsim.models.forms import Family, Flag, Form, ListParameter
 from distsim.models.gamma_sup_generator import gamma_sup_generator
@@ -19,6 +27,8 @@ from distsim.models.gif import gif_cond_exp, gif_psc_exp
 from distsim.models.glif_cond import glif_cond
 from distsim.models.glif_psc import glif_psc, glif_psc_double_alpha
 from distsim.models.hodgkin_huxley import hh_cond_exp_traub, hh_psc_alpha
+from distsim.models.iaf_chxk_2008 import iaf_chxk_2008
+from distsim.models.iaf_cond import iaf_cond_alpha, iaf_cond_beta, iaf_cond_exp, iaf_cond_exp_sfa_rr
 from distsim.models.iaf_psc_exp import iaf_psc_exp
 from distsim.models.iaf_psc_exp_multisynapse import iaf_psc_exp_multisynapse
 from distsim.models.izhikevich import izhikevich
@@ -26,11 +36,14 @@ from distsim.models.parrot import parrot_neuron
 from distsim.models.pp_psc_delta import pp_psc_delta
 
 MODELS: dict[str, Model | Family] = {m.name: m for m in (
-    iaf_psc_exp, iaf_psc_exp_multisynapse, aeif_cond_exp, parrot_neuron, spike_generator,
-    izhikevich, hh_psc_alpha, hh_cond_exp_traub, glif_psc, glif_cond, glif_psc_double_alpha,
-    gif_psc_exp, gif_cond_exp, pp_psc_delta,
-    poisson_generator, inhomogeneous_poisson_generator, sinusoidal_poisson_generator, gamma_sup_generator,
-    mip_generator, pulsepacket_generator,
+    iaf_psc_exp, iaf_psc_exp_multisynapse,
+    iaf_cond_exp, iaf_cond_alpha, iaf_cond_beta, iaf_cond_exp_sfa_rr, iaf_chxk_2008,
+    aeif_cond_exp, aeif_cond_alpha, aeif_psc_exp, aeif_psc_alpha, aeif_psc_delta, aeif_cond_alpha_multisynapse,
+    aeif_cond_beta_multisynapse,
+    glif_psc, glif_cond, glif_psc_double_alpha, izhikevich, hh_psc_alpha, hh_cond_exp_traub,
+    gif_psc_exp, gif_cond_exp, pp_psc_delta, parrot_neuron,
+    spike_generator, poisson_generator, inhomogeneous_poisson_generator, sinusoidal_poisson_generator,
+    gamma_sup_generator, mip_generator, pulsepacket_generator,
 )}  # fmt: skip
 
 __all__ = [

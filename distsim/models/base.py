@@ -20,10 +20,13 @@ CUDA C++ and C++17 that advance one neuron by one step; in them stand
 - the functions of kernels/arithmetic.h and kernels/functions.h (`exponential`, `logarithm`, `power`…), which
   take and give `float` or `double`, and those of the model's own `functions`,
 - `INTEGRATE;` on a line of its own: the states of `dynamics` advance by dt,
-- `spikes`: assign the number of spikes emitted (0 before).
+- `spikes`: assign the number of spikes emitted (0 before),
+- `needs_care` (`int32`, 0 before), in a model that has `careful` code: assign 1, and all that `update` did to this
+  neuron is forgotten; `careful` advances it instead.
 
 They must be free of branches that a select could replace: the host compiles the loop over neurons to
-vector instructions.
+vector instructions. Where few neurons at a time need more than that (the upstroke of a spike), `careful` holds
+for it: the same names, but loops and branches are welcome, for it runs for one neuron after the other.
 
 A model whose structure depends on the user (the number of ports, switches) is a Family (models/forms.py).
 """
@@ -104,7 +107,8 @@ class State:
 class Constant:
     """A number that follows from parameters and dt, computed with 50 digits and rounded once.
 
-    One with a bound `at_most` follows from a single parameter, and grows with it.
+    One with a bound `at_most` follows from a single parameter, and grows with it. `compute` is handed dt divided by
+    `parts` (in single and in double precision): a constant that belongs to a sub-step is exact for its length.
     """
 
     name: str
@@ -112,6 +116,7 @@ class Constant:
     compute: Callable[[Mapping[str, Decimal], Decimal], Decimal]
     integer: bool = False
     at_most: int | None = None
+    parts: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Dynamics:
-    """Differential equations that `INTEGRATE;` advances by dt, by a Runge-Kutta scheme with fixed sub-steps.
+    """Differential equations that `INTEGRATE;` advances by dt, in fixed sub-steps.
 
     Attributes
     ----------
@@ -146,14 +151,18 @@ class Dynamics:
         The states that are integrated.
     derivatives
         C++ that assigns d_<variable> (per ms) for each of them, in the names of `update`; the variables stand
-        for their values at the stage.
+        for their values at the stage. With the scheme magnus4, C++ that assigns rate_<variable> (per ms, > 0) and
+        drive_<variable> instead, d<variable>/dt = drive - rate * variable, neither of which depends on a variable.
     scheme
-        One of kernels/integrate.py: euler, midpoint, rk3, rk4.
+        One of kernels/integrate.py: euler, midpoint, rk3, rk4 (Runge-Kutta), magnus4.
     substeps
         Sub-steps a step in single and in double precision.
     after_substep
         C++ at the end of each sub-step (threshold and reset within the step); `h` is its length in ms,
         `substep` its number from 0, `substeps` how many there are.
+    exact
+        C++ that advances other states by half a sub-step: those that follow equations of their own with a known
+        solution. `derivatives` finds them at the time of its stage, free of error.
     """
 
     variables: tuple[str, ...]
@@ -161,6 +170,7 @@ class Dynamics:
     scheme: str = "rk4"
     substeps: tuple[int, int] = (1, 1)
     after_substep: str = ""
+    exact: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,6 +196,8 @@ class Model:
 
     Attributes
     ----------
+    careful
+        C++ that advances those neurons for which `update` assigned needs_care, from their states before the step.
     functions
         C++ functions (FN …) that `update` calls; their names begin with the model's.
     drawn
@@ -212,8 +224,10 @@ class Model:
     is_neuron: bool = True  # its spikes count in the digest and the rates
     max_multiplicity: int = 1  # the most spikes one neuron may emit in one step
     ordered: tuple[tuple[str, str, str], ...] = ()  # (a, b, why): a < b for every neuron
+    not_above: tuple[tuple[str, str, str], ...] = ()  # (a, b, why): a <= b for every neuron
     probes: tuple[Probe, ...] = ()
     dynamics: Dynamics | None = None
+    careful: str = ""
     functions: str = ""
     drawn: tuple[DrawnTimes, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
@@ -230,8 +244,9 @@ class Model:
     @property
     def code(self) -> str:
         """All C++ in which names of parameters and constants may stand."""
-        dynamics = (self.dynamics.derivatives, self.dynamics.after_substep) if self.dynamics else ()
-        return "\n".join((self.update, *dynamics, *(p.code for p in self.probes)))
+        d = self.dynamics
+        dynamics = (d.derivatives, d.exact, d.after_substep) if d else ()
+        return "\n".join((self.update, *dynamics, self.careful, *(p.code for p in self.probes)))
 
     @property
     def settable(self) -> tuple[str, ...]:
@@ -285,7 +300,9 @@ class Model:
             parameter.check(value, at)
             checked[parameter.name] = value
         for low, high, why in self.ordered:
-            _check_order(checked[low], checked[high], low, high, f"{where}.{low}", why)
+            _check_order(checked[low], checked[high], high, f"{where}.{low}", why, strict=True)
+        for low, high, why in self.not_above:
+            _check_order(checked[low], checked[high], high, f"{where}.{low}", why, strict=False)
         return self.rewrite(checked, size, where) if self.rewrite else checked
 
     def check_initial(self, values: Mapping[str, Any], size: int, where: str) -> dict[str, Value]:
@@ -370,12 +387,13 @@ def _check_time(value: Value, dt: float, where: str) -> None:
             raise wrong(where, time, f"times on the grid of dt = {dt} ms")
 
 
-def _check_order(low: Value, high: Value, low_name: str, high_name: str, where: str, why: str) -> None:
+def _check_order(low: Value, high: Value, high_name: str, where: str, why: str, *, strict: bool) -> None:
+    words = "less than" if strict else "at most"
     if isinstance(low, Listed) and isinstance(high, Listed):
         for i, (a, b) in enumerate(zip(low.values, high.values, strict=False)):
-            if not a < b:
-                raise wrong(f"{where}[{i}]", a, f"less than {high_name} = {b:g} ({why})")
+            if not (a < b or (a == b and not strict)):
+                raise wrong(f"{where}[{i}]", a, f"{words} {high_name} = {b:g} ({why})")
         return
     most, least = support(low)[1], support(high)[0]
-    if not most < least:
-        raise wrong(where, most, f"less than {high_name} = {least:g} ({why})")
+    if not (most < least or (most == least and not strict)):
+        raise wrong(where, most, f"{words} {high_name} = {least:g} ({why})")

@@ -45,3 +45,11 @@ def current_to_voltage(name: str, tau_syn: str) -> Constant:
 
 
 rise_I_e = Constant("rise_I_e", ("tau_m", "C_m"), lambda p, dt: p["tau_m"] / p["C_m"] * (1 - (-dt / p["tau_m"]).exp()))
+
+
+def accuracy(double: float, single: float) -> str:
+    """The sentence of a model whose error tests/reference measures against SciPy at a tolerance of 1e-12."""
+    return (
+        f"below V_th, V_m is within {double:g} mV (double precision) or {single:g} mV (single) of the exact solution "
+        "at dt = 0.1 ms, under strong input."
+    )

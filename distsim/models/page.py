@@ -93,6 +93,7 @@ def _allowed(model: Model, parameter: Parameter) -> str:
     """All that the declaration asks of a parameter, in a few characters."""
     found = _bounds(parameter)
     found += [f"< `{high}`" for low, high, _ in model.ordered if low == parameter.name]
+    found += [f"≤ `{high}`" for low, high, _ in model.not_above if low == parameter.name]
     found += [
         f"≤ {c.at_most:,} steps" for c in model.constants if c.at_most is not None and c.depends[0] == parameter.name
     ]
@@ -121,7 +122,11 @@ def _how(model: Model) -> str:
     lines = []
     if model.dynamics is not None:
         single, double = model.dynamics.substeps
-        names = {"rk4": "classical Runge-Kutta of order 4", "rk3": "Runge-Kutta of order 3"}
+        names = {
+            "rk4": "classical Runge-Kutta of order 4",
+            "rk3": "Runge-Kutta of order 3",
+            "magnus4": "Magnus, order 4",
+        }
         scheme = names.get(model.dynamics.scheme, model.dynamics.scheme)
         lines.append(
             f"Integration: {scheme}, fixed sub-steps: {single} a step in single, {double} in double precision."
