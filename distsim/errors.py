@@ -63,7 +63,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 def wrong(where: str, found: object, allowed: str) -> ConfigError:
     """A ConfigError that names the place, the value found and what is allowed."""
-    shown = repr(found)
+    shown = str(found).lower() if isinstance(found, bool) else repr(found)
     if len(shown) > 80:
         shown = shown[:77] + "..."
     return ConfigError(f"{where}: found {shown}; allowed: {allowed}")

@@ -20,7 +20,7 @@ from distsim.io import prepare_output
 from distsim.io.checkpoints import Totals
 from distsim.output import SegmentFiles
 from distsim.resuming import Continuation, check_resume, find, segment_counts
-from distsim.runinfo import run_info, write_info
+from distsim.runinfo import RUN_FILE, run_info, write_info
 
 
 @dataclass
@@ -47,6 +47,12 @@ class Record:
     def totals(self) -> Totals:
         """What earlier parts of the run took."""
         return self.found.manifest.totals if self.found is not None else Totals()
+
+    def withdraw(self) -> None:
+        """Nothing was computed: leave a directory as it was before, unless an earlier run left something there."""
+        if self.found is None:
+            for name in ("experiment.yaml", RUN_FILE):
+                (self.out / name).unlink(missing_ok=True)
 
     def begin(self, simulation: Simulation) -> bool:
         """Bring a built simulation to where the run goes on from; returns whether there was something."""

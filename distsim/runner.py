@@ -99,10 +99,15 @@ def _build_and_run(
     _tell(reporter, "build", _describe(experiment, comm, backend))
     for reason in record.found.skipped if record is not None and record.found is not None else ():
         _tell(reporter, "warning", f"warning: a checkpoint is not taken: {reason}")
-    simulation = Simulation(
-        experiment, comm, backend, sinks, progress=lambda share: reporter.progress("build", share, 1.0, None),
-        keep_history=record is not None, profiler=backend.profiler() if profile else None,
-    )  # fmt: skip
+    try:
+        simulation = Simulation(
+            experiment, comm, backend, sinks, progress=lambda share: reporter.progress("build", share, 1.0, None),
+            keep_history=record is not None, profiler=backend.profiler() if profile else None,
+        )  # fmt: skip
+    except ConfigError:  # known on every rank, such as a model that does not compile
+        if record is not None and comm.rank == 0:
+            record.withdraw()
+        raise
     synapses = comm.total(simulation.rows.n_synapses)
     stored = comm.total(simulation.rows.bytes(run.precision) + simulation.routing.bytes())
     _log_built(simulation)

@@ -99,6 +99,7 @@ RULES = (
 )  # fmt: skip
 VALUES = (
     "Uniform", "UniformInt", "Normal", "NormalClipped", "Lognormal", "Exponential", "Gamma", "Column",
+    "Spikes",
 )  # fmt: skip
 RULES_NOTE = (
     "With `autapses: false` no neuron connects to itself, with `multapses: false` no pair is connected more than once. "
@@ -252,6 +253,10 @@ def _forms(names: tuple[str, ...], definitions: dict[str, Schema]) -> str:
             text = "One number for each neuron or connection: a column of a table with a header line."
             rows.append(("`{file: FILE, column: NAME}`", "–", text))
             continue
+        if name == "Spikes":
+            text = "Times of spikes, for `spike_times`: CSV with `timestamps,node_ids`, or SONATA spikes in HDF5."
+            rows.append(("`{file: FILE, population: NAME}`", "–", text))
+            continue
         ((key, node),) = definition["properties"].items()
         inner = definitions[_reference(node)]["properties"]
         short = next((option for option in node.get("anyOf", ()) if "$ref" not in option), None)
@@ -263,7 +268,7 @@ def _forms(names: tuple[str, ...], definitions: dict[str, Schema]) -> str:
         rows.append((form, _long(key, inner), node["description"]))
     text = _table(("short form", "long form", "what"), rows)
     used = dict.fromkeys(
-        n if n == "Column" else _reference(next(iter(definitions[n]["properties"].values()))) for n in names
+        n if n in ("Column", "Spikes") else _reference(next(iter(definitions[n]["properties"].values()))) for n in names
     )
     text += "\nKeys of the long forms:\n\n"
     seen: dict[str, Schema] = {}

@@ -77,7 +77,7 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("{p: 0.1}", "{p: 0.1, autapses: 1}", "pairwise_bernoulli.autapses", "found 1; allowed: true or false"),
     ("model: iaf_psc_exp, size: 8", "model: 3, size: 8", "populations.E.model", "allowed: text"),
     ("C_m: 250.0", "C_m: big", "populations.E.params.C_m", "found 'big'; allowed: a number, {uniform"),
-    ("C_m: 250.0", "C_m: true", "populations.E.params.C_m", "found true; allowed: a number, {uniform"),
+    ("C_m: 250.0", "C_m: true", "populations.E.params.C_m", "found true; allowed: a number, a distribution"),
     ("C_m: 250.0", "C_m: {}", "populations.E.params.C_m", "allowed: a number, {uniform"),
     ("C_m: 250.0", "C_m: {uniform: [1, x]}", "populations.E.params.C_m.uniform", "found 'x'"),
     ("C_m: 250.0", "C_m: {uniform: [1, 2, 3]}", "populations.E.params.C_m.uniform", "allowed: [low, high]"),
