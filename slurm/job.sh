@@ -10,6 +10,19 @@ die() { # CODE MESSAGE
     exit "$code"
 }
 
+# USR1 comes from `sbatch --signal=B:USR1@SECONDS`, TERM from scancel, preemption and the end of the time. SLURM gives the
+# first to this shell alone; srun and mpiexec pass it on to the ranks, which write a checkpoint and end with code 75. They
+# pass on USR1 as it is; on TERM srun has SLURM end the step, and Open MPI soon kills the ranks.
+CHILD='' SEEN=''
+forward() { # SIGNAL
+    [[ $SEEN == TERM ]] || SEEN=$1
+    note "$1 from SLURM at $(date +%T): the run is told to stop"
+    [[ -n $CHILD ]] && kill -s USR1 "$CHILD" 2>/dev/null
+    return 0
+}
+trap 'forward USR1' USR1
+trap 'forward TERM' TERM
+
 site=${DISTSIM_SITE:-$DISTSIM_ROOT/slurm/site.sh}
 # shellcheck source=slurm/site.sh
 . "$site" || die 2 "DISTSIM_SITE: cannot read '$site'"
@@ -47,18 +60,6 @@ if times=$(squeue -h -j "$SLURM_JOB_ID" -o '%S %e' 2>/dev/null) && read -r start
     start=$(date -d "$start" +%s 2>/dev/null) && end=$(date -d "$end" +%s 2>/dev/null); then
     export SLURM_JOB_START_TIME=$start SLURM_JOB_END_TIME=$end
 fi
-
-# USR1 comes from `sbatch --signal=B:USR1@SECONDS`, TERM from scancel, preemption and the end of the time. SLURM gives the
-# first to this shell alone; srun and mpiexec pass it on to the ranks, which write a checkpoint and end with code 75.
-CHILD='' SEEN=''
-forward() { # SIGNAL
-    [[ $SEEN == TERM ]] || SEEN=$1
-    note "$1 from SLURM at $(date +%T): the ranks are told to stop"
-    [[ -n $CHILD ]] && kill -s "$1" "$CHILD" 2>/dev/null
-    return 0
-}
-trap 'forward USR1' USR1
-trap 'forward TERM' TERM
 
 newest_checkpoint() { # DIR: the newest that is whole (names are steps of one width, in order), "" without one
     local manifests=("$1"/checkpoints/*/manifest.json)
@@ -119,6 +120,9 @@ go_on_here() { # DIR ARGUMENTS: start or go on; where the time has ended, ask SL
     [[ $PROGRESS == yes ]] || die 75 'stopped without a new checkpoint: not requeued, it would not get further; ask for more time'
     ((restarts < ${DISTSIM_MAX_REQUEUES:-1000})) || die 75 "requeued $restarts times already (DISTSIM_MAX_REQUEUES)"
     note "requeued after start $((restarts + 1))"
+    # SLURM ends this shell in its own time; an exit before that would count as the job's own end.
+    trap 'exit 75' TERM
     scontrol requeue "$SLURM_JOB_ID" || die 75 "SLURM does not requeue job $SLURM_JOB_ID: submit again, and it goes on"
+    sleep 600
     exit 75
 }

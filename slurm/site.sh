@@ -21,12 +21,13 @@ site_setup() {
     : # module load gcc openmpi
 }
 
-# What starts ranks: srun, or the mpiexec of the MPI.
+# What starts ranks: srun, or the mpiexec of the MPI. With DISTSIM_MPI=mpich take mpiexec: started by srun, with several
+# ranks on a node, MPICH 5.0.2 from PyPI fails now and then in MPI_Init.
 : "${DISTSIM_START:=srun}"
 # For srun: pmix serves Open MPI and most of today's sites, pmi2 MPICH and its children (`srun --mpi=list`: what there is).
 : "${DISTSIM_PMI:=pmix}"
-# system: the cluster's MPI. mpich: the one from PyPI, with DISTSIM_PMI=pmi2: on one node as good, between nodes without
-# the fast network. An MPI installed with pip hides the cluster's, hence not both.
+# system: the cluster's MPI. mpich: the one from PyPI, with DISTSIM_START=mpiexec: on one node as good, between nodes
+# without the fast network. An MPI installed with pip hides the cluster's, hence not both.
 : "${DISTSIM_MPI:=system}"
 # CUDA of the compute nodes' driver: 12, 13, or none. Said aloud because the login node may have no driver to ask.
 : "${DISTSIM_CUDA:=none}"

@@ -19,7 +19,7 @@ from distsim.io import read_json
 # Delays of 64 steps: few exchanges, since more ranks than cores wait for each other in each.
 CONFIG = """
 name: job
-run: {duration: 4000.0, seed: 4, checkpoint: {every: 100.0}}
+run: {duration: 4000.0, seed: 4}
 populations:
   E: {model: iaf_psc_exp, size: 90, params: {I_e: {uniform: [300.0, 900.0]}}}
 inputs:
@@ -27,12 +27,17 @@ inputs:
 projections:
   - {source: E, target: E, rule: {fixed_indegree: 9}, weight: {normal: [40.0, 8.0]}, delay: {uniform: [6.4, 9.0]}}
 """
+# So many checkpoints that a run takes a second on any machine: long enough to meet it on its way.
+SLOWED = ("--set", "run.checkpoint.every=20.0")
 ENDLESS = ("--set", "run.duration=1e7", "--set", "run.checkpoint.every=1000.0")
+# MPICH 5.0.2 from PyPI, started by srun --mpi=pmi2 with two ranks on a node, failed in MPI_Init in 4 of 80 starts;
+# without its shared memory in none.
 SITE = """
+export MPIR_CVAR_NOLOCAL=1
 DISTSIM_MPI=system DISTSIM_CUDA=none
 SBATCH_OPTIONS=(--partition=tests --comment=from-the-site)
 GPU_OPTIONS=(--gpus-per-task=1 --gpu-bind=single:1)
-site_setup() {{ export PATH={bin}:$PATH SITE_WAS_SET_UP=1; }}
+site_setup() {{ export PATH={bin}:$PATH SITE_WAS_SET_UP=1; eval "${{AT_SET_UP-}}"; }}
 : "${{GPUS:=no}}" "${{DISTSIM_START:=srun}}" "${{DISTSIM_PMI:={pmi}}}"
 """
 
@@ -72,15 +77,17 @@ class Jobs:
     def ended(self, number: str, state: str = "COMPLETED", seconds: float = 90.0) -> dict[str, str]:
         """Wait for the end of a job, which must be `state`."""
         job = self.cluster.wait(number, seconds)
-        said = self.said(number)
-        assert job["JobState"] == state, f"job {number} is {job['JobState']}:\n{said[-3000:]}"
+        if job["JobState"] != state:
+            log = (self.cluster.root / "log" / "slurmctld.log").read_text().splitlines()
+            about = "\n".join(line for line in log if f"JobId={number}" in line)
+            raise AssertionError(f"job {number}: {job}\n{about}\n{self.said(number)[-3000:]}")
         return job
 
     def digest(self, *overrides: str) -> str:
         """The digest of a run in one piece, on one rank, in this process."""
         if overrides not in self._digests:
             out = self.folder / f"reference-{len(self._digests)}"
-            changes = [x for override in ("run.checkpoint={}", *overrides) for x in ("--set", override)]
+            changes = [x for override in overrides for x in ("--set", override)]
             command = ["run", str(self.folder / "job.yaml"), "--out", str(out), "-q", "--device", "cpu", *changes]
             assert main(command) == 0
             self._digests[overrides] = str(read_json(out / "summary.json")["spike_digest"])
@@ -104,9 +111,9 @@ class Jobs:
         return time.time() - time.mktime(time.strptime(self.cluster.job(number)["StartTime"], "%Y-%m-%dT%H:%M:%S"))
 
     def start_at_once(self, number: str) -> None:
-        """Wait until a job is requeued, and leave out the two minutes that SLURM lets pass."""
+        """Wait until a job is requeued, and leave out the two minutes that SLURM lets pass; now it has time enough."""
         self.wait_for(f"job {number}: requeued", lambda: self.cluster.job(number)["JobState"] == "PENDING")
-        self.cluster.command("scontrol", "update", f"jobid={number}", "StartTime=now")
+        self.cluster.command("scontrol", "update", f"jobid={number}", "StartTime=now", "TimeLimit=10")
 
     def computing(self, number: str, out: str, ranks: int = 2) -> list[int]:
         """Process ids of the ranks, in their order, once the job has left a checkpoint."""
@@ -116,11 +123,13 @@ class Jobs:
 
 
 class Held(threading.Thread):
-    """Holds the ranks of a job from its first checkpoint until `until` is true."""
+    """Holds the ranks of a job from its first checkpoint until `until` is true; `then` is called after that."""
 
-    def __init__(self, jobs: Jobs, number: str, out: str, until: Callable[[], object]) -> None:
+    def __init__(
+        self, jobs: Jobs, number: str, out: str, until: Callable[[], object], then: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(daemon=True)
-        self.jobs, self.number, self.out, self.until = jobs, number, out, until
+        self.jobs, self.number, self.out, self.until, self.then = jobs, number, out, until, then
         self.failure: BaseException | None = None
         self.start()
 
@@ -134,6 +143,7 @@ class Held(threading.Thread):
             finally:
                 for pid in ranks:
                     os.kill(pid, signal.SIGCONT)
+            self.then()
         except BaseException as failure:  # join raises it in the test
             self.failure = failure
 

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from slurm_jobs import ENDLESS, Held, Jobs
+from slurm_jobs import ENDLESS, SLOWED, Held, Jobs
 
 from distsim.cli import main
 
@@ -35,9 +35,14 @@ class Timed:
 def timed(jobs: Jobs) -> Timed:
     """Submitted first, looked at last."""
     # SLURM gives the signal up to half a minute early: from 10 s on, here.
-    [requeued] = jobs.submit("requeue", *TWO_NODES, "--time=1", "--signal=B:USR1@20", "job.yaml", "--out", "long")
-    links = jobs.submit("chain", *TWO_NODES, "--time=1", "--links=2", "job.yaml", "--out", "chain", expect=2)
-    signalled = Held(jobs, requeued, "long", lambda: "USR1 from SLURM" in jobs.said(requeued))
+    limited = (*TWO_NODES, "--time=1")
+    [requeued] = jobs.submit("requeue", *limited, "--signal=B:USR1@20", "job.yaml", "--out", "long", *SLOWED)
+    links = jobs.submit("chain", *limited, "--links=2", "job.yaml", "--out", "chain", *SLOWED, expect=2)
+    assert jobs.cluster.job(links[1])["Dependency"].startswith(f"afterok:{links[0]}")
+    jobs.cluster.command("scontrol", "update", f"jobid={links[1]}", "TimeLimit=10")
+    signalled = Held(
+        jobs, requeued, "long", lambda: "USR1 from SLURM" in jobs.said(requeued), lambda: jobs.start_at_once(requeued)
+    )
     late = Held(jobs, links[0], "chain", lambda: jobs.running_for(links[0]) > 54.0)
     return Timed(requeued, links, signalled, late)
 
@@ -53,17 +58,24 @@ def test_one_job_on_two_nodes(jobs: Jobs, start: str) -> None:
     jobs.check_result(out)
 
 
-def test_wrong_input_ends_the_job_with_its_code(jobs: Jobs) -> None:
-    [job] = jobs.submit("run", *TWO_NODES, "job.yaml", "--out", "wrong", "--set", "run.sede=7")
-    assert jobs.ended(job, "FAILED")["ExitCode"] == "2:0"
+def test_wrong_input_fails_the_job(jobs: Jobs) -> None:
+    """Not requeued. srun ends the ranks that have not come so far yet, and may make its own code of that."""
+    [job] = jobs.submit("requeue", *TWO_NODES, "job.yaml", "--out", "wrong", "--set", "run.sede=7")
+    assert jobs.ended(job, "FAILED")["Restarts"] == "0" and not (jobs.folder / "wrong").exists()
     assert "did you mean 'seed'?" in jobs.said(job) and "Traceback" not in jobs.said(job)
 
 
 def test_an_array_over_seeds(jobs: Jobs) -> None:
-    [job] = jobs.submit("array", "--ntasks=1", "--seeds=3,5", "job.yaml", "--out", "seeds", "-q")
+    """Each task goes on by itself when its time has ended."""
+    [job] = jobs.submit("array", "--ntasks=1", "--seeds=3,5", "job.yaml", "--out", "seeds", "-q", *SLOWED)
+    task = f"{job}_3"
+    jobs.computing(jobs.cluster.job(task)["JobId"], "seeds/seed3", ranks=1)
+    jobs.cluster.command("scancel", "--batch", "--signal=USR1", task)
+    jobs.start_at_once(task)
     jobs.wait_for("the tasks", lambda: not jobs.cluster.command("squeue", "-h", "-j", job).strip())
     for seed in (3, 5):
         jobs.check_result(f"seeds/seed{seed}", f"run.seed={seed}", ranks=1)
+    assert jobs.cluster.job(task)["Restarts"] == "1" and jobs.cluster.job(f"{job}_5")["Restarts"] == "0"
     assert jobs.digest("run.seed=3") != jobs.digest("run.seed=5")
 
 
@@ -122,9 +134,7 @@ def test_a_gpu_for_each_rank_and_a_killed_rank_ends_the_job(jobs: Jobs, start: s
 def test_a_cancelled_job_can_go_on(jobs: Jobs, start: str) -> None:
     """scancel: a checkpoint, no process left, not requeued; another number of ranks goes on to the same digest."""
     out = f"cancelled-{start}"
-    # Long enough to be cancelled on the way, short enough to be completed after it.
-    changes = ("--set", "run.checkpoint.every=20.0")
-    [job] = jobs.submit("requeue", *TWO_NODES, "job.yaml", "--out", out, *changes, DISTSIM_START=start)
+    [job] = jobs.submit("requeue", *TWO_NODES, "job.yaml", "--out", out, *SLOWED, DISTSIM_START=start)
     ranks = jobs.computing(job, out)
     jobs.cluster.command("scancel", job)
     described = jobs.ended(job, "CANCELLED", seconds=40.0)
@@ -133,13 +143,13 @@ def test_a_cancelled_job_can_go_on(jobs: Jobs, start: str) -> None:
     assert not any(os.path.exists(f"/proc/{pid}") for pid in ranks)
     assert not (jobs.folder / out / "summary.json").exists(), "it was complete before it was cancelled"
     assert main(["verify", str(jobs.folder / out)]) == 0
-    assert main(["resume", str(jobs.folder / out), "-q", "--device", "cpu"]) == 0
+    assert main(["resume", str(jobs.folder / out), "-q", "--device", "cpu", "--set", "run.checkpoint={}"]) == 0
     jobs.check_result(out, ranks=1)
 
 
 def test_a_job_that_gets_no_further_is_not_requeued(jobs: Jobs) -> None:
-    """A limit that leaves no step: requeuing would use up the account and never end."""
-    [job] = jobs.submit("requeue", "--ntasks=1", "job.yaml", "--out", "stuck", "--set", "run.wall_time=0.01 s")
+    """The limit comes before the first step, as it would each time: requeuing would use up the account."""
+    [job] = jobs.submit("requeue", "--ntasks=1", "job.yaml", "--out", "stuck", AT_SET_UP="kill -s USR1 $$; true")
     described = jobs.ended(job, "FAILED")
     assert described["ExitCode"] == "75:0" and described["Restarts"] == "0"
     assert "without a new checkpoint" in jobs.said(job)
@@ -148,7 +158,6 @@ def test_a_job_that_gets_no_further_is_not_requeued(jobs: Jobs) -> None:
 def test_a_time_limit_requeues_the_job(jobs: Jobs, timed: Timed) -> None:
     """SLURM's signal, a checkpoint, the same job again, the digest of a run in one piece."""
     timed.signalled.released()
-    jobs.start_at_once(timed.requeued)
     described = jobs.ended(timed.requeued)
     said = jobs.said(timed.requeued)
     assert described["Restarts"] == "1" and said.count("stopped by SIGUSR1") == 1
@@ -158,7 +167,6 @@ def test_a_time_limit_requeues_the_job(jobs: Jobs, timed: Timed) -> None:
 
 def test_a_chain_of_jobs(jobs: Jobs, timed: Timed) -> None:
     """The first link stops by itself before its time ends, without a signal; the second waits for it and completes."""
-    assert jobs.cluster.job(timed.links[1])["Reason"] == "Dependency"
     timed.late.released()
     described = jobs.ended(timed.links[0])
     assert described["ExitCode"] == "0:0" and "the time limit" in jobs.said(timed.links[0])
