@@ -71,8 +71,8 @@ class Communicator(ABC):
     @abstractmethod
     def barrier(self) -> None: ...
 
-    def leave(self) -> None:
-        """All ranks part in order; nothing can be sent after. Else an exit code would look like a failure to MPI."""
+    def leave(self, code: int) -> None:
+        """All ranks part in order; nothing can be sent after. Processes of MPI end here, with this exit code."""
         self.barrier()
 
     def share(self, array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
@@ -87,6 +87,10 @@ class Communicator(ABC):
         for name in _LOCAL_RANKS:
             if os.environ.get(name, "").isdigit():
                 return int(os.environ[name])
+        # srun's word counts only where srun started the ranks: other launchers start in a job's script or daemon, and
+        # every rank inherits the 0 of that.
+        if os.environ.get("SLURM_LOCALID", "").isdigit() and os.environ.get("SLURM_STEP_NUM_TASKS") == str(self.size):
+            return int(os.environ["SLURM_LOCALID"])
         return counted
 
     def minimum(self, value: int) -> int:
@@ -213,9 +217,17 @@ class Mpi(Communicator):
     def barrier(self) -> None:
         self._world.Barrier()
 
-    def leave(self) -> None:
+    def leave(self, code: int) -> None:
+        """Does not return.
+
+        When the first rank leaves with a code that is not 0, launchers end the others with a signal, and may take that
+        for the job's exit code. So none tarries in the interpreter's clearing up, which takes long with much memory.
+        """
+        sys.stdout.flush()
+        sys.stderr.flush()
         self._world.Barrier()
         self._mpi.Finalize()
+        os._exit(code)
 
 
 class _MpiCollective(Collective):
@@ -339,7 +351,7 @@ def _starts(counts: Counts) -> Counts:
 
 # Where launchers tell a process its place on its machine.
 _LOCAL_RANKS = (
-    "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "MV2_COMM_WORLD_LOCAL_RANK", "PMI_LOCAL_RANK", "SLURM_LOCALID",
+    "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "MV2_COMM_WORLD_LOCAL_RANK", "PMI_LOCAL_RANK", "PALS_LOCAL_RANKID",
 )  # fmt: skip
 
 # What launchers tell a process before MPI starts: (number of ranks, rank).

@@ -90,7 +90,7 @@ def start(options: argparse.Namespace, loaded: LoadedExperiment, requests: StopR
         if comm.rank == 0:
             sys.stderr.write(f"distsim: {outcome.stopped}; `distsim resume {out}` goes on\n")
             sys.stderr.flush()
-        comm.leave()
+        comm.leave(Stopped.exit_code)
         return Stopped.exit_code
     if comm.rank == 0:
         _close(options, outcome.summary, out)
