@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from distsim.backend import open_backend
-from distsim.cli import bench_synthetic
+from distsim.cli import bench_models, bench_synthetic
 from distsim.cli.bench_machine import MachineFigures, measured_machine
 from distsim.errors import ConfigError, nearest
 from distsim.io.summary import write_json
@@ -233,6 +233,7 @@ BENCHMARKS: dict[str, Callable[[Setting], tuple[list[Row], bool]]] = {
     "floor": bench_synthetic.floor,
     "random": bench_synthetic.random,
     "memory": bench_synthetic.memory,
+    "models": bench_models.models,
 }
 
 

@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser(
         "bench", help="measure speed and memory", description="Measure; print and save a table."
     )
-    names = "microcircuit, microcircuit_0.1, quickstart_start, full_scale_rates, floor, random, memory"
+    names = "microcircuit, microcircuit_0.1, quickstart_start, full_scale_rates, floor, random, memory, models"
     bench.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=f"{names} (default: the first three)")
     bench.add_argument("-n", dest="ranks", type=int, default=2, metavar="RANKS", help="ranks (default: 2)")
     bench.add_argument("--repeat", type=int, default=3, metavar="K", help="runs of each; medians are shown")

@@ -13,7 +13,7 @@ import standin_cupy
 
 from distsim.backend import HostBackend
 from distsim.backend.cuda import CudaBackend
-from distsim.cli import bench, bench_bounds, bench_machine, bench_synthetic, main
+from distsim.cli import bench, bench_bounds, bench_machine, bench_models, bench_synthetic, main
 from distsim.cli.bench import Setting
 from distsim.cli.bench_bounds import Work, bounds, nearest_bound, operations_of, work_of
 from distsim.cli.bench_machine import MachineFigures, Sizes, measure
@@ -194,3 +194,17 @@ def test_ranks_measure_beside_one_another() -> None:
     """A process each, as ranks; a failure is told in a line."""
     with pytest.raises(Exception, match="bench_machine nowhere failed"):
         bench_machine.measured_machine("nowhere", 2)
+
+
+def test_models_are_measured_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a model that the benchmark leaves out, a figure that is none, bytes that are not those of the states."""
+    monkeypatch.setattr(bench_models, "UPDATES", 2e4)
+    monkeypatch.setattr(bench_models, "POPULATIONS", 3)
+    chosen = ("iaf_psc_exp", "spike_generator")
+    monkeypatch.setattr(bench_models, "MODELS", {name: MODELS[name] for name in chosen})
+    rows, good = bench_models.models(Setting(1, 1, "cpu", 64))
+    assert good and [r.what.split()[2] for r in rows[:-1]] == [f"{name}," for name in chosen]
+    for row in rows:
+        assert all(float(figure) > 0.0 for figure in row.figure.split(" / "))
+    assert rows[0].bar == "moves 28 / 52 bytes"  # V_m, I_syn_ex, I_syn_in and 16 bits, read and written
+    assert "3 populations" in rows[-1].what
