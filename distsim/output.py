@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from distsim.engine.recording import StateSamples
 from distsim.engine.simulation import Simulation, Sinks
+from distsim.errors import during
 from distsim.experiment import Experiment
 from distsim.io import (
     SpikePopulation,
@@ -53,6 +54,7 @@ class SegmentFiles:
         )
 
 
+@during("merge")
 def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, Path]:
     """Merge the segments, after what was `merged` up to some step before: name of each result → the file to be it."""
     network, run = experiment.network, experiment.run
@@ -67,6 +69,7 @@ def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, P
     return fresh
 
 
+@during("merge")
 def publish_results(out: Path, fresh: Mapping[str, Path], summary: Mapping[str, Any]) -> None:
     """Replace all results together. Segments go last: a run that dies before goes on and merges again."""
     written = out / f".{SUMMARY_FILE}.new"

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend.base import Array, Backend, Mirror, Module, Stepper
-from distsim.errors import BackendError
+from distsim.errors import BackendError, during
 
 # The same arithmetic as on the host: no contraction to FMA, correctly rounded division and root, subnormals
 # kept; never --use_fast_math.
@@ -223,6 +223,7 @@ class CudaBackend(Backend):
             array[:1] = 0
             return int(sums[-1:].get()[0])
 
+    @during("compile")
     def compile(self, source: str, label: str) -> Module:
         with self.at_work():
             raw = self.cupy.RawModule(code=source, options=OPTIONS, backend="nvrtc")

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend.base import Array, Backend, Mirror, Module, Stepper
-from distsim.errors import BackendError
+from distsim.errors import BackendError, during
 
 # No contraction to FMA and no fast-math: every operation rounds as written (design: the same arithmetic
 # everywhere). -march=native only widens vectors; it cannot change a result under these flags.
@@ -133,6 +133,7 @@ class HostBackend(Backend):
         array[0] = 0
         return int(total)
 
+    @during("compile")
     def compile(self, source: str, label: str) -> Module:
         compiler = find_compiler()
         key = "\0".join((source, *FLAGS, _version(compiler), _processor()))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from distsim.backend import Backend
 from distsim.comm import Communicator
+from distsim.errors import during
 from distsim.kernels.loop import RECEIVE
 
 FIRST_ROOM = 62  # messages a pair; 64 words with the header of a one-step interval
@@ -60,6 +61,7 @@ class SpikeExchange:
         self._loop.out_capacity = capacity
         self._mirror_out(grown)
 
+    @during("exchange")
     def run(self) -> None:
         """Send and receive headers and the first messages of the interval that was just computed."""
         if self._stale:
@@ -73,6 +75,7 @@ class SpikeExchange:
         loop.received_start = loop.interval_start
         loop.phase = RECEIVE
 
+    @during("exchange")
     def fetch_rest(self) -> None:
         """Bring what the first collective had no room for, and make room for as much next time."""
         comm, header = self._comm, self._header
