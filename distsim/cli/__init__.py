@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from distsim.cli.parser import build_parser
-from distsim.comm import connect, launched_as, one_line
-from distsim.errors import CommunicationError, ConfigError, DistsimError, phase_of
+from distsim.comm import connect, launched_as
+from distsim.errors import CommunicationError, ConfigError, DistsimError, one_line, phase_of
 
 EXIT_WRONG_INPUT = ConfigError.exit_code
 
@@ -42,10 +42,10 @@ def _end(error: DistsimError | MemoryError, parallel: bool) -> int:
             if not comm.all_end():
                 raise error
             comm.leave()
-        elif comm is not None and (
-            code != EXIT_WRONG_INPUT or (comm.rank and not isinstance(error, CommunicationError))
-        ):
-            raise error
+        elif comm is not None:
+            follows = isinstance(error, CommunicationError)
+            if code != EXIT_WRONG_INPUT or (comm.rank and not follows):
+                raise error
     if launched_as()[0] == 0:
         phase = f"{phase_of(error)}: " if isinstance(error, MemoryError) and phase_of(error) else ""
         sys.stderr.write(f"distsim: {phase}{one_line(error)}\n")

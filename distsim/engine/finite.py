@@ -23,7 +23,7 @@ def check_finite(groups: Sequence[GroupState], backend: Backend, time_ms: float)
             index = int(np.flatnonzero(~np.isfinite(values))[0])
             part = next(p for p in group.group.parts if p.begin <= index < p.begin + p.count)
             neuron = int(part.positions()[index - part.begin])
+            where = f"population {part.population.name!r}, neuron {neuron}, time {time_ms:g} ms"
             raise SimulationError(
-                f"population {part.population.name!r}, neuron {neuron}, time {time_ms:g} ms: {name} is {values[index]}; "
-                "allowed: finite numbers (the model or its parameters may be unstable, or memory is damaged)"
+                f"{where}: {name} is {values[index]}; allowed: finite numbers (unstable parameters or damaged memory)"
             )
