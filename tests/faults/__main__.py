@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -15,12 +16,10 @@ from faults.catalogue import CAMPAIGNS
 
 def main() -> int:
     """Run what was asked for; 0 where every case passed."""
-    parser = argparse.ArgumentParser(
-        prog="launch/faults", allow_abbrev=False, description="Inject faults; count what becomes of them."
-    )
+    parser = argparse.ArgumentParser(prog="launch/faults", allow_abbrev=False, description="Inject faults.")
     parser.add_argument("--count", type=int, metavar="N", help="cases of each campaign (default: the long form)")
     parser.add_argument("--campaign", action="append", choices=[*CAMPAIGNS, "soak"], metavar="NAME",
-                        help=f"one of {', '.join(CAMPAIGNS)}, soak; may be repeated (default: all but soak)")  # fmt: skip
+                        help=f"{', '.join(CAMPAIGNS)}, soak; may be repeated (default: all but soak)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of the cases (default: 1)")
     parser.add_argument("--case", type=int, metavar="N", help="this case alone")
     parser.add_argument("--minutes", type=float, default=120.0, metavar="M", help="of soak (default: 120)")
@@ -44,7 +43,7 @@ def main() -> int:
     if failed:
         to_stderr(f"launch/faults: {failed} cases failed; their files are in {folder}")
     else:
-        __import__("shutil").rmtree(folder)
+        shutil.rmtree(folder)
     return int(failed > 0)
 
 
