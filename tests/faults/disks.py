@@ -24,7 +24,6 @@ from faults.campaign import Campaign, Case, expect
 SETTINGS = ("run.duration=60.0", "run.checkpoint={every: 34.0, keep: 1}", "record.spikes=[E]")
 BEFORE = ("run.duration=28.0", *SETTINGS[1:])
 ON_RANKS = 6  # cases on real ranks
-OUT_OF = "_before"
 
 
 @functools.cache
@@ -53,12 +52,15 @@ def server(folder: Path) -> subprocess.Popen[str]:
     return process
 
 
-def ask(folder: Path, out: Path, at: int, code: int, sticky: bool, *arguments: str) -> dict[str, Any]:
-    """`distsim ARGUMENTS` with the `at`-th call under `out` refused; 0: none is."""
+def ask(
+    folder: Path, out: Path, at: int, code: int, sticky: bool, *arguments: str, figure: bool = True
+) -> dict[str, Any]:  # fmt: skip
+    """`distsim ARGUMENTS` with the `at`-th call under `out` refused; 0: none is. Without the figure it is quicker."""
     process = server(folder)
     assert process.stdin and process.stdout
     request = {
         "under": str(out), "at": at, "code": code, "sticky": int(sticky), "arguments": arguments,
+        "figure": figure,
         "said": str(out.parent / "said"), "calls": str(folder / "calls"),
     }  # fmt: skip
     process.stdin.write(json.dumps(request) + "\n")
@@ -125,7 +127,7 @@ def run_case(case: Case) -> str:
         expect(there, f"{what}: no checkpoint is left")
         if before in there:
             checkpoints.read_manifest(before)
-    again = ask(case.shared, out, 0, 0, False, *command(config, out))
+    again = ask(case.shared, out, 0, 0, False, *command(config, out), figure=False)
     expect(again["code"] == 0 and "not taken" not in again["said"], f"{what}: going on: {again}")
     found, expected = network.digest(out), network.digest(network.reference(case.shared, *SETTINGS))
     expect(found == expected, f"{what}: digest {found}, expected {expected}")

@@ -55,6 +55,7 @@ def late() -> tuple[Experiment, support.Outcome]:
     p = described.population("P", 3, "parrot_neuron")
     n = described.population("N", 4, "iaf_psc_exp")
     described.project(g, p, AllToAll(), 1.0, 3.2)
+    described.project(g, p, AllToAll(), 1.0, 0.1)
     described.project(p, n, AllToAll(), 400.0, Uniform(0.1, 3.2))
     described.record_spikes = ("G", "P", "N")
     experiment = Experiment(described, RunSettings(duration=12.0))
@@ -122,7 +123,7 @@ def changed(pattern: str, position: int, mutate: Callable[[bytes], bytes] | None
 
 
 changed_part = changed("checkpoints/*/rank0000.npz", 0, lambda data: flip_state(data))
-changed_segment = changed("segments/spikes.*", -9)
+changed_segment = changed("segments/spikes.*", -8)  # the last neuron of the last segment
 changed_manifest = changed("checkpoints/*/manifest.json", 0, lambda data: data.replace(b'"events": ', b'"events": 1'))
 
 

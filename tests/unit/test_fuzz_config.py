@@ -81,7 +81,8 @@ NUMBERS: list[Any] = [
 ]  # fmt: skip
 TEXTS = ["", " ", "E", "I", "stim", "all", "true", "1", "1e3", "V_m", "microcircuit", "iaf_psc_exp", "all_to_all",
          "edges.csv", "bad.csv", "v.csv", "missing.csv", ".", "/", "..", "own.py:own", "own.py", "a\nb", "a\tb", "\x7f",
-         "é", "\U0001f9e0", "x" * 300, "{}", "%s{0}", "E: 1", "poisson", "excitatory", "block", "double", "15 min", "2 h", "-1 s", "9999:99:99", "1e3 d"]  # fmt: skip
+         "é", "\U0001f9e0", "x" * 300, "{}", "%s{0}", "E: 1", "poisson", "excitatory", "block", "double",
+         "15 min", "2 h", "-1 s", "9999:99:99", "1e3 d"]  # fmt: skip
 OTHERS: list[Any] = [None, True, False, [], {}, [[]], [[], []], {"": 1}, [1, "a"], {"uniform": [1, 2]}, [None]]
 Path_ = tuple[Any, ...]
 
