@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from faults import soak
-from faults.campaign import Campaign, drive, to_stderr
+from faults.campaign import Campaign, commit, drive, to_stderr
 from faults.catalogue import CAMPAIGNS
 
 
@@ -28,6 +28,7 @@ def main() -> int:
     options = parser.parse_args()
     if (options.count is not None and options.count < 1) or options.minutes <= 0:
         parser.error("--count and --minutes: allowed: more than 0")
+    commit()  # now: files may change while campaigns run
     failed = 0
     folder = Path(tempfile.mkdtemp(prefix="distsim-faults-"))
     for name in options.campaign or CAMPAIGNS:

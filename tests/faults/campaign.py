@@ -115,8 +115,9 @@ def unit_test(name: str) -> ModuleType:
     return module
 
 
+@functools.cache
 def commit() -> str:
-    """What is checked out here, with a + where files differ from it."""
+    """What was checked out here when it was first asked for, with a + where files differ from it."""
     done = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty=+"], capture_output=True, text=True)
     return done.stdout.strip() or "unknown"
 

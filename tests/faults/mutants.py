@@ -29,6 +29,7 @@ from distsim.engine.recording import StateBuffers
 from distsim.engine.simulation import Simulation
 from distsim.errors import DistsimError
 from distsim.io import checkpoints, streams
+from distsim.io.arrays import Stored
 from faults import network
 from faults.campaign import Campaign, Case, Failed, expect, unit_test
 from faults.elastic import varied
@@ -277,7 +278,7 @@ def _less(original: Any, streams: Any, window: int) -> Any:
     return None if found is None else (found[0][:-1], found[1][:-1]) if len(found[0]) > 1 else found
 
 
-def _unchecked(original: Any, directory: Path, stored: Any) -> bytes:
+def _unchecked(original: Any, directory: Path, stored: Stored) -> bytes:
     return (directory / stored.name).read_bytes()
 
 

@@ -33,10 +33,11 @@ def run_case(case: Case) -> str:
             ranks.wait(lambda: any(first.glob("*/manifest.json")) or run.process.poll() is not None, 60.0, "a start")
             time.sleep(draw.uniform(0.0, 0.8))
             before = newest(case)
-        targets = {
-            "a rank": [pids.get(draw.randrange(size))], "all ranks": list(pids.values()),
+        by_name: dict[str, list[int | None]] = {
+            "a rank": [pids.get(draw.randrange(size))], "all ranks": [*pids.values()],
             "the launcher": [run.process.pid],
-        }[whom]  # fmt: skip
+        }  # fmt: skip
+        targets = by_name[whom]
         for k in range(draw.choice([1, 1, 2, 5])):
             for pid in targets:
                 with suppress(ProcessLookupError):
