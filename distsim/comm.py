@@ -68,7 +68,7 @@ class Communicator(ABC):
         self.barrier()
 
     def all_end(self) -> bool:
-        """Whether every rank has failed and calls this, each within `patience` of the others: then all may part."""
+        """Whether every rank has failed and calls this, within a second or so of the others: then all may part."""
         return True
 
     def share(self, array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
@@ -214,7 +214,7 @@ class Mpi(Communicator):
 
     def all_end(self) -> bool:
         # The world itself carries nothing else, so this cannot be taken for another collective of a rank that goes on.
-        ending, last = self._mpi.COMM_WORLD.Ibarrier(), time.monotonic() + self.patience
+        ending, last = self._mpi.COMM_WORLD.Ibarrier(), time.monotonic() + 1.0
         while not ending.Test():
             if time.monotonic() > last:
                 return False
