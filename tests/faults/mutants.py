@@ -20,7 +20,7 @@ import pytest
 import support
 from continuing import check_continued, check_same_results, run, stop_after
 
-from distsim import AllToAll, Experiment, Network, RunSettings, Uniform
+from distsim import Experiment
 from distsim.backend import HostBackend
 from distsim.backend.base import Module
 from distsim.engine import checkpoint
@@ -50,16 +50,7 @@ def continued() -> None:
 
 @functools.cache
 def late() -> tuple[Experiment, support.Outcome]:
-    """Spikes on their way over the longest delay, some of them multiple."""
-    described = Network("late")
-    g = described.population("G", 1, "spike_generator", spike_times=[[1.0, 1.0, 1.0, 1.1]])
-    p = described.population("P", 3, "parrot_neuron")
-    n = described.population("N", 4, "iaf_psc_exp")
-    described.project(g, p, AllToAll(), 1.0, 3.2)
-    described.project(g, p, AllToAll(), 1.0, 0.1)
-    described.project(p, n, AllToAll(), 400.0, Uniform(0.1, 3.2))
-    described.record_spikes = ("G", "P", "N")
-    experiment = Experiment(described, RunSettings(duration=12.0))
+    experiment = support.late_spikes()
     return experiment, support.run(experiment)
 
 
