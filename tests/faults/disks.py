@@ -23,6 +23,7 @@ from faults.campaign import Campaign, Case, expect
 
 SETTINGS = ("run.duration=60.0", "run.checkpoint={every: 34.0, keep: 1}", "record.spikes=[E]")
 BEFORE = ("run.duration=28.0", *SETTINGS[1:])
+KINDS = {"w": "write", "s": "fsync", "r": "rename", "o": "open", "m": "mkdir", "t": "truncate"}
 ON_RANKS = 6  # cases on real ranks
 
 
@@ -107,11 +108,11 @@ def run_case(case: Case) -> str:
     before = checkpoints.folders(out)[0]
     code = (errno.EIO, errno.ENOSPC)[number % 2]
     if number < 2 * n:
-        kind, where = calls(case.shared)[number // 2], f"call {number // 2 + 1}"
+        kind, where = KINDS[calls(case.shared)[number // 2]], f"call {number // 2 + 1}"
         done = ask(case.shared, out, number // 2 + 1, code, code == errno.ENOSPC, *command(config, out))
         status, said = int(done["code"]), str(done["said"])
     else:
-        kind, at, rank = "on a rank of two", case.draw.randint(1, n // 3), number % 4 // 2
+        kind, at, rank = "a rank of two", case.draw.randint(1, n // 3), number % 4 // 2
         where = f"call {at} of rank {rank}"
         refuse = f"{at}:{code}:{int(code == errno.ENOSPC)}:{rank}"
         run = ranks.start(
@@ -132,7 +133,7 @@ def run_case(case: Case) -> str:
     network.check_sound(out)
     if case.draw.random() < 0.5:
         go_on(case, out, config, what)
-    return f"{errno.errorcode[code]} {'survived' if status == 0 else 'refused'}"
+    return f"{errno.errorcode[code]} {'without harm' if status == 0 else 'an error'} ({kind})"
 
 
 def go_on(case: Case, out: Path, config: Path, what: str) -> None:
