@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,15 @@ def publish_results(out: Path, fresh: Mapping[str, Path], summary: Mapping[str, 
     publish(out, {**fresh, SUMMARY_FILE: written})
     for kind in KINDS:
         delete_segments(segments(out, kind))
+
+
+def tidy(out: Path) -> None:
+    """Remove what a run that died in its last moments left beside complete results; where that fails, it stays."""
+    with suppress(OSError):
+        for kind in KINDS:
+            delete_segments(segments(out, kind))
+        for name in (SPIKES_FILE, STATES_FILE, SUMMARY_FILE):
+            (out / f".{name}.new").unlink(missing_ok=True)
 
 
 def _report(experiment: Experiment, index: int) -> StateReport:
