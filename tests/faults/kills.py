@@ -11,7 +11,7 @@ from faults import network, ranks
 from faults.campaign import Campaign, Case, expect
 from faults.ranks import Ranks, wait
 
-SETTINGS = ("run.duration=1500.0", "record.states={}", "run.checkpoint={every: 20.0, keep: 2}")
+SETTINGS = ("run.duration=1000.0", "record.states={}", "run.checkpoint={every: 20.0, keep: 2}")
 REST = (*SETTINGS[:2], "run.checkpoint={every: 5000.0, keep: 2}")
 
 
