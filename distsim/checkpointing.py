@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from distsim.engine.checkpoint import capture
 from distsim.engine.simulation import Simulation
+from distsim.errors import during
 from distsim.io.arrays import Stored, write_arrays
 from distsim.io.checkpoints import KINDS, Manifest, Totals, clear_folder, part_path, prune, write_manifest
 from distsim.logs import LOGGER
@@ -53,6 +54,7 @@ class Keeper:
         """Whether one is due at `step` by biological time."""
         return bool(self._every) and step % self._every == 0
 
+    @during("checkpoint")
     def write(self, totals: Totals) -> float:
         """Close the segments, write the checkpoint; returns the seconds it took (every rank must call).
 

@@ -6,6 +6,7 @@ runs R ranks as threads of one process, so that distribution can be tested witho
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from distsim.errors import CommunicationError, DistsimError, ResultError
+from distsim.errors import CommunicationError, DistsimError, ResultError, one_line, phase_of
 
 T = TypeVar("T")
 Words = npt.NDArray[np.uint32]
@@ -49,6 +50,7 @@ class Communicator(ABC):
     rank: int
     size: int
     patience = 0.0  # seconds that a rank waits to be ended by another that failed
+    agreed: BaseException | None = None  # of which all ranks know
 
     @abstractmethod
     def exchange_lists(self, lists: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
@@ -74,6 +76,10 @@ class Communicator(ABC):
     def leave(self, code: int) -> None:
         """All ranks part in order; nothing can be sent after. Processes of MPI end here, with this exit code."""
         self.barrier()
+
+    def all_end(self) -> bool:
+        """Whether every rank has failed and calls this, within a second or so of the others: then all may part."""
+        return True
 
     def share(self, array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Every rank's one-dimensional array (all of one dtype), on every rank."""
@@ -108,10 +114,12 @@ class Communicator(ABC):
         failed = self.minimum(self.size if error is None else self.rank)
         if failed == self.size:
             return
+        self.agreed = error
         if error is not None and failed == self.rank:
             raise error
         time.sleep(self.patience)
-        raise CommunicationError(f"rank {failed} failed, and said why; rank {self.rank} ends with it")
+        self.agreed = CommunicationError(f"rank {failed} failed, and said why; rank {self.rank} ends with it")
+        raise self.agreed
 
     def together(self, work: Callable[[], T]) -> T:
         """Every rank works; where one fails, none goes on (see `succeed`)."""
@@ -177,11 +185,12 @@ class Mpi(Communicator):
             sys.excepthook = self._end_all_ranks
 
     def _end_all_ranks(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, DistsimError):  # expected kinds of failure say all in one line
-            text = " ".join(str(error).split()) + "\n"
+        phase = f" ({phase_of(error)})" if phase_of(error) else ""
+        if isinstance(error, (DistsimError, MemoryError)):  # expected kinds of failure say all in one line
+            text = one_line(error) + "\n"
         else:
             text = "failed, ending all ranks\n" + "".join(traceback.format_exception(kind, error, trace))
-        os.write(2, f"distsim: rank {self.rank} of {self.size}: {text}".encode())
+        os.write(2, f"distsim: rank {self.rank} of {self.size}{phase}: {text}".encode())
         self._mpi.COMM_WORLD.Abort(getattr(error, "exit_code", 1))
 
     def exchange_lists(self, lists: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
@@ -216,6 +225,15 @@ class Mpi(Communicator):
 
     def barrier(self) -> None:
         self._world.Barrier()
+
+    def all_end(self) -> bool:
+        # The world itself carries nothing else, so this cannot be taken for another collective of a rank that goes on.
+        ending, last = self._mpi.COMM_WORLD.Ibarrier(), time.monotonic() + 1.0
+        while not ending.Test():
+            if time.monotonic() > last:
+                return False
+            time.sleep(0.002)
+        return True
 
     def leave(self, code: int) -> None:
         """Does not return.
@@ -371,8 +389,13 @@ def launched_as() -> tuple[int, int]:
     return 0, 1
 
 
+@functools.cache
+def _mpi() -> Mpi:
+    return Mpi()
+
+
 def connect() -> Communicator:
-    """The ranks this process was started with.
+    """The ranks this process was started with; the same object at every call.
 
     Raises
     ------
@@ -381,7 +404,7 @@ def connect() -> Communicator:
         `launch/run -n` asked for.
     """
     _, launched = launched_as()
-    world: Communicator = Mpi() if launched > 1 or "PMIX_RANK" in os.environ else Serial()
+    world: Communicator = _mpi() if launched > 1 or "PMIX_RANK" in os.environ else Serial()
     asked = os.environ.get("DISTSIM_RANKS")
     expected = int(asked) if asked else launched
     if world.size != expected:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class DistsimError(Exception):
-    """Base of every error that distsim raises on purpose."""
+    """Base of every error that distsim raises on purpose; `exit_code` is that of a command which it ends."""
+
+    exit_code = 1
 
 
 class ConfigError(DistsimError, ValueError):
-    """A wrong experiment description; ends the command with exit code 2."""
+    """A wrong experiment description."""
+
+    exit_code = 2
 
 
 class BuildError(DistsimError, RuntimeError):
@@ -19,11 +28,15 @@ class BuildError(DistsimError, RuntimeError):
 
 
 class CapacityError(BuildError):
-    """The network needs more memory than there is; ends the command with exit code 2."""
+    """The network needs more memory than there is."""
+
+    exit_code = 2
 
 
 class BackendError(DistsimError, RuntimeError):
     """A compiler, device or driver is missing or failed."""
+
+    exit_code = 2
 
 
 class CompileError(BackendError):
@@ -36,6 +49,8 @@ class CompileError(BackendError):
 
 class CommunicationError(DistsimError, RuntimeError):
     """The ranks disagree, or a message broke a contract of the exchange."""
+
+    exit_code = 2
 
 
 class SimulationError(DistsimError, RuntimeError):
@@ -50,6 +65,37 @@ class Stopped(DistsimError):
 
 class ResultError(DistsimError, OSError):
     """A result cannot be read or written."""
+
+
+def during(phase: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorator: an exception that leaves the function is marked with the phase, the innermost one where they nest."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def call(*arguments: P.args, **named: P.kwargs) -> T:
+            try:
+                return function(*arguments, **named)
+            except BaseException as error:
+                if not phase_of(error):
+                    error.phase = phase  # type: ignore[attr-defined]
+                raise
+
+        return call
+
+    return decorate
+
+
+def phase_of(error: BaseException) -> str:
+    """In which phase of a run it was raised; "" where nothing says so."""
+    return str(getattr(error, "phase", ""))
+
+
+def one_line(error: BaseException) -> str:
+    """What an expected error says."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return f"out of memory{': ' if text else ''}{text}"
+    return text
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from distsim.engine.recording import StateSamples
 from distsim.engine.simulation import Simulation, Sinks
+from distsim.errors import during
 from distsim.experiment import Experiment
 from distsim.io import (
     SpikePopulation,
@@ -53,6 +55,7 @@ class SegmentFiles:
         )
 
 
+@during("merge")
 def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, Path]:
     """Merge the segments, after what was `merged` up to some step before: name of each result → the file to be it."""
     network, run = experiment.network, experiment.run
@@ -67,6 +70,7 @@ def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, P
     return fresh
 
 
+@during("merge")
 def publish_results(out: Path, fresh: Mapping[str, Path], summary: Mapping[str, Any]) -> None:
     """Replace all results together. Segments go last: a run that dies before goes on and merges again."""
     written = out / f".{SUMMARY_FILE}.new"
@@ -74,6 +78,15 @@ def publish_results(out: Path, fresh: Mapping[str, Path], summary: Mapping[str, 
     publish(out, {**fresh, SUMMARY_FILE: written})
     for kind in KINDS:
         delete_segments(segments(out, kind))
+
+
+def tidy(out: Path) -> None:
+    """Remove what a run that died in its last moments left beside complete results; where that fails, it stays."""
+    with suppress(OSError):
+        for kind in KINDS:
+            delete_segments(segments(out, kind))
+        for name in (SPIKES_FILE, STATES_FILE, SUMMARY_FILE):
+            (out / f".{name}.new").unlink(missing_ok=True)
 
 
 def _report(experiment: Experiment, index: int) -> StateReport:

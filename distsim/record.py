@@ -15,6 +15,7 @@ from distsim.config.describe import described_document
 from distsim.config.identity import identity
 from distsim.engine import checkpoint
 from distsim.engine.simulation import Simulation
+from distsim.errors import during
 from distsim.experiment import Experiment
 from distsim.io import prepare_output
 from distsim.io.checkpoints import Totals
@@ -67,6 +68,7 @@ class Record:
         return manifest is not None
 
 
+@during("output")
 def open_record(
     experiment: Experiment, comm: Communicator, out: Path, document: Mapping[str, Any] | None, *,
     overwrite: bool, resume: bool,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from distsim.comm import Communicator
 from distsim.config.identity import check_same
-from distsim.errors import ConfigError, DistsimError, ResultError
+from distsim.errors import ConfigError, DistsimError, ResultError, during
 from distsim.experiment import RunSettings
 from distsim.io import checkpoints
 from distsim.io.arrays import parse_arrays, read_stored
@@ -85,6 +85,7 @@ def finished(directory: Path, run: RunSettings) -> dict[str, Any] | None:
         return None
 
 
+@during("resume")
 def find(
     directory: Path, config: Mapping[str, Any], run: RunSettings, states: bool, comm: Communicator
 ) -> Continuation | None:

@@ -59,7 +59,10 @@ def verify(directory: Path) -> Iterator[Finding]:
             yield found
         else:
             yield Finding(found in known, f"{name}: its SHA-256 is {'' if found in known else 'not '}that of the run")
-    if hashes and info is not None:
+    if any(len(known) > 1 for known in hashes.values()):
+        # Each file is whole, of the shorter run or of the longer one: together they need not be one result.
+        yield Finding(True, "the run died while it replaced its results by longer ones: resume completes them")
+    elif hashes and info is not None:
         yield from _check_spikes(directory, info)
     elif info is not None:
         yield Finding(True, "the run is not finished: no results to check yet")

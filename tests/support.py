@@ -498,6 +498,19 @@ def slow_delays() -> Experiment:
     return Experiment(network, RunSettings(duration=200.0))
 
 
+def late_spikes() -> Experiment:
+    """Spikes on their way over the longest delay and the shortest, some of them multiple."""
+    network = Network("late")
+    g = network.population("G", 1, "spike_generator", spike_times=[[1.0, 1.0, 1.0, 1.1]])
+    p = network.population("P", 3, "parrot_neuron")
+    n = network.population("N", 4, "iaf_psc_exp")
+    network.project(g, p, AllToAll(), 1.0, 3.2)
+    network.project(g, p, AllToAll(), 1.0, 0.1)
+    network.project(p, n, AllToAll(), 400.0, Uniform(0.1, 3.2))
+    network.record_spikes = ("G", "P", "N")
+    return Experiment(network, RunSettings(duration=12.0))
+
+
 def avalanche(neurons: int = 150, parrots: int = 30, delay: float = 0.1) -> tuple[Experiment, Outcome]:
     """Every neuron fires in each of ten steps in a row, and every spike goes to every neuron and every parrot.
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from distsim.backend.base import Array, Backend, Later, Messages, Mirror, Module, Stepper
 from distsim.backend.cuda_machine import DeviceFigures, seconds_a_launch
 from distsim.backend.profile import Profiler
-from distsim.errors import BackendError, CompileError
+from distsim.errors import BackendError, CompileError, during
 
 # The same arithmetic as on the host: no contraction to FMA, correctly rounded division and root, subnormals
 # kept; never --use_fast_math.
@@ -328,6 +328,7 @@ class CudaBackend(DeviceFigures, Backend):
             array[:1] = 0
             return int(sums[-1:].get()[0])
 
+    @during("compile")
     def compile(self, source: str, label: str) -> Module:
         with self.at_work():
             raw = self.cupy.RawModule(code=source, options=OPTIONS, backend="nvrtc")

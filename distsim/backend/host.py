@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from distsim.backend.base import Array, Backend, Later, Messages, Mirror, Module, Stepper
 from distsim.backend.profile import HostProfiler, Profiler
-from distsim.errors import BackendError, CompileError
+from distsim.errors import BackendError, CompileError, during
 from distsim.kernels.sources import profiled_kernels
 
 # No contraction to FMA and no fast-math: every operation rounds as written (design: the same arithmetic
@@ -215,6 +215,7 @@ class HostBackend(Backend):
         array[0] = 0
         return int(total)
 
+    @during("compile")
     def compile(self, source: str, label: str) -> Module:
         compiler = find_compiler()
         key = "\0".join((source, *FLAGS, _version(compiler), _processor()))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from distsim.build.costs import population_costs
 from distsim.checks import check_ranks
+from distsim.errors import during
 from distsim.experiment import Experiment
 from distsim.models import Model
 from distsim.network import Population
@@ -181,6 +182,7 @@ class Layout:
         self._strides = np.array([part.stride for _, part in self._parts], np.int64)
 
     @classmethod
+    @during("partition")
     def of(cls, experiment: Experiment, rank: int, n_ranks: int) -> Layout:
         """The neurons of `rank` under the partition that the experiment asks for."""
         return cls(experiment.network.populations, rank, n_ranks, partition_of(experiment, n_ranks))

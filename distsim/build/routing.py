@@ -14,6 +14,7 @@ import numpy.typing as npt
 from distsim.build.partition import Layout
 from distsim.build.rows import Rows
 from distsim.comm import Communicator
+from distsim.errors import during
 from distsim.kernels.loop import NO_ROW
 
 Words = npt.NDArray[np.uint32]
@@ -46,6 +47,7 @@ class Routing:
         return self.local_row.nbytes + self.begin.nbytes + self.rank.nbytes + self.row.nbytes
 
 
+@during("routing")
 def build_routing(layout: Layout, rows: Rows, comm: Communicator) -> Routing:
     """Tell owners who needs their neurons, and learn the same of our own."""
     owner = layout.owner(rows.gids)

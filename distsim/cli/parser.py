@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of `distsim`."""
     parser = _Parser(prog="distsim", description="Large networks of spiking neurons, the same result everywhere.")
     parser.add_argument("--version", action="version", version=f"distsim {__version__}")
+    parser.set_defaults(parallel=False)
     commands = parser.add_subparsers(dest="name", metavar="COMMAND", required=True, parser_class=_Parser)
 
     run = commands.add_parser("run", help="run an experiment", description="Run the experiment in CONFIG.")
@@ -86,7 +87,8 @@ def _overrides(command: argparse.ArgumentParser) -> None:
 
 
 def _running(run: argparse.ArgumentParser) -> None:
-    """Options of commands that run something."""
+    """Options of commands that run something, on all ranks together."""
+    run.set_defaults(parallel=True)
     run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
                      help="what computes (default: auto, an NVIDIA GPU where one can be used, else cpu)")  # fmt: skip
     run.add_argument("-q", "--quiet", action="store_true", help="only warnings, errors and the spike digest")

@@ -31,6 +31,7 @@ from distsim.errors import ConfigError, Stopped
 from distsim.experiment import Experiment
 from distsim.io.outdir import check_output
 from distsim.logs import attached
+from distsim.output import tidy
 from distsim.resuming import check_resume, finished
 from distsim.runinfo import RUN_FILE
 from distsim.runner import run_experiment
@@ -58,6 +59,7 @@ def go_on(options: argparse.Namespace, loaded: LoadedExperiment, requests: StopR
     if summary is None:
         return start(options, loaded, requests)
     if launched_as()[0] == 0:
+        tidy(options.out)
         _close(options, summary, options.out)
     return 0
 

@@ -12,7 +12,7 @@ from distsim.config.files import FileStore
 from distsim.config.messages import Source, one_line, validation_message
 from distsim.config.overrides import apply_overrides
 from distsim.config.yaml_reader import Lines, read_document
-from distsim.errors import ConfigError
+from distsim.errors import ConfigError, during
 from distsim.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class LoadedExperiment:
     path: Path
 
 
+@during("config")
 def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> LoadedExperiment:
     """Read, check and resolve the experiment file `path`.
 

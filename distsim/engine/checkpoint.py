@@ -16,7 +16,7 @@ import numpy.typing as npt
 from distsim.engine.groups import GroupState
 from distsim.engine.history import Spikes, together
 from distsim.engine.simulation import Simulation
-from distsim.errors import ResultError
+from distsim.errors import ResultError, during
 from distsim.kernels.loop import DELIVER, NO_ROW
 from distsim.kernels.reschedule import Reschedule
 
@@ -54,6 +54,7 @@ def capture(simulation: Simulation) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
+@during("resume")
 def restore(simulation: Simulation, parts: Sequence[Arrays], step: int) -> None:
     """Set a simulation that has computed nothing to the end of `step` (every rank must call).
 

@@ -30,6 +30,7 @@ import numpy.typing as npt
 from distsim.backend import Array, Backend
 from distsim.backend.base import Messages, Stepper
 from distsim.comm import Collective, Communicator
+from distsim.errors import during
 from distsim.kernels.loop import RECEIVE
 
 FIRST_ROOM = 62  # messages a pair; 64 words with the header of a one-step interval
@@ -110,6 +111,7 @@ class SpikeExchange:
         self._stepper = stepper
         stepper.collect = self._sides[self._turn].collect
 
+    @during("exchange")
     def begin(self) -> None:
         """Send the interval that was just computed; the next one receives what has arrived."""
         side, loop = self._sides[self._turn], self._loop
@@ -124,6 +126,7 @@ class SpikeExchange:
         else:  # the loop knows the one side there is
             loop.received_start, loop.phase = side.start, RECEIVE
 
+    @during("exchange")
     def finish(self) -> None:
         """Wait for what is under way."""
         side = self._flying
@@ -165,6 +168,7 @@ class SpikeExchange:
         self._grow_out(side, capacity)
         self._pack_into(side)
 
+    @during("exchange")
     def fetch_rest(self) -> None:
         """Where the loop finds that the first collective had no room for everything."""
         assert not self.overlap

@@ -21,10 +21,11 @@ from distsim.checks import check_experiment
 from distsim.comm import Communicator
 from distsim.engine.digest import SpikeDigest, fold
 from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
+from distsim.engine.finite import check_finite
 from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
 from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples
-from distsim.errors import CompileError, SimulationError
+from distsim.errors import CompileError, SimulationError, during
 from distsim.experiment import Experiment
 from distsim.kernels.loop import (
     DELIVER,
@@ -89,6 +90,7 @@ class Simulation:
         Who is told what takes how long; by default nobody.
     """
 
+    @during("construct")
     def __init__(
         self, experiment: Experiment, comm: Communicator, backend: Backend, sinks: Sinks | None = None,
         tuning: Tuning | None = None, progress: Callable[[float], None] | None = None,
@@ -143,6 +145,7 @@ class Simulation:
         self._set_up_loop(loop_module, keep_history)
         mark("")
         comm.barrier()
+        self.check_finite()
         self.seconds["build"] = time.perf_counter() - started
 
     def _set_up_loop(self, module: Module, keep_history: bool) -> None:
@@ -212,6 +215,7 @@ class Simulation:
         """Steps computed so far."""
         return int(self.loop.step) - 1
 
+    @during("run")
     def run_to(self, last: int, progress: Callable[[int], None] | None = None, every: float = 0.2) -> None:
         """Compute all steps up to and including `last`; `progress` is told the step every so many seconds.
 
@@ -273,8 +277,9 @@ class Simulation:
             self.loop.digest, self.loop.n_seconds = self.backend.pointer(self._keep["digest"]), seconds
 
     def flush(self) -> None:
-        """Hand over everything recorded so far."""
+        """Hand over everything recorded so far, unless a state is no number."""
         started = time.perf_counter()
+        self.check_finite()
         steps, gids = self.spikes.take()
         if steps.size:
             self.sinks.spikes(steps, gids)
@@ -288,6 +293,10 @@ class Simulation:
         while status:
             self._mend(status)
             status = self._stepper.advance(stop)
+
+    def check_finite(self) -> None:
+        """Raise SimulationError where a state on this rank is NaN or infinite."""
+        check_finite(self.groups, self.backend, round(self.step * self.experiment.run.dt, 10))
 
     def _mend(self, status: int) -> None:
         loop = self.loop

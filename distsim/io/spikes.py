@@ -10,7 +10,7 @@ A finished run may go on: what is merged already is the base, to which the segme
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
-from distsim.io.files import LAST_STEP, mark_sonata, next_index, segment_path, segments, step_times, writing
+from distsim.io.files import LAST_STEP, mark_sonata, next_index, segment_path, segments, step_times
+from distsim.io.new_hdf5 import new_hdf5
 from distsim.io.safe_hdf5 import child, dataset, names, number, open_hdf5, whole
 from distsim.io.sealed import check_seal, sealing
 from distsim.io.streams import SpikeStream, advance
@@ -125,7 +126,7 @@ def merge_spikes(
     streams = [SpikeStream([n.path for n in found if n.rank == rank], dt, after) for rank in ranks]
     owners = _Owners(populations)
     counts = dict.fromkeys((p.name for p in populations), 0)
-    with writing(target or directory / SPIKES_FILE) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(target or directory / SPIKES_FILE) as (file, check):
         mark_sonata(file)
         if last is not None:
             file.attrs[LAST_STEP] = np.uint64(max(last, after))
@@ -133,11 +134,12 @@ def merge_spikes(
         for population in populations:
             _create_population(root, population.name)
         if base is not None:
-            _copy(base, root, counts, window_spikes)
+            _copy(base, root, counts, window_spikes, check)
         while (chunk := advance(streams, window_spikes)) is not None:
             for population, step, local in owners.split(*chunk):
                 _append(root[population.name], step_times(step, dt), local)
                 counts[population.name] += len(step)
+            check()
     return counts
 
 
@@ -147,7 +149,9 @@ def merged_until(path: Path) -> int:
         return int(number(file, LAST_STEP))
 
 
-def _copy(base: Path, root: h5py.Group, counts: dict[str, int], window_spikes: int) -> None:
+def _copy(
+    base: Path, root: h5py.Group, counts: dict[str, int], window_spikes: int, check: Callable[[], None]
+) -> None:  # fmt: skip
     """All spikes of a merged file, into the populations of another."""
     with open_hdf5(base) as file:
         for name in names(child(file, "spikes")):
@@ -160,6 +164,7 @@ def _copy(base: Path, root: h5py.Group, counts: dict[str, int], window_spikes: i
             for begin in range(0, times.shape[0], window_spikes):
                 here = slice(begin, begin + window_spikes)
                 _append(root[name], times[here], ids[here])
+                check()
             counts[name] += times.shape[0]
 
 

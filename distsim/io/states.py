@@ -10,7 +10,7 @@ In the report each neuron has one element per variable, in the order of the data
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
-from distsim.io.files import LAST_STEP, mark_sonata, next_index, segment_path, segments, writing
+from distsim.io.files import LAST_STEP, mark_sonata, next_index, segment_path, segments
+from distsim.io.new_hdf5 import new_hdf5
 from distsim.io.safe_hdf5 import child, dataset, number, open_hdf5, text, whole
 from distsim.io.sealed import check_seal, sealing
 
@@ -136,13 +137,13 @@ def merge_states(
             skip = max(0, there - part.first)
             part = dataclasses.replace(part, first=part.first + skip, samples=part.samples - skip, skip=skip)
             found[population].append(part)
-    with writing(target or directory / STATES_FILE) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(target or directory / STATES_FILE) as (file, check):
         mark_sonata(file)
         if last is not None:
             file.attrs[LAST_STEP] = np.uint64(last)
         root = file.create_group("report")
         for report in reports:
-            _merge_report(root.create_group(report.population), report, found[report.population], window_bytes)
+            _merge_report(root.create_group(report.population), report, found[report.population], window_bytes, check)
 
 
 def _add_base(base: Path, found: dict[str, list[_Segment]], reports: Sequence[StateReport]) -> None:
@@ -160,7 +161,9 @@ def _add_base(base: Path, found: dict[str, list[_Segment]], reports: Sequence[St
             found[report.population].append(_Segment(base, place, 0, data.shape[0], nodes, width, data.dtype))
 
 
-def _merge_report(group: h5py.Group, report: StateReport, parts: list[_Segment], window_bytes: int) -> None:
+def _merge_report(
+    group: h5py.Group, report: StateReport, parts: list[_Segment], window_bytes: int, check: Callable[[], None]
+) -> None:  # fmt: skip
     width = len(report.variables)
     for part in parts:
         if part.variables != width or part.dtype != parts[0].dtype:
@@ -181,6 +184,7 @@ def _merge_report(group: h5py.Group, report: StateReport, parts: list[_Segment],
     _write_mapping(group.create_group("mapping"), report, nodes, samples)
     for start in range(0, samples, rows):
         data[start : start + rows] = _block(parts, nodes, width, start, min(samples, start + rows), dtype)
+        check()
 
 
 def _block(

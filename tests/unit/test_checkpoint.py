@@ -7,7 +7,7 @@ import pytest
 import support
 from continuing import check_continued, first_part, second_part
 
-from distsim import AllToAll, Experiment, FixedIndegree, Network, RunSettings, Uniform
+from distsim import Experiment, FixedIndegree, Network, RunSettings
 from distsim.engine.simulation import Tuning
 from distsim.errors import ResultError
 
@@ -52,15 +52,7 @@ def test_double_precision() -> None:
 
 def test_spikes_in_flight_over_the_longest_delay() -> None:
     """A spike whose delay is the maximum is remembered to its last step, and none is delivered twice."""
-    network = Network("late")
-    g = network.population("G", 1, "spike_generator", spike_times=[[1.0, 1.0, 1.0, 1.1]])
-    p = network.population("P", 3, "parrot_neuron")
-    n = network.population("N", 4, "iaf_psc_exp")
-    network.project(g, p, AllToAll(), 1.0, 3.2)
-    network.project(g, p, AllToAll(), 1.0, 0.1)
-    network.project(p, n, AllToAll(), 400.0, Uniform(0.1, 3.2))
-    network.record_spikes = ("G", "P", "N")
-    experiment = Experiment(network, RunSettings(duration=12.0))
+    experiment = support.late_spikes()
     reference = support.run(experiment)
     assert len(reference.spikes) > 4 + 3 * 8
     for stop in (9, 10, 11, 12, 40, 41, 42, 43, 44, 75):

@@ -305,17 +305,16 @@ def recorded_spike_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SpikeBuffer, "take", take_less)
 
 
-@pytest.mark.parametrize(
-    ("plant", "noticed_by"),
-    [
-        (rest_is_lost, (relays_in_tiny_buffers, sameness_in_tiny_buffers, avalanche)),
-        (packed_messages_are_lost, (slow_relays,)),
-        (wheel_is_lost, (relays_in_tiny_buffers, sameness_in_tiny_buffers)),
-        (interval_is_too_long, (sameness, sameness_of_slow_network)),
-        (recorded_spike_is_lost, (relays_in_tiny_buffers, sameness_in_tiny_buffers, avalanche)),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
+ENGINE_FAULTS: tuple[tuple[Callable[[pytest.MonkeyPatch], None], tuple[Check, ...]], ...] = (
+    (rest_is_lost, (relays_in_tiny_buffers, sameness_in_tiny_buffers, avalanche)),
+    (packed_messages_are_lost, (slow_relays,)),
+    (wheel_is_lost, (relays_in_tiny_buffers, sameness_in_tiny_buffers)),
+    (interval_is_too_long, (sameness, sameness_of_slow_network)),
+    (recorded_spike_is_lost, (relays_in_tiny_buffers, sameness_in_tiny_buffers, avalanche)),
 )
+
+
+@pytest.mark.parametrize(("plant", "noticed_by"), ENGINE_FAULTS, ids=lambda value: getattr(value, "__name__", ""))
 def test_fault_in_the_engine_is_noticed(
     plant: Callable[[pytest.MonkeyPatch], None], noticed_by: tuple[Check, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

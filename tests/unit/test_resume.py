@@ -129,6 +129,7 @@ def test_killed_while_results_are_replaced(
         run(tmp_path, out, resume=True)
     monkeypatch.undo()
     assert renamed == [name]
+    assert main(["verify", str(out)]) == 0  # old and new are whole
     run(tmp_path, out, 3, resume=True)
     check_same_results(out, reference)
 
@@ -156,6 +157,18 @@ def test_a_complete_run_is_left_alone(reference: Path, capsys: pytest.CaptureFix
     assert main(["resume", str(reference), "-q"]) == 0
     assert "spike digest" in capsys.readouterr().out
     assert (reference / "spikes.h5").stat().st_mtime_ns == before
+
+
+def test_what_is_left_beside_complete_results_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that died after its results were in place: its segments, and files that were not renamed."""
+    out = tmp_path / "out"
+    monkeypatch.setattr("distsim.output.delete_segments", lambda names: None)
+    run(tmp_path, out)
+    monkeypatch.undo()
+    (out / ".states.h5.new").write_bytes(b"half")
+    assert list((out / "segments").iterdir())
+    assert main(["resume", str(out), "-q"]) == 0
+    assert not (out / "segments").exists() and not (out / ".states.h5.new").exists()
 
 
 def test_resume_starts_where_there_is_nothing(reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

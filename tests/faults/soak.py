@@ -1,0 +1,61 @@
+"""Hours of running on two ranks with checkpoints all the time: memory must not grow, nor may files pile up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import time
+from pathlib import Path
+
+from distsim.io import checkpoints
+from faults import network, ranks
+from faults.campaign import Campaign, Case, expect, to_stderr
+
+GROWTH = 0.01
+SETTINGS = (
+    "run.duration=1000000000.0",
+    'run.checkpoint={every_wall: "5 s", keep: 2}',
+    "record.spikes=[P]",
+    "record.states={}",
+)
+
+
+def resident(pids: list[int]) -> int:
+    """Bytes that the processes hold."""
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def campaign(minutes: float) -> Campaign:
+    """One case of so many minutes."""
+
+    def run_case(case: Case) -> str:
+        out = case.folder / "out"
+        run = ranks.start(2, network.write_config(case.folder), out, SETTINGS)
+        samples: list[int] = []
+        try:
+            pids = list(run.all_pids().values())
+            ranks.wait(lambda: bool(checkpoints.folders(out)), 120.0, "the first checkpoint")
+            end = time.monotonic() + 60.0 * minutes
+            while time.monotonic() < end:
+                time.sleep(min(5.0, minutes))
+                expect(run.process.poll() is None, f"ended early: {run.process.stderr and run.process.stderr.read()}")
+                samples.append(resident(pids))
+            run.process.send_signal(signal.SIGTERM)
+        finally:
+            code, said, _ = run.end(60.0)
+        expect(code == 75, f"ended with {code}: {said}")
+        network.check_sound(out)
+        # The first tenth is the start: buffers grow to what the network needs.
+        tenth = max(1, len(samples) // 10)
+        first, last = statistics.median(samples[tenth : 2 * tenth]), statistics.median(samples[-tenth:])
+        step = int(checkpoints.folders(out)[0].name)
+        text = (
+            f"{minutes:g} minutes, {step / 1e4:,.0f} s simulated: {first / 1e6:.1f} MB, at the end {last / 1e6:.1f} MB"
+        )
+        to_stderr(f"soak: {text}")
+        expect(last < (1.0 + GROWTH) * first, f"memory grows: {text}")
+        return text
+
+    return Campaign("soak", 0, 1, run_case, needs_mpi=True)
