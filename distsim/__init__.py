@@ -1,5 +1,6 @@
 """distsim: large networks of spiking neurons on clusters of GPUs, and the same result everywhere."""
 
+from distsim import profiles, space
 from distsim.api import Result, States, simulate
 from distsim.distributions import (
     Exponential,
@@ -13,6 +14,7 @@ from distsim.distributions import (
 )
 from distsim.errors import BackendError, BuildError, ConfigError, DistsimError, SimulationError
 from distsim.experiment import Experiment, RunSettings
+from distsim.expressions import Expression
 from distsim.network import Network
 from distsim.rules import (
     AllToAll,
@@ -39,6 +41,7 @@ __all__ = [
     "DistsimError",
     "Experiment",
     "Exponential",
+    "Expression",
     "Explicit",
     "FixedIndegree",
     "FixedOutdegree",
@@ -62,6 +65,8 @@ __all__ = [
     "SymmetricPairwiseBernoulli",
     "Uniform",
     "UniformInt",
+    "profiles",
     "select",
     "simulate",
+    "space",
 ]

@@ -57,6 +57,8 @@ FN int64 atomic_add(int64* p, int64 x) { return (int64)atomicAdd((uint64*)p, (ui
 FN uint32 atomic_max(uint32* p, uint32 x) { return atomicMax(p, x); }
 FN uint64 bits_of(double x) { return (uint64)__double_as_longlong(x); }
 FN double double_of(uint64 x) { return __longlong_as_double((int64)x); }
+FN uint32 bits_of(float x) { return __float_as_uint(x); }
+FN float float_of(uint32 x) { return __uint_as_float(x); }
 FN double square_root(double x) { return __dsqrt_rn(x); }
 FN float magnitude(float x) { return fabsf(x); }
 FN double magnitude(double x) { return fabs(x); }
@@ -120,6 +122,8 @@ FN int64 atomic_add(int64* p, int64 x) { int64 old = *p; *p = old + x; return ol
 FN uint32 atomic_max(uint32* p, uint32 x) { uint32 old = *p; *p = old > x ? old : x; return old; }
 FN uint64 bits_of(double x) { uint64 b; __builtin_memcpy(&b, &x, 8); return b; }
 FN double double_of(uint64 b) { double x; __builtin_memcpy(&x, &b, 8); return x; }
+FN uint32 bits_of(float x) { uint32 b; __builtin_memcpy(&b, &x, 4); return b; }
+FN float float_of(uint32 b) { float x; __builtin_memcpy(&x, &b, 4); return x; }
 FN double square_root(double x) { return __builtin_sqrt(x); }
 FN float magnitude(float x) { return __builtin_fabsf(x); }
 FN double magnitude(double x) { return __builtin_fabs(x); }
