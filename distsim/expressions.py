@@ -24,6 +24,7 @@ CONSTANTS = {"pi": math.pi}
 OPERATIONS = (
     "constant", "name", "add", "subtract", "multiply", "divide", "negate", "less", "less_equal", "greater",
     "greater_equal", "equal", "unequal", "min", "max", "exp", "log", "sqrt", "sin", "cos", "abs", "pow",
+    "square",
 )  # fmt: skip
 FUNCTIONS = {"min": 2, "max": 2, "exp": 1, "log": 1, "sqrt": 1, "sin": 1, "cos": 1, "abs": 1, "pow": 2}
 MAX_TEXT, MAX_DEPTH, MAX_LENGTH = 1000, 16, 200  # characters; numbers on the stack; operations
@@ -124,7 +125,7 @@ def program_of(text: str, where: str) -> Program:
 def _arity(operation: str) -> int:
     if operation in ("constant", "name"):
         return 0
-    return 1 if operation == "negate" else FUNCTIONS.get(operation, 2)
+    return 1 if operation in ("negate", "square") else FUNCTIONS.get(operation, 2)
 
 
 def _emit(node: ast.expr, steps: list[Step], where: str) -> None:
@@ -150,7 +151,7 @@ def _emit(node: ast.expr, steps: list[Step], where: str) -> None:
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
         _emit(node.left, steps, where)
         _emit(node.right, steps, where)
-        steps.append(Step("pow"))
+        _raise(steps)
     elif isinstance(node, ast.Compare) and all(type(o) in _COMPARE for o in node.ops):
         left = node.left
         for i, (operator, right) in enumerate(zip(node.ops, node.comparators, strict=True)):
@@ -164,6 +165,14 @@ def _emit(node: ast.expr, steps: list[Step], where: str) -> None:
         _emit_call(node, node.func.id, steps, where)
     else:
         raise wrong(where, ast.unparse(node), "numbers, names, + - * / **, comparisons and " + ", ".join(FUNCTIONS))
+
+
+def _raise(steps: list[Step]) -> None:
+    """A power of the last two operands; a square takes numbers below zero, and is cheap."""
+    if steps[-1] == Step("constant", 2.0):
+        steps[-1] = Step("square")
+    else:
+        steps.append(Step("pow"))
 
 
 def _named(name: str, where: str) -> Step:
@@ -184,7 +193,9 @@ def _emit_call(node: ast.Call, function: str, steps: list[Step], where: str) -> 
     _emit(node.args[0], steps, where)
     for i, argument in enumerate(node.args[1:], start=1):
         _emit(argument, steps, where)
-        if many or i == expected - 1:
+        if function == "pow":
+            _raise(steps)
+        elif many:
             steps.append(Step(function))
     if expected == 1:
         steps.append(Step(function))
@@ -286,8 +297,6 @@ def _angle(a: Interval, where: str) -> Interval:
 
 
 def _power(a: Interval, b: Interval, where: str) -> Interval:
-    if b[0] == b[1] == 2.0:
-        return _square(a)
     if a[0] < 0.0 or (a[0] == 0.0 and b[0] <= 0.0):
         raise wrong(
             where, f"{a[0]:g} … {a[1]:g} to the power {b[0]:g} … {b[1]:g}",
@@ -328,6 +337,7 @@ _UNARY: dict[str, Callable[[Interval, str], Interval]] = {
     "sin": lambda a, where: _angle(a, where),
     "cos": lambda a, where: _angle(a, where),
     "abs": _absolute,
+    "square": lambda a, _: _square(a),
 }
 _INTERVALS: dict[str, Callable[[Interval, Interval, str], Interval]] = {
     "add": lambda a, b, _: (a[0] + b[0], a[1] + b[1]),

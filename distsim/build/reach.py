@@ -126,7 +126,7 @@ def evaluate(program: Program, values: dict[str, Floats]) -> Floats:
 
 
 _UNARY = {"negate": np.negative, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos,
-          "abs": np.abs}  # fmt: skip
+          "abs": np.abs, "square": np.square}  # fmt: skip
 _BINARY = {
     "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "less": np.less,
     "less_equal": np.less_equal, "greater": np.greater, "greater_equal": np.greater_equal, "equal": np.equal,

@@ -95,13 +95,14 @@ FN uint32 delay_of(const Connect& c, uint32 word, uint64 item) {
 }
 
 // Weights and delays that depend on the place of a synapse, for the first n lanes: positions are found again from the
-// identities of both neurons. Lanes of another chunk are left as they are.
+// identities of both neurons, unless `known` has them. Lanes of another chunk are left as they are.
 template <class Targets>
 FN_ONCE void spatial_values(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
-                            VARYING_REFERENCE(double, weight), VARYING_REFERENCE(uint32, delay)) {
+                            Pairs* known, VARYING_REFERENCE(double, weight), VARYING_REFERENCE(uint32, delay)) {
     const Space& s = c.space;
-    Pairs pairs;
-    EACH_LANE(j, n) {
+    Pairs found;
+    Pairs& pairs = known ? *known : found;
+    if (!known) EACH_LANE(j, n) {
         const uint64 at = AT(position, j);
         Position from = {0.0, 0.0, 0.0}, to = {0.0, 0.0, 0.0};
         if (row_of(c, at) < c.n_rows) {
@@ -159,13 +160,13 @@ FN uint64 cell_of(const Connect& c, uint64 row, uint32 delay, uint32 block, bool
 template <bool FILL, class Targets>
 FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
               VARYING_ARGUMENT(uint32, delay_word), VARYING_ARGUMENT(uint32, weight_word),
-              VARYING_ARGUMENT(uint64, item)) {
+              VARYING_ARGUMENT(uint64, item), Pairs* known = 0) {
     VARYING(int64, quanta);
     VARYING(uint8, negative);
     VARYING(double, placed_weight);
     VARYING(uint32, placed_delay);
     if (c.space.delay.n || (c.space.weight.n && (FILL || c.sign_varies))) {
-        spatial_values(c, target, n, position, placed_weight, placed_delay);
+        spatial_values(c, target, n, position, known, placed_weight, placed_delay);
     }
     if (c.weight_fixed) {
         FOR_LANES(j, n) {
@@ -238,7 +239,7 @@ FN_ONCE void place_one(const Connect& c, uint32 target, uint64 position, uint32 
 #ifdef __CUDACC__
     if (c.space.delay.n || c.space.weight.n) {
         // Every lane runs for itself, whichever of its group are here.
-        spatial_values(c, OneTarget{target}, LANES, position, placed_weight, placed_delay);
+        spatial_values(c, OneTarget{target}, LANES, position, 0, placed_weight, placed_delay);
     }
 #endif
     if (!c.weight_fixed && (FILL || c.sign_varies)) {

@@ -117,8 +117,8 @@ FN_ONCE void evaluate_program(const Program& program, uint32 n, const Pairs& pai
             BINARY_STEP(OP_UNEQUAL, a != b ? 1.0 : 0.0);
             BINARY_STEP(OP_MIN, a < b ? a : b);
             BINARY_STEP(OP_MAX, a > b ? a : b);
-            // Squares are exact to rounding and take numbers below zero; zero stays zero.
-            BINARY_STEP(OP_POW, b == 2.0 ? a * a : (a < 1e-300 ? (b == 0.0 ? 1.0 : 0.0) : power(a < 1e-300 ? 1.0 : a, b)));
+            BINARY_STEP(OP_POW, a < 1e-300 ? 0.0 : power(a < 1e-300 ? 1.0 : a, b));  // zero stays zero
+            UNARY_STEP(OP_SQUARE, a * a);
             UNARY_STEP(OP_NEGATE, -a);
             UNARY_STEP(OP_EXP, bounded_exp(a));
             UNARY_STEP(OP_LOG, natural_log(a < 1e-300 ? 1e-300 : a));

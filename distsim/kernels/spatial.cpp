@@ -5,6 +5,23 @@
 
 #define FEW_DRAWS 256u  // of one pair: the connections of pairwise_poisson
 
+// The lanes whose x is not zero, without a branch that nobody can predict; x is lost.
+#ifdef __CUDACC__
+#define EACH_CHOSEN(j, n, x) EACH_LANE(j, n) if (x)
+#else
+#define EACH_CHOSEN(j, n, x)                                                               \
+    for (uint32 j##_k = 0, j##_n = gather_chosen(n, x), j = (x)[0]; j##_k < j##_n; j = (x)[++j##_k & (LANES - 1)])
+FN uint32 gather_chosen(uint32 n, uint32* x) {
+    uint32 found = 0;
+    for (uint32 j = 0; j < n; ++j) {
+        const uint32 wanted = x[j];
+        x[found] = j;
+        found += wanted;
+    }
+    return found;
+}
+#endif
+
 // Cells along one axis: `first` … first + count - 1, modulo the number of cells where the axis is periodic.
 struct CellRange {
     int64 first, count;
@@ -52,6 +69,7 @@ FN_ONCE void draw_pairs(const Connect& c, const Cells& cells, uint32 selection, 
     const Space& s = c.space;
     const Side& side = c.sources;
     const uint64 begin = side_begin(side, selection);
+    const bool uses_place = s.delay.n || s.weight.n;
     Pairs pairs;
     for (int64 k0 = a; k0 < b; k0 += LANES) {
         const uint32 m = (uint32)(b - k0 < LANES ? b - k0 : LANES);
@@ -101,12 +119,17 @@ FN_ONCE void draw_pairs(const Connect& c, const Cells& cells, uint32 selection, 
         }
         const uint32 low = (uint32)target.gid, high = (uint32)(target.gid >> 32) | (c.projection << 8);
         philox_lanes(m, w0, w1, w2, w3, low, high, c.seed, STREAM_PAIR);
-        EACH_LANE(j, m) {
+        VARYING(uint32, chosen);
+        FOR_LANES(j, m) {
             const double u = uniform(AT(w0, j), AT(w1, j));
+            AT(chosen, j) = u < AT(chance, j) || (POISSON && AT(chance, j) > 0.0) ? 1 : 0;
+        }
+        EACH_CHOSEN(j, m, chosen) {
             if (!POISSON) {
-                if (u < AT(chance, j)) batch.add(begin + AT(place, j), target.local, AT(w2, j), AT(w3, j));
-            } else if (AT(chance, j) > 0.0) {
-                const double mean = AT(chance, j);
+                if (uses_place) batch.add_located(begin + AT(place, j), target.local, AT(w2, j), AT(w3, j), pairs, j);
+                else batch.add(begin + AT(place, j), target.local, AT(w2, j), AT(w3, j));
+            } else {
+                const double u = uniform(AT(w0, j), AT(w1, j)), mean = AT(chance, j);
                 double mass = bounded_exp(-mean), below_ = mass;
                 uint32 n = 0;
                 while (u > below_ && n < FEW_DRAWS - 1) {
@@ -117,7 +140,8 @@ FN_ONCE void draw_pairs(const Connect& c, const Cells& cells, uint32 selection, 
                 for (uint32 k = 0; k < n; ++k) {
                     const Block block = philox((uint32)AT(gid, j), (uint32)(AT(gid, j) >> 32) | ((k + 1) << 8), low,
                                                high, c.seed, STREAM_PAIR);
-                    batch.add(begin + AT(place, j), target.local, block.w2, block.w3);
+                    if (uses_place) batch.add_located(begin + AT(place, j), target.local, block.w2, block.w3, pairs, j);
+                    else batch.add(begin + AT(place, j), target.local, block.w2, block.w3);
                 }
             }
         }
