@@ -191,7 +191,7 @@ def _emit_call(node: ast.Call, function: str, steps: list[Step], where: str) -> 
     if len(node.args) < expected or (len(node.args) > expected and not many):
         raise wrong(where, ast.unparse(node), f"{function} of {expected} number{'s' if expected > 1 else ''}")
     _emit(node.args[0], steps, where)
-    for i, argument in enumerate(node.args[1:], start=1):
+    for argument in node.args[1:]:
         _emit(argument, steps, where)
         if function == "pow":
             _raise(steps)

@@ -141,12 +141,17 @@ class Box:
 
 @dataclass(frozen=True)
 class Ellipse:
-    """Uniform in an ellipse or ellipsoid with these axes (diameters); `hollow` is the share of them left out inside."""
+    """Uniform in an ellipse or ellipsoid with these axes (diameters); with `inner_radius` a ring or a shell."""
 
     extent: tuple[float, ...]
     center: tuple[float, ...]
-    hollow: float = 0.0
+    inner_radius: float = 0.0
     name = "ellipse"
+
+    @property
+    def hollow(self) -> float:
+        """The share of the axes that is left out inside."""
+        return self.inner_radius / (0.5 * self.extent[0])
 
     @property
     def dimensions(self) -> int:
@@ -159,7 +164,7 @@ class Ellipse:
         if self.dimensions == 1:
             raise wrong(f"{where}.extent", list(self.extent), "two or three axes")
         if not 0.0 <= self.hollow < 1.0:
-            raise wrong(where, self.hollow, "an inner radius below the outer one")
+            raise wrong(f"{where}.inner_radius", self.inner_radius, "a radius below outer_radius")
 
 
 @dataclass(frozen=True)
@@ -252,8 +257,7 @@ def sphere(radius: float, center: Sequence[float] | None = None) -> Layout:
 def annulus(inner_radius: float, outer_radius: float, center: Sequence[float] | None = None) -> Layout:
     """Uniform in a ring; with a centre of three numbers in a shell."""
     dimensions = 2 if center is None else len(center)
-    hollow = inner_radius / outer_radius if outer_radius > 0.0 else math.inf
-    return Layout("ellipse", None, (2.0 * outer_radius,) * dimensions, _optional(center), hollow)
+    return Layout("ellipse", None, (2.0 * outer_radius,) * dimensions, _optional(center), inner_radius)
 
 
 def listed(values: Sequence[Sequence[float]], origin: str | None = None) -> PositionList:

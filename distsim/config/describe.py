@@ -20,8 +20,10 @@ from distsim.distributions import (
     Value,
 )
 from distsim.experiment import Experiment
+from distsim.expressions import Expression
 from distsim.network import Network, Projection
 from distsim.rules import Explicit
+from distsim.space import Ellipse, Grid, PositionList, Positions, Space
 
 
 def described_document(experiment: Experiment, directory: Path) -> dict[str, Any]:
@@ -33,6 +35,7 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
     document: dict[str, Any] = {
         "name": network.name,
         "run": {k: v for k, v in dataclasses.asdict(run).items() if v is not None},
+        **({"space": _space(network.space)} if network.space is not None else {}),
         "populations": {},
         "inputs": {
             i.name: {
@@ -53,8 +56,15 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
         document["populations"][p.name] = {
             "model": p.model.name, "size": p.size, "params": params,
             "initial": {k: _value(v) for k, v in p.initial.items()},
+            **({"positions": _positions(p.positions)} if p.positions is not None else {}),
         }  # fmt: skip
     return document
+
+
+def _space(space: Space) -> dict[str, Any]:
+    box = {"extent": space.extent, "center": space.center}
+    known = {k: list(v) for k, v in box.items() if v is not None}
+    return {"unit": space.unit, **known, **({"periodic": list(space.periodic)} if space.periodic else {})}
 
 
 _NAMES: dict[type, str] = {
@@ -75,8 +85,29 @@ def _value(value: Value) -> Any:
         return {_NAMES[type(value)]: {**given, **finite} if len(finite) > 1 else list(given.values())}
     if isinstance(value, Listed):
         return list(value.values)
+    if isinstance(value, Expression):
+        return value.text
     assert isinstance(value, float)
     return value
+
+
+def _positions(positions: Positions) -> dict[str, Any]:
+    if isinstance(positions, PositionList):
+        return {"listed": [list(row) for row in positions.values]}
+    where = {"extent": list(positions.extent), "center": list(positions.center)}
+    if isinstance(positions, Grid):
+        return {"grid": {"shape": list(positions.shape), **where}}
+    if isinstance(positions, Ellipse) and positions.inner_radius:
+        radii = {"inner_radius": positions.inner_radius, "outer_radius": 0.5 * positions.extent[0]}
+        return {"annulus": {**radii, "center": list(positions.center)}}
+    return {positions.name: where}
+
+
+def _rule(rule: Any) -> dict[str, Any]:
+    given = {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule)}
+    mask = given.pop("mask", None)
+    kept = {k: v.text if isinstance(v, Expression) else v for k, v in given.items()}
+    return {rule.name: {**kept, **({"mask": mask.document()} if mask is not None else {})}}
 
 
 def _projection(projection: Projection, number: int, directory: Path) -> dict[str, Any]:
@@ -90,7 +121,7 @@ def _projection(projection: Projection, number: int, directory: Path) -> dict[st
         _write_edges(rule, path)
         document["rule"] = {"explicit": {"file": str(path)}}
     else:
-        document["rule"] = {rule.name: dataclasses.asdict(rule)}
+        document["rule"] = _rule(rule)
         document["weight"], document["delay"] = _value(projection.weight), _value(projection.delay)
     if projection.receptor is not None:
         document["receptor"] = projection.receptor
