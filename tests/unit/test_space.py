@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-from readback import Synapses, connectivity, construction
+from places import SEED, positions, two
+from readback import Synapses, connectivity
 from support import philox
 
 from distsim import Network, PairwiseBernoulli, PairwisePoisson
 from distsim.build.quanta import inputs_bound
 from distsim.build.reach import evaluate
 from distsim.build.selecting import selected_ids
-from distsim.build.spatial import layer, locate
-from distsim.network import Population, Projection
+from distsim.network import Projection
 from distsim.rules import chance_of
 from distsim.space import (
     Circular,
@@ -30,22 +29,6 @@ from distsim.space import (
     listed,
 )
 from distsim.streams import Stream
-
-Floats = npt.NDArray[np.float64]
-SEED = 3
-
-
-def positions(population: Population, seed: int = SEED) -> Floats:
-    """All positions of a population from the kernels: float64[3, size]."""
-    backend, module = construction("single")
-    keep: list[Any] = []
-
-    def pointer(array: Any) -> int:
-        keep.append(backend.to_device(array))
-        return backend.pointer(keep[-1])
-
-    made = layer(population, pointer)
-    return locate(made, population.first_gid, 1, None, 0, population.size, seed, backend, module)
 
 
 def all_pairs(net: Network, p: Projection, number: int = 0) -> Synapses:
@@ -119,13 +102,6 @@ RULES_2D: dict[str, Any] = {
     "ellipse": PairwiseBernoulli("0.9 - 0.5 * abs(sin(source.x))", True, Elliptical(0.8, 0.4, None, 30.0)),
     "no mask": PairwiseBernoulli("max(0.5 - target.y * dx, 0.1)", False),
 }
-
-
-def two(space: Space | None, a: Any, b: Any, sizes: tuple[int, int]) -> Network:
-    net = Network(space=space)
-    net.population("A", sizes[0], "iaf_psc_exp", positions=a)
-    net.population("B", sizes[1], "iaf_psc_exp", positions=b)
-    return net
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
