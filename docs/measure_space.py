@@ -36,13 +36,15 @@ def sheet(n: int, in_degree: int = 1000, within: int = 3000) -> Network:
 if __name__ == "__main__":
     comm = connect()
     network = sheet(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     simulation = Simulation(
         Experiment(network, RunSettings(duration=1.0)), comm, open_backend("cpu"),
         Sinks(spikes=lambda steps, gids: None, states=lambda sample: None),
     )  # fmt: skip
+    busy = time.process_time() - busy
     seconds, memory = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     sys.stdout.write(
-        f"rank {comm.rank} of {comm.size}: {simulation.rows.n_synapses:,} synapses in {seconds:.1f} s, "
+        f"rank {comm.rank} of {comm.size}: {simulation.rows.n_synapses:,} synapses in {seconds:.1f} s "
+        f"({busy:.1f} s of it on a core), "
         f"{memory:.2f} GiB at the most\n"
     )
