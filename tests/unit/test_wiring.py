@@ -24,7 +24,7 @@ def test_one_result_however_it_is_laid_out(described: Any, precision: str) -> No
 
 
 def test_the_summary_tells_the_error_of_a_resolution() -> None:
-    """Catches an error that is left out, stands at another projection, or is that of plain rounding (5 % with 4 bits)."""
+    """Catches an error left out, at another projection, or plain rounding's (5 % with 4 bits)."""
     network = wired().network
     found = simulate(network, duration=1.0).summary["weight_error"]
     assert [e is not None for e in found] == [True, True] + [False] * 10
