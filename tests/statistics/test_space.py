@@ -24,7 +24,7 @@ def test_the_profile_over_distance(rule: str, kernel: str) -> None:
         "gaussian": profiles.gaussian(0.15, 0.8), "exponential": profiles.exponential(0.1, 0.9),
         "gamma": profiles.gamma(2.0, 0.08, 0.1), "linear": profiles.linear(0.8, -1.6),
     }[kernel]  # fmt: skip
-    n = 60
+    n = 72
     net = Network(space=Space.of(extent=[1.0, 1.0], periodic=True))
     net.population("A", n * n, "iaf_psc_exp", positions=grid([n, n]))
     made = (
