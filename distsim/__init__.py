@@ -1,5 +1,6 @@
 """distsim: large networks of spiking neurons on clusters of GPUs, and the same result everywhere."""
 
+from distsim import profiles, space
 from distsim.analysis.results import load_results
 from distsim.api import Result, States, simulate
 from distsim.distributions import (
@@ -14,6 +15,7 @@ from distsim.distributions import (
 )
 from distsim.errors import BackendError, BuildError, ConfigError, DistsimError, SimulationError, Stopped
 from distsim.experiment import Checkpoints, Experiment, RunSettings
+from distsim.expressions import Expression
 from distsim.network import Network
 from distsim.rules import (
     AllToAll,
@@ -41,6 +43,7 @@ __all__ = [
     "DistsimError",
     "Experiment",
     "Exponential",
+    "Expression",
     "Explicit",
     "FixedIndegree",
     "FixedOutdegree",
@@ -66,6 +69,8 @@ __all__ = [
     "Uniform",
     "UniformInt",
     "load_results",
+    "profiles",
     "select",
     "simulate",
+    "space",
 ]

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, check_magnitude, support
 from distsim.errors import ConfigError, nearest, wrong
+from distsim.expressions import Expression
 from distsim.grid import on_grid, round_to_steps
 from distsim.models import Model
 from distsim.rules import AllToAll, Explicit, FixedIndegree, OneToOne, Sides, check_rule
 from distsim.selection import shared_neurons
+from distsim.spatial import with_space
 
 if TYPE_CHECKING:
     from distsim.experiment import Experiment, RunSettings
@@ -28,6 +30,7 @@ def check_projection(projection: Projection, where: str) -> Projection:
             raise ConfigError(f"{where}.target: population {target.name!r} ({target.model.name}) takes no input")
         if not (isinstance(projection.rule, Explicit) and projection.rule.summary.receptors):  # each names its own
             receptor_names(target.model, projection.receptor, f"{where}.receptor")
+    projection = with_space(projection, where)
     _check_sides(projection, where)
     weight, delay = projection.weight, projection.delay
     if isinstance(weight, NormalClipped):
@@ -58,6 +61,8 @@ def _check_sides(projection: Projection, where: str) -> None:
     bits = projection.weight_bits
     if bits is not None and (isinstance(bits, bool) or bits not in (4, 8, 16)):
         raise wrong(f"{where}.weight_bits", bits, "16, 8 or 4")
+    if bits is not None and isinstance(projection.weight, Expression):
+        raise wrong(f"{where}.weight_bits", bits, "weights that are no expression of positions")
 
 
 def receptor_names(model: Model, receptor: str | None, where: str) -> tuple[int, int]:

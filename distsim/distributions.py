@@ -12,6 +12,7 @@ from typing import Any
 
 from distsim.errors import wrong
 from distsim.exact import exp_float, expm1_float, gamma_cdf, gamma_upper, log_float, normal_cdf
+from distsim.expressions import Expression
 
 # A 32-bit uniform (k + 1/2) / 2^32 reaches no further than this many standard deviations.
 NORMAL_REACH = 6.34
@@ -320,12 +321,16 @@ def check_magnitude(value: Value, where: str) -> None:
 
 
 Drawn = Uniform | UniformInt | Normal | Lognormal | Exponential | Gamma  # those that can have bounds
-Distribution = Within | NormalClipped | Listed | Drawn
+Distribution = Within | NormalClipped | Listed | Expression | Drawn
 Value = float | Distribution
 
 
-def as_value(value: Any) -> Value:
-    """A number as float, a sequence of numbers as Listed, a distribution as it is."""
+def as_value(value: Any, expressions: bool = False) -> Value:
+    """A number as float, a sequence of numbers as Listed, a distribution as it is, a text as an expression."""
+    if isinstance(value, str) and expressions:
+        return Expression(value)
+    if isinstance(value, Expression) and not expressions:
+        raise TypeError("an expression of positions is for weights, delays and probabilities")
     if isinstance(value, Distribution):
         return value
     if hasattr(value, "tolist"):  # a NumPy array or scalar

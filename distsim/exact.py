@@ -35,6 +35,27 @@ def expm1_float(x: float) -> float:
         return float(Decimal(x).exp() - 1)
 
 
+def sin_degrees(angle: float) -> float:
+    """The sine of an angle in degrees, correctly rounded."""
+    with localcontext(exact_context()):
+        turned = Decimal(angle) % 360
+        if turned % 90 == 0:
+            return {0: 0.0, 90: 1.0, 180: 0.0, 270: -1.0}[int(turned) % 360]
+        x = turned * _pi() / 180
+        term = total = x
+        n = 1
+        while abs(term) > Decimal("1e-45"):
+            term = -term * x * x / ((n + 1) * (n + 2))
+            total += term
+            n += 2
+        return float(total)
+
+
+def cos_degrees(angle: float) -> float:
+    """The cosine of an angle in degrees: the sine of 90 degrees less the angle, a difference rounded once."""
+    return sin_degrees(90.0 - angle)
+
+
 def log_gamma(x: Decimal) -> Decimal:
     """log Gamma(x) for x > 0, by Stirling's series beyond 60 (error below 1e-30)."""
     shift = Decimal(1)

@@ -14,6 +14,7 @@ from distsim.errors import ConfigError, nearest, wrong
 from distsim.models import Family, Model, model_named
 from distsim.rules import Explicit, Generate, Rule, generated
 from distsim.selection import Selection, select
+from distsim.space import Layout, Positions, Space, check_positions
 
 MAX_GIDS = 2**40
 
@@ -28,6 +29,7 @@ class Population:
     first_gid: int
     params: Mapping[str, Any] = field(default_factory=dict)  # Value, or lists of lists for vectors
     initial: Mapping[str, Value] = field(default_factory=dict)
+    positions: Positions | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Projection:
     receptor: str | None  # a port name, or None: by the sign of the weight
     generate: Generate = "by_target"  # whose identity the draws belong to
     weight_bits: int | None = None  # resolution of the weights: 16, 8 or 4; None: as they are
+    space: Space | None = None  # of the network
 
     @property
     def n_sources(self) -> int:
@@ -90,8 +93,9 @@ class Network:
     projection or an input is its position in its list.
     """
 
-    def __init__(self, name: str = "network") -> None:
+    def __init__(self, name: str = "network", space: Space | None = None) -> None:
         self.name = name
+        self.space = space
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
         self.inputs: list[Input] = []
@@ -119,9 +123,10 @@ class Network:
         *,
         initial: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
+        positions: Layout | Positions | None = None,
         **more_params: Any,
     ) -> Population:
-        """Describe `size` neurons of `model`; parameters as keywords or in `params`.
+        """Describe `size` neurons of `model`; parameters as keywords or in `params`; `positions` as distsim.space says.
 
         Raises
         ------
@@ -147,7 +152,11 @@ class Network:
             )
         checked = declared.check_params(values, size, f"{where}.params")
         start = declared.check_initial(initial or {}, size, f"{where}.initial")
-        population = Population(name, size, declared, self.size, checked, start)
+        at = f"{where}.positions"
+        placed = positions.within(self.space, at) if isinstance(positions, Layout) else positions
+        if placed is not None:
+            check_positions(placed, size, self.space, at)
+        population = Population(name, size, declared, self.size, checked, start, placed)
         self.populations.append(population)
         return population
 
@@ -180,7 +189,8 @@ class Network:
         where = f"projections[{len(self.projections)}]"
         projection = Projection(
             self._selections(source), self._selections(target), rule,
-            as_value(weight), as_value(delay), _port(receptor), generated(rule, generate, where), weight_bits,
+            as_value(weight, expressions=True), as_value(delay, expressions=True), _port(receptor),
+            generated(rule, generate, where), weight_bits, self.space,
         )  # fmt: skip
         checked = check_projection(projection, where)
         self.projections.append(checked)

@@ -6,13 +6,16 @@ What each means follows Senk et al. 2022 (doi:10.1371/journal.pcbi.1010086). An 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from distsim.edges import EdgeList, EdgeSummary
 from distsim.errors import wrong
+from distsim.expressions import Expression
+from distsim.space import AnyMask
 
 Generate = Literal["by_target", "by_source"]
 
@@ -65,11 +68,19 @@ class FixedTotalNumber:
 
 @dataclass(frozen=True)
 class PairwiseBernoulli:
-    """Every pair once, with probability `p`."""
+    """Every pair once, with probability `p`: a number, or an expression of the place of the pair (cut to 0 … 1).
 
-    p: float
+    Only pairs whose displacement lies within `mask` are connected.
+    """
+
+    p: float | str | Expression
     autapses: bool = True
+    mask: AnyMask | None = None
     name = "pairwise_bernoulli"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.p, str):
+            object.__setattr__(self, "p", Expression(self.p))
 
 
 @dataclass(frozen=True)
@@ -83,11 +94,50 @@ class SymmetricPairwiseBernoulli:
 
 @dataclass(frozen=True)
 class PairwisePoisson:
-    """Every pair a Poisson number of times, with this mean (NEST's name)."""
+    """Every pair a Poisson number of times, with this mean (NEST's name), within `mask` as pairwise_bernoulli."""
 
-    pairwise_avg_num_conns: float
+    pairwise_avg_num_conns: float | str | Expression
     autapses: bool = True
+    mask: AnyMask | None = None
     name = "pairwise_poisson"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.pairwise_avg_num_conns, str):
+            object.__setattr__(self, "pairwise_avg_num_conns", Expression(self.pairwise_avg_num_conns))
+
+
+MAX_PAIR_MEAN = 64.0  # of pairwise_poisson with space: the number of one pair comes from one random number
+
+
+def is_spatial(rule: object) -> TypeGuard[PairwiseBernoulli | PairwisePoisson]:
+    """Does it depend on positions who is connected?"""
+    if not isinstance(rule, (PairwiseBernoulli, PairwisePoisson)):
+        return False
+    return rule.mask is not None or isinstance(pair_value(rule), Expression)
+
+
+def pair_value(rule: PairwiseBernoulli | PairwisePoisson) -> float | Expression:
+    """The probability or mean number of each pair, as described."""
+    value = rule.p if isinstance(rule, PairwiseBernoulli) else rule.pairwise_avg_num_conns
+    assert not isinstance(value, str)
+    return value
+
+
+def plain_value(rule: PairwiseBernoulli | PairwisePoisson) -> float:
+    """The same where it is one number for all pairs."""
+    value = pair_value(rule)
+    assert not isinstance(value, Expression)
+    return value
+
+
+def chance_of(rule: PairwiseBernoulli | PairwisePoisson) -> Expression:
+    """The probability or mean number of each pair as one expression, 0 beyond the mask."""
+    value = pair_value(rule)
+    expression = value if isinstance(value, Expression) else Expression(repr(float(value)), float(value), float(value))
+    if rule.mask is None:
+        return expression
+    text = f"{rule.mask.text()} * ({expression.text})"
+    return Expression(text, min(0.0, expression.low or 0.0), expression.high)
 
 
 class Explicit:
@@ -219,19 +269,33 @@ def check_rule(rule: Rule, sides: Sides, where: str) -> None:
             raise wrong(at, pairs, "at least one allowed pair (autapses are forbidden)")
         if not rule.multapses and pairs < rule.N:
             raise wrong(f"{at}.N", rule.N, f"at most {pairs} without multapses: so many pairs are allowed")
+    elif is_spatial(rule):
+        _check_spatial(rule, where)
+        if not isinstance(pair_value(rule), Expression):
+            check_rule(dataclasses.replace(rule, mask=None), sides, where)
     elif isinstance(rule, (PairwiseBernoulli, SymmetricPairwiseBernoulli)):
-        if not 0.0 <= rule.p <= 1.0:
-            raise wrong(f"{at}.p", rule.p, "a probability from 0 to 1")
+        p = plain_value(rule) if isinstance(rule, PairwiseBernoulli) else rule.p
+        if not 0.0 <= p <= 1.0:
+            raise wrong(f"{at}.p", p, "a probability from 0 to 1")
         if isinstance(rule, SymmetricPairwiseBernoulli) and not sides.same:
             raise wrong(at, "two different sides", "the same neurons in the same order as source and target")
     elif isinstance(rule, PairwisePoisson):
-        mean = rule.pairwise_avg_num_conns
+        mean = plain_value(rule)
         if not (math.isfinite(mean) and mean >= 0.0 and mean * max(sides.sources, sides.targets) < 2.0**31):
             raise wrong(
                 f"{at}.pairwise_avg_num_conns", mean, "a mean of at least 0 that gives fewer than 2^31 a neuron"
             )
     elif isinstance(rule, Explicit):
         _check_listed(rule, sides, where)
+
+
+def _check_spatial(rule: PairwiseBernoulli | PairwisePoisson, where: str) -> None:
+    """Bounds of the probability or mean, where they are known."""
+    value = pair_value(rule)
+    key = "p" if isinstance(rule, PairwiseBernoulli) else "pairwise_avg_num_conns"
+    most = value.high if isinstance(value, Expression) else float(value)
+    if isinstance(rule, PairwisePoisson) and most is not None and not most <= MAX_PAIR_MEAN:
+        raise wrong(f"{where}.rule.{rule.name}.{key}", most, f"a mean of at most {MAX_PAIR_MEAN:g} a pair with space")
 
 
 def _check_degree(

@@ -26,6 +26,8 @@ class Stream(IntEnum):
     SHARE = 21  # (first draw, gid low, gid high | projection, attempt | level): a neuron's draws split over the others
     SELECTION = 22  # (draw, selection's number, first gid of the population low, high): random fractions
     BACK = 23  # (draw, draw high, gid low, gid high | projection): delay and weight of a symmetric pair's way back
+    PAIR = 24  # (source gid low, high | draw, target gid low, high | projection): pairs that depend on distance
+    POSITION = 25  # (gid low, gid high, 0, 0): where a neuron stands
     NOISE = 30  # (gid low, gid high | input, amplitude low, amplitude high); gid 0 where targets share it
     INPUT = 31  # (gid low, gid high, input, 0): settings of inputs that differ between targets
     RATE = 32  # (gid low, gid high | input, step low, attempt | step high << 24): trains of varying rate

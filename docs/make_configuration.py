@@ -39,6 +39,7 @@ SECTIONS = (
     ("inputs", "Input", "inputs.NAME."),
     ("projections", "Projection", "projections.INDEX."),
     ("selections", "Selection", ""),
+    ("space", "Space", "space."),
     ("record", "Record", "record."),
     ("record.states", "States", "record.states.POPULATION."),
     ("network", "Network", "network."),
@@ -78,6 +79,11 @@ NOTES = {
         "the side count from 0 in ascending order. A random fraction depends on the seed, the population and `draw`, "
         "and on nothing else: where it stands again, it is the same neurons."
     ),
+    "Space": (
+        "All lengths have this one unit. Distances along a periodic axis run the shorter way. Where a box has "
+        "`extent`, all positions have as many dimensions, and lie within it along periodic axes. "
+        "[Connectivity](connectivity.md#space) shows positions, masks and kernels."
+    ),
     "Record": "Spikes before the end of the warm-up are not written. Generators are recorded where they are listed.",
     "States": (
         "Samples are taken at whole multiples of `interval`, counted from the start of the warm-up, and written after "
@@ -116,8 +122,26 @@ VALUES_NOTE = (
     "at most 80. A delay from another distribution than `normal_clipped` must be positive and round to at least one "
     "step."
 )
+POSITIONS = ("Grid", "Box", "Ellipse", "Sphere", "Annulus", "Listed", "PositionFile")
+MASKS = ("Circular", "Spherical", "Doughnut", "Rectangular", "BoxMask", "Elliptical", "Ellipsoidal")
+KERNELS = (
+    "LinearKernel", "ExponentialKernel", "GaussianKernel", "Gaussian2DKernel", "GammaKernel", "GaborKernel",
+    "LinearDistance",
+)  # fmt: skip
+POSITIONS_NOTE = "`box` and `ellipse` alone fill the box of `space`. A file has `columns` (CSV) or a `dataset` (HDF5)."
+MASKS_NOTE = (
+    "A mask is said about the displacement from source to target. It reaches at most half of a periodic box to either "
+    "side. `elliptical` has a `polar_axis` in three dimensions."
+)
+KERNELS_NOTE = (
+    "Kernels stand where a probability or a mean number of connections stands; probabilities are cut to 0 … 1. "
+    "`linear_distance` is a delay (or a weight). Each is short for an [expression](connectivity.md#expressions), "
+    'which can stand in its place: `"0.5 * exp(-distance / 0.2)"`.'
+)
 # Definitions that stand inside the tables of others.
 INSIDE = (
+    "GridOf", "Extent", "Ball", "Ring", "Radius", "Radii", "Corners", "Axes", "LinearOf", "ExponentialOf",
+    "GaussianOf", "Gaussian2DOf", "GammaOf", "GaborOf", "Velocity",
     "Autapses", "Indegree", "Outdegree", "Total", "Probability", "SymmetricProbability", "MeanNumber", "EdgeFile",
     "LowHigh", "WholeLowHigh", "MeanStd", "Beta", "ShapeScale", "Clipped",
 )  # fmt: skip
@@ -130,7 +154,9 @@ def configuration() -> str:
     """The text of docs/configuration.md."""
     schema = experiment_schema()
     definitions = {**schema["definitions"], "Experiment": schema}
-    known = {name for _, name, _ in SECTIONS} | {*RULES, *VALUES, *INSIDE, "Value", "ParameterValue"}
+    known = {name for _, name, _ in SECTIONS} | {
+        *RULES, *VALUES, *INSIDE, *POSITIONS, *MASKS, *KERNELS, "Value", "ParameterValue",
+    }  # fmt: skip
     if set(definitions) != known:
         raise SystemExit(f"docs/make_configuration.py has no place for {sorted(set(definitions) ^ known)}")
     parts = [TITLE]
@@ -141,6 +167,12 @@ def configuration() -> str:
             parts += _builders(definitions[name])
     parts.append(f"## Rules\n\n{_forms(RULES, definitions)}\n{RULES_NOTE}\n")
     parts.append(f"## Values\n\n{_forms(VALUES, definitions)}\n{VALUES_NOTE}\n")
+    for title, names, note in (
+        ("Positions", POSITIONS, POSITIONS_NOTE),
+        ("Masks", MASKS, MASKS_NOTE),
+        ("Kernels", KERNELS, KERNELS_NOTE),
+    ):
+        parts.append(f"## {title}\n\n{_described(names, definitions)}\n{note}\n")
     parts.append("## Models\n")
     parts.append(MODELS_NOTE)
     return "\n".join(parts)
@@ -194,6 +226,12 @@ def _kind(node: Schema) -> str:
                 return "a [value](#values)"
             if _link("OneToOne") in names:
                 return "a [rule](#rules)"
+            for group, link in (
+                (POSITIONS, "[positions](#positions)"), (MASKS, "a [mask](#masks)"), (KERNELS, "a [kernel](#kernels)"),
+            ):  # fmt: skip
+                if {_link(name) for name in group} & set(names):
+                    others = "number, expression or " if group is KERNELS else ""
+                    return others + link
             return " or ".join(dict.fromkeys(names))
     kind = node.get("type")
     if kind == "array":
@@ -281,6 +319,29 @@ def _forms(names: tuple[str, ...], definitions: dict[str, Schema]) -> str:
     return text + _keys({"properties": seen, "required": sorted(required)})
 
 
+def _described(names: tuple[str, ...], definitions: dict[str, Schema]) -> str:
+    """Forms without a short form: how each is written, and the keys of all."""
+    rows, inside = [], dict[str, Schema]()
+    for name in names:
+        definition = definitions[name]
+        properties = definition["properties"]
+        if len(properties) > 1:
+            rows.append(("`{file: FILE, …}`", "Columns or a dataset of a file."))
+            inside.update(properties)
+            continue
+        ((key, node),) = properties.items()
+        if "allOf" not in node:
+            rows.append((f"`{{{key}: [[X, Y], …]}}`", node["description"]))
+            continue
+        inner = definitions[_reference(node)]
+        keys = ", ".join(f"{k}: …" for k in inner["properties"])
+        rows.append((f"`{{{key}: {{{keys}}}}}`", node["description"]))
+        for k, described in inner["properties"].items():
+            inside.setdefault(f"{key}.{k}", {**described, "required": k in inner.get("required", ())})
+    required = [k for k, described in inside.items() if described.get("required") is True]
+    return _table(("form", "what"), rows) + "\nKeys:\n\n" + _keys({"properties": inside, "required": required})
+
+
 def _reference(node: Schema) -> str:
     """The definition of the long form."""
     options = node.get("anyOf") or node["allOf"]
@@ -291,8 +352,9 @@ def _long(key: str, inner: Schema) -> str:
     if not inner or "file" in inner:
         return "–"
     words = {"number": "NUMBER", "integer": "NUMBER", "boolean": "true", "string": "redraw"}
+    kinds = {"p": "NUMBER", "pairwise_avg_num_conns": "NUMBER", "mask": "MASK"}
     keys = sorted(inner, key=lambda name: ("autapses", "multapses", "min", "max", "bounds").count(name))
-    said = ", ".join(f"{name}: {words[inner[name]['type']]}" for name in keys)
+    said = ", ".join(f"{name}: {kinds.get(name) or words[inner[name]['type']]}" for name in keys)
     return f"`{{{key}: {{{said}}}}}`"
 
 

@@ -24,6 +24,8 @@ from distsim import (
     Uniform,
     UniformInt,
 )
+from distsim.profiles import gabor, gaussian
+from distsim.space import Circular, Space, ellipse, grid
 
 
 def wired(precision: Any = "single", partition: Any = "round_robin", duration: float = 40.0) -> Experiment:
@@ -49,3 +51,19 @@ def wired(precision: Any = "single", partition: Any = "round_robin", duration: f
     network.project(few, [few, b], AllToAll(False), weight, delay, generate="by_source")
     network.project(few, network.select(a, slice=[10, 15]), OneToOne(), weight, delay, generate="by_source")
     return Experiment(network, RunSettings(duration=duration, seed=23, precision=precision, partition=partition))
+
+
+def placed(precision: Any = "single", partition: Any = "round_robin") -> Experiment:
+    """Two sheets and a ball's worth of ways to be near: rules with masks, weights and delays by distance."""
+    network = Network("placed", space=Space.of("mm", [1.0, 1.0], None, [True, False]))
+    current = Uniform(400.0, 700.0)
+    a = network.population("A", 240, "iaf_psc_exp", I_e=current, positions=grid([20, 12]))
+    b = network.population("B", 75, "iaf_psc_exp", I_e=current, positions=ellipse())
+    near, delay = Circular(0.4), "0.1 + distance / 0.3"
+    network.project([a, b], [b, a], PairwiseBernoulli(gaussian(0.2), False, near), "30 * exp(-distance / 0.2)", delay)
+    network.project(b, a, PairwisePoisson("0.4 - 0.3 * distance", True), Normal(-20.0, 5.0), delay)
+    network.project([a, b], b, PairwiseBernoulli(gabor(0.3, 0.4, 30.0)), "20 * (dx > 0) - 15 * (dy > 0)", 1.5)
+    network.project(a, [a, b], FixedOutdegree(9, False, False), "9 - 10 * distance", delay)
+    network.project(a, a, SymmetricPairwiseBernoulli(0.03), "target.x * 20", delay)
+    network.project(b, [b, a], FixedIndegree(4, True, False), 9.0, "0.2 + abs(dx)")
+    return Experiment(network, RunSettings(duration=30.0, seed=29, precision=precision, partition=partition))

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from distsim.build.reach import mean_number
 from distsim.experiment import Experiment
 from distsim.network import Projection
-from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedOutdegree, FixedTotalNumber, OneToOne, PairwisePoisson
+from distsim.rules import (
+    AllToAll,
+    Explicit,
+    FixedIndegree,
+    FixedOutdegree,
+    FixedTotalNumber,
+    OneToOne,
+    SymmetricPairwiseBernoulli,
+    is_spatial,
+    plain_value,
+)
 
 # Nanoseconds on one core, from design.md 12; only their ratios matter, and no result depends on them.
 UPDATE, POISSON_DRAW, SYNAPTIC_EVENT = 0.34, 1.0, 0.85
@@ -45,6 +56,8 @@ def expected_synapses(projection: Projection) -> float:
     if isinstance(rule, Explicit):
         return rule.summary.count
     pairs = float(n_sources) * n_targets
-    if isinstance(rule, PairwisePoisson):
-        return rule.pairwise_avg_num_conns * pairs
-    return pairs if isinstance(rule, AllToAll) else rule.p * pairs
+    if is_spatial(rule):
+        return mean_number(projection) * pairs
+    if isinstance(rule, AllToAll):
+        return pairs
+    return (rule.p if isinstance(rule, SymmetricPairwiseBernoulli) else plain_value(rule)) * pairs

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from distsim.build.partition import Layout, Part
 from distsim.build.projections import LocalProjection
 from distsim.build.quanta import PlaneTable
+from distsim.build.reach import mean_number
 from distsim.build.sampling import Delays
 from distsim.build.selecting import LocalSelection, local_selection, places_to_ids
 from distsim.checks import delay_distribution
@@ -47,6 +48,9 @@ from distsim.rules import (
     FixedTotalNumber,
     OneToOne,
     PairwisePoisson,
+    SymmetricPairwiseBernoulli,
+    is_spatial,
+    plain_value,
 )
 from distsim.selection import Selection
 
@@ -155,9 +159,14 @@ def _draws(projection: Projection, n_local: int) -> _Draws:
         return _Draws(float(rule.summary.count), share / n_sources)
     if isinstance(rule, OneToOne):
         return _Draws(1.0, share)
+    if is_spatial(rule):
+        # As if partners lay anywhere: the numbers of synapses are right, those of runs and rows an upper estimate.
+        return _Draws(float(n_local) * mean_number(projection) * _FINE, 1.0 / _FINE)
     if isinstance(rule, PairwisePoisson):
-        return _Draws(float(n_local) * rule.pairwise_avg_num_conns * _FINE, 1.0 / _FINE)
-    return _Draws(float(n_local), 1.0 if isinstance(rule, AllToAll) else rule.p)
+        return _Draws(float(n_local) * plain_value(rule) * _FINE, 1.0 / _FINE)
+    if isinstance(rule, AllToAll):
+        return _Draws(float(n_local), 1.0)
+    return _Draws(float(n_local), rule.p if isinstance(rule, SymmetricPairwiseBernoulli) else plain_value(rule))
 
 
 def _local_count(target: Selection, part: Part) -> int:

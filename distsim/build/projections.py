@@ -22,11 +22,13 @@ from distsim.build.selecting import (
     places_to_ids,
     shared_places,
 )
+from distsim.build.spatial import Placed, placed
 from distsim.build.weights import Levels, weight_levels
 from distsim.checks import delay_distribution
 from distsim.distributions import Listed, support
 from distsim.errors import BuildError
 from distsim.exact import exact_context
+from distsim.expressions import Expression
 from distsim.grid import rounded_to_steps
 from distsim.kernels import connect as structs
 from distsim.network import Network, Projection
@@ -42,6 +44,9 @@ from distsim.rules import (
     Rule,
     SymmetricPairwiseBernoulli,
     allows_multapses,
+    is_spatial,
+    pair_value,
+    plain_value,
 )
 from distsim.selection import Selection
 
@@ -73,6 +78,7 @@ class LocalProjection:
     shares: Array | None = None
     listed_weights: Array | None = None
     levels: Levels | None = None
+    placed: Placed | None = None  # positions, where anything depends on them
 
     @property
     def n_sources(self) -> int:
@@ -82,6 +88,8 @@ class LocalProjection:
     def kernel(self) -> str:
         """What the kernels that draw it are called, after count_ and fill_."""
         rule, by_source = self.described.rule, self.described.by_source
+        if is_spatial(rule):
+            return "spatial_bernoulli" if isinstance(rule, PairwiseBernoulli) else "spatial_poisson"
         if by_source:
             return f"{rule.name}_by_source" if isinstance(rule, (OneToOne, AllToAll)) else "by_source"
         if isinstance(rule, SymmetricPairwiseBernoulli):
@@ -155,6 +163,8 @@ class LocalProjection:
             c.edge_negative = pointer((self.edges.weight < 0.0).astype(np.uint8))
             c.weight_list, c.delay_list = pointer(self.edges.weight), pointer(self.edges.delay)
         self._weights_and_delays(c, pointer)
+        if self.placed is not None:
+            c.space = self.placed.space
         return c, keep
 
     @property
@@ -172,10 +182,13 @@ class LocalProjection:
             c.items_per_target = self.n_sources
         elif isinstance(rule, OneToOne):
             c.items_per_target = 1
+        elif is_spatial(rule):
+            pass
         elif isinstance(rule, (PairwiseBernoulli, SymmetricPairwiseBernoulli)):
-            c.draws, c.chance, c.gap_scale = structs.DRAWS_BERNOULLI, rule.p, gap_scale(rule.p)
+            p = plain_value(rule) if isinstance(rule, PairwiseBernoulli) else rule.p
+            c.draws, c.chance, c.gap_scale = structs.DRAWS_BERNOULLI, p, gap_scale(p)
         elif isinstance(rule, PairwisePoisson):
-            c.draws, c.chance = structs.DRAWS_POISSON, rule.pairwise_avg_num_conns
+            c.draws, c.chance = structs.DRAWS_POISSON, plain_value(rule)
 
     def _weights_and_delays(self, c: Any, pointer: Any) -> None:
         endpoint, weight = self.endpoint, self.described.weight
@@ -183,7 +196,7 @@ class LocalProjection:
             c.delay_first, c.delay_steps = self.delays.first, self.delays.last - self.delays.first + 1
             if self.delays.listed is not None:
                 c.delay_list = pointer(self.delays.listed)
-            else:
+            elif self.delays.guide is not None and self.delays.thresholds is not None:
                 c.delay_guide = pointer(self.delays.guide)
                 c.delay_threshold = pointer(self.delays.thresholds)
         c.positive_per_quantum = 1.0 / endpoint.positive.quantum if endpoint.positive else 0.0
@@ -203,7 +216,7 @@ class LocalProjection:
         elif isinstance(weight, Listed):
             if self.listed_weights is not None:
                 c.weight_list = pointer(self.listed_weights)
-        else:
+        elif not isinstance(weight, Expression):
             c.weight = sampler(weight)
             if self.levels is not None:
                 c.levels, c.level_low, c.levels_per_unit = self.levels.n, self.levels.low, self.levels.per_unit
@@ -259,6 +272,7 @@ def local_projections(
             )  # fmt: skip
             if not selected.count:
                 continue
+            local.placed = placed(projection, part, target, seed, dt, backend, kernels)
             if isinstance(rule, FixedTotalNumber) and not projection.by_source:
                 local.shares = _target_shares(local, rule, backend, kernels)
             found.append(local)
@@ -271,8 +285,8 @@ def _is_empty(projection: Projection) -> bool:
         (isinstance(rule, FixedIndegree) and rule.indegree == 0)
         or (isinstance(rule, FixedOutdegree) and rule.outdegree == 0)
         or (isinstance(rule, FixedTotalNumber) and rule.N == 0)
-        or (isinstance(rule, (PairwiseBernoulli, SymmetricPairwiseBernoulli)) and rule.p == 0.0)
-        or (isinstance(rule, PairwisePoisson) and rule.pairwise_avg_num_conns == 0.0)
+        or (isinstance(rule, SymmetricPairwiseBernoulli) and rule.p == 0.0)
+        or (isinstance(rule, (PairwiseBernoulli, PairwisePoisson)) and pair_value(rule) == 0.0)
         or (isinstance(rule, Explicit) and rule.summary.count == 0)
     )
 

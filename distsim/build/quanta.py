@@ -11,11 +11,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from distsim.build.reach import spatial_bound
 from distsim.checks import receptor_names
 from distsim.distributions import support
 from distsim.errors import BuildError
 from distsim.network import Network, Population, Projection
-from distsim.rules import Explicit, FixedIndegree, FixedOutdegree, FixedTotalNumber, OneToOne, PairwisePoisson
+from distsim.rules import (
+    Explicit,
+    FixedIndegree,
+    FixedOutdegree,
+    FixedTotalNumber,
+    OneToOne,
+    PairwisePoisson,
+    is_spatial,
+    plain_value,
+)
 from distsim.selection import shared_neurons
 
 CLASS_SPAN = 2.0**7
@@ -80,6 +90,8 @@ def inputs_bound(projection: Projection) -> int:
         degree = rule.indegree
     elif isinstance(rule, OneToOne):
         degree = 1
+    elif is_spatial(rule):
+        degree = spatial_bound(projection)
     elif isinstance(rule, (FixedTotalNumber, FixedOutdegree, PairwisePoisson)):
         degree = share_bound(projection)
     elif isinstance(rule, Explicit):
@@ -102,7 +114,7 @@ def share_bound(projection: Projection) -> int:
         pairs = n_sources * max(1, projection.n_targets - (0 if rule.autapses else 1))
     else:
         assert isinstance(rule, PairwisePoisson)
-        mean = rule.pairwise_avg_num_conns * n_sources
+        mean = plain_value(rule) * n_sources
         return math.ceil(mean + 16.0 * math.sqrt(mean) + 64.0) if mean else 0
     mean = total * n_sources / max(1, pairs)
     bound = min(most, math.ceil(mean + 16.0 * math.sqrt(mean) + 64.0))

@@ -25,6 +25,7 @@ from distsim.distributions import (
     support,
 )
 from distsim.exact import exact_context, log_gamma, normal_cdf
+from distsim.expressions import Expression
 from distsim.grid import round_to_steps
 from distsim.kernels import values as structs
 from distsim.network import Population
@@ -105,7 +106,7 @@ def draw_rows(
 
 @dataclass(frozen=True)
 class Delays:
-    """A projection's delays in steps: listed, or a table from uniform words to steps."""
+    """A projection's delays in steps: listed, a table from uniform words to steps, or neither (an expression)."""
 
     first: int
     last: int
@@ -127,6 +128,8 @@ def delays(backend: Backend, kernels: Module, value: Value, dt: float) -> Delays
         return Delays(int(steps.min()), int(steps.max()), listed=backend.to_device(steps))
     low, high = (round_to_steps(x, dt) for x in support(value))
     low = max(low, 1)
+    if isinstance(value, Expression):
+        return Delays(low, high)
     words = np.empty(0, np.uint64)
     if high > low:
         found = backend.empty(high - low, np.uint64)

@@ -25,6 +25,7 @@ from distsim.distributions import (
     Within,
 )
 from distsim.experiment import Experiment
+from distsim.expressions import Expression
 from distsim.network import Input, Population, Projection
 from distsim.rules import (
     Explicit,
@@ -35,6 +36,7 @@ from distsim.rules import (
     PairwisePoisson,
     Rule,
     SymmetricPairwiseBernoulli,
+    pair_value,
 )
 from distsim.selection import Selection
 
@@ -151,6 +153,8 @@ def value(v: Value) -> str:
         return f"N({number(v.mean)}, {number(v.std)})"
     if isinstance(v, NormalClipped):
         return f"N({number(v.mean)}, {number(v.std)}) clipped"
+    if isinstance(v, Expression):
+        return v.text
     if isinstance(v, (Listed, Within)):
         return f"{len(v.values):,} listed" if isinstance(v, Listed) else "listed"
     raise TypeError(type(v).__name__)
@@ -164,10 +168,12 @@ def rule(r: Rule) -> str:
         text = f"{r.name} {r.N:,}"
     elif isinstance(r, FixedOutdegree):
         text = f"{r.name} {r.outdegree:,}"
-    elif isinstance(r, (PairwiseBernoulli, SymmetricPairwiseBernoulli)):
+    elif isinstance(r, SymmetricPairwiseBernoulli):
         text = f"{r.name} {number(r.p)}"
-    elif isinstance(r, PairwisePoisson):
-        text = f"{r.name} {number(r.pairwise_avg_num_conns)}"
+    elif isinstance(r, (PairwiseBernoulli, PairwisePoisson)):
+        p = pair_value(r)
+        text = f"{r.name} {p.text if isinstance(p, Expression) else number(p)}"
+        text += f", {r.mask.name} mask" if r.mask is not None else ""
     else:
         text = r.name
     if isinstance(r, (Explicit, SymmetricPairwiseBernoulli)):

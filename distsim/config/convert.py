@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from distsim.checks import MAX_DELAY_STEPS
 from distsim.config import schema
 from distsim.config import schema_values as forms
+from distsim.config.convert_space import to_pair_rule, to_positions, to_space
 from distsim.config.files import FileStore
+from distsim.config.schema_space import LinearDistanceSpec
 from distsim.config.spike_files import spike_trains
 from distsim.config.tables import Table, read_column, read_edges
 from distsim.config.user_files import model_of
@@ -29,6 +31,7 @@ from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import Checkpoints, RunSettings
 from distsim.grid import rounded_to_steps
 from distsim.network import Network, Population
+from distsim.profiles import linear_distance
 from distsim.rules import RULES, Explicit, Rule
 from distsim.selection import Selection, select
 
@@ -47,7 +50,7 @@ def run_settings(spec: schema.RunSpec) -> RunSettings:
 
 def described_network(spec: schema.ExperimentSpec, name: str, dt: float, files: FileStore) -> Network:
     """The network of a file that describes its populations."""
-    network = Network(name)
+    network = Network(name, to_space(spec.space))
     for label, population in (spec.populations or {}).items():
         where, size = f"populations.{label}", population.size
         network.population(
@@ -56,6 +59,7 @@ def described_network(spec: schema.ExperimentSpec, name: str, dt: float, files: 
             model_of(population.model, f"{where}.model", files),
             params={k: _parameter(v, size, f"{where}.params.{k}", files) for k, v in population.params.items()},
             initial={k: to_value(v, f"{where}.initial.{k}", files) for k, v in population.initial.items()},
+            positions=to_positions(population.positions, population.size, f"{where}.positions", files),
         )
     for label, given in spec.inputs.items():
         _input(network, given, label, files)
@@ -123,6 +127,11 @@ def to_value(value: Any, where: str, files: FileStore) -> Any:
             return distribution(**arguments, minimum=low, maximum=high)
     if isinstance(value, forms.SpikesSpec):
         raise ConfigError(f"{where}.column: missing; name the column of {value.file}")
+    if isinstance(value, LinearDistanceSpec):
+        try:
+            return linear_distance(value.linear_distance.c, value.linear_distance.velocity)
+        except ConfigError as error:
+            raise ConfigError(f"{where}.{error}") from None
     if isinstance(value, forms.ColumnSpec):
         path = files.absolute(value.file)
         data = files.read(value.file, f"{where}.file")
@@ -151,12 +160,15 @@ def _project(network: Network, spec: schema.ProjectionSpec, where: str, dt: floa
         if value is not None
     }
     network.project(
-        sources, targets, _rule(spec.rule), **values, receptor=spec.receptor, generate=spec.generate,
+        sources, targets, _rule(spec.rule, where), **values, receptor=spec.receptor, generate=spec.generate,
         weight_bits=spec.weight_bits,
     )  # fmt: skip
 
 
-def _rule(spec: Any) -> Rule:
+def _rule(spec: Any, where: str) -> Rule:
+    if isinstance(spec, (forms.PairwiseBernoulliSpec, forms.PairwisePoissonSpec)):
+        key = next(iter(type(spec).model_fields))
+        return to_pair_rule(key, getattr(spec, key), f"{where}.rule.{key}")
     (key, arguments), *_ = spec.model_dump().items()
     rule: Rule = RULES[key](**arguments)
     return rule

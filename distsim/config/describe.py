@@ -21,8 +21,10 @@ from distsim.distributions import (
     Value,
 )
 from distsim.experiment import Experiment
+from distsim.expressions import Expression
 from distsim.network import Input, Network, Projection
 from distsim.rules import Explicit
+from distsim.space import Ellipse, Grid, PositionList, Positions, Space
 
 
 def described_document(experiment: Experiment, directory: Path) -> dict[str, Any]:
@@ -35,6 +37,7 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
     document: dict[str, Any] = {
         "name": network.name,
         "run": _without_none(dataclasses.asdict(run)),
+        **({"space": _space(network.space)} if network.space is not None else {}),
         "populations": {},
         "inputs": {
             i.name: _input(i)
@@ -53,6 +56,7 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
         document["populations"][p.name] = {
             "model": p.model.name, "size": p.size, "params": params,
             "initial": {k: _value(v) for k, v in p.initial.items()},
+            **({"positions": _positions(p.positions)} if p.positions is not None else {}),
         }  # fmt: skip
     if files:
         document["files"] = files
@@ -73,6 +77,12 @@ def _input(described: Input) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _space(space: Space) -> dict[str, Any]:
+    box = {"extent": space.extent, "center": space.center}
+    known = {k: list(v) for k, v in box.items() if v is not None}
+    return {"unit": space.unit, **known, **({"periodic": list(space.periodic)} if space.periodic else {})}
+
+
 _NAMES: dict[type, str] = {
     Uniform: "uniform", UniformInt: "uniform_int", Normal: "normal", Lognormal: "lognormal",
     Exponential: "exponential", Gamma: "gamma",
@@ -91,8 +101,29 @@ def _value(value: Value | list[float] | bool) -> Any:
         return {_NAMES[type(value)]: {**given, **(finite if len(finite) > 1 else {})}}
     if isinstance(value, Listed):
         return list(value.values)
+    if isinstance(value, Expression):
+        return value.text
     assert isinstance(value, (float, list, bool))  # the last two: parameters of a family
     return value
+
+
+def _positions(positions: Positions) -> dict[str, Any]:
+    if isinstance(positions, PositionList):
+        return {"listed": [list(row) for row in positions.values]}
+    where = {"extent": list(positions.extent), "center": list(positions.center)}
+    if isinstance(positions, Grid):
+        return {"grid": {"shape": list(positions.shape), **where}}
+    if isinstance(positions, Ellipse) and positions.inner_radius:
+        radii = {"inner_radius": positions.inner_radius, "outer_radius": 0.5 * positions.extent[0]}
+        return {"annulus": {**radii, "center": list(positions.center)}}
+    return {positions.name: where}
+
+
+def _rule(rule: Any) -> dict[str, Any]:
+    given = {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule)}
+    mask = given.pop("mask", None)
+    kept = {k: v.text if isinstance(v, Expression) else v for k, v in given.items()}
+    return {rule.name: {**kept, **({"mask": mask.document()} if mask is not None else {})}}
 
 
 def _projection(projection: Projection, number: int, directory: Path, files: dict[str, str]) -> dict[str, Any]:
@@ -107,7 +138,7 @@ def _projection(projection: Projection, number: int, directory: Path, files: dic
         files[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
         document["rule"] = {"explicit": {"file": str(path)}}
     else:
-        document["rule"] = {rule.name: dataclasses.asdict(rule)}
+        document["rule"] = _rule(rule)
         document["weight"], document["delay"] = _value(projection.weight), _value(projection.delay)
     if projection.receptor is not None:
         document["receptor"] = projection.receptor

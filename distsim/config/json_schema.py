@@ -15,6 +15,7 @@ from typing import Any
 from distsim.config.builders import published_builders
 from distsim.config.json_devices import describe_devices
 from distsim.config.schema import ExperimentSpec
+from distsim.config.words_space import WORDS_OF_SPACE
 from distsim.models import MODELS, Family, Model
 
 Schema = dict[str, Any]
@@ -116,11 +117,13 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Total", "multapses"): ("Whether a pair may be drawn more than once.", {}),
     ("SymmetricProbability", "p"): ("Probability of each unordered pair.", {"minimum": 0, "maximum": 1}),
     ("MeanNumber", "autapses"): ("Whether a neuron may connect to itself.", {}),
-    ("MeanNumber", "pairwise_avg_num_conns"): ("Mean number of connections of each pair.", {"minimum": 0}),
+    ("MeanNumber", "pairwise_avg_num_conns"): (
+        "Mean number of connections of each pair, from 0: a number, an expression, or a kernel.", {},
+    ),
     ("Total", "autapses"): ("Whether a neuron may connect to itself.", {}),
     ("Total", "N"): ("Number of connections in all.", {"minimum": 0, "maximum": 2**48}),
     ("Probability", "autapses"): ("Whether a neuron may connect to itself.", {}),
-    ("Probability", "p"): ("Probability of each pair.", {"minimum": 0, "maximum": 1}),
+    ("Probability", "p"): ("Probability of each pair: a number from 0 to 1, an expression, or a kernel.", {}),
     ("Uniform", "uniform"): ("Uniform on [low, high).", {}),
     ("UniformInt", "uniform_int"): ("A whole number from low to high, both included.", {}),
     ("Exponential", "exponential"): ("Exponential with this mean; reaches to 22.9 times it.", {}),
@@ -139,6 +142,7 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("PairwisePoisson", "pairwise_poisson"): ("Every pair a Poisson number of times.", {}),
     ("PairwiseBernoulli", "pairwise_bernoulli"): ("Every pair once, with probability p.", {}),
     ("Explicit", "explicit"): ("Connections listed in a file.", {}),
+    **WORDS_OF_SPACE,
 }  # fmt: skip
 
 # Keys whose value may be given in short: as a list in the order of these keys, or as the number alone.
@@ -167,13 +171,16 @@ def experiment_schema() -> Schema:
     _describe("Experiment", whole)
     for name, definition in definitions.items():
         _describe(name, definition)
-        _shorten(definition)
+        if not name.endswith(("Kernel", "Of")):  # gamma and exponential are distributions, too, with short forms
+            _shorten(definition)
     _one_or_more_selected(definitions["Input"], "targets")
     for key in ("source", "target"):
         _one_or_more_selected(definitions["Projection"], key)
     rule = definitions["Projection"]["properties"]["rule"]
     rule["oneOf"] = [{"enum": list(_NAMED_RULES)}, *rule["oneOf"]]
     population = definitions["Population"]
+    positions = population["properties"]["positions"]
+    positions["oneOf"] = [{"enum": ["box", "ellipse"]}, *positions["oneOf"]]
     definitions["ParameterValue"] = population["properties"]["params"]["additionalProperties"]
     definitions["Value"] = population["properties"]["initial"]["additionalProperties"]
     _describe_models(population)

@@ -98,7 +98,7 @@ def _checked(document: dict[str, Any]) -> ExperimentSpec:
         if not spec.populations:
             raise ConfigError("populations: missing; describe populations, or name a builder: network: {builder: …}")
     else:
-        for key in ("populations", "inputs", "projections"):
+        for key in ("space", "populations", "inputs", "projections"):
             if key in document:
                 raise ConfigError(f"{key}: not allowed beside network.builder, which describes the whole network")
     return spec

@@ -41,7 +41,7 @@ class Source:
         """`message` (which begins with a key's path) with file and line in front, as one line."""
         path, rest = self._written(message)
         place = self._place(path)
-        if not path and "network" in self.document and re.match(r"(populations|projections|inputs)\b", message):
+        if not path and "network" in self.document and re.match(r"(space|populations|projections|inputs)\b", message):
             rest = f"network.builder: {rest}"
         return ConfigError(one_line(f"{place}: {shown_path(path)}{rest}"))
 

@@ -8,6 +8,8 @@ from typing import Any
 from distsim.config import schema
 from distsim.config import schema_values as forms
 from distsim.config.files import FileStore
+from distsim.config.schema_base import Spec
+from distsim.config.schema_space import PositionFile
 from distsim.experiment import Experiment
 
 
@@ -36,6 +38,8 @@ def resolved_document(
             builder = f"{files.absolute(file)}:{function}"
         document["network"] = {"builder": builder, **arguments}
     else:
+        if spec.space is not None:
+            document["space"] = _dumped(spec.space, files)
         document["populations"] = {}
         for name, given in (spec.populations or {}).items():
             population = _dumped(given, files)
@@ -71,9 +75,9 @@ def resolved_document(
 
 def _dumped(value: Any, files: FileStore) -> Any:
     """`value` as plain lists and mappings, without keys left out, paths absolute."""
-    if isinstance(value, (forms.ColumnSpec, forms.EdgeFile, forms.SpikesSpec)):
+    if isinstance(value, (forms.ColumnSpec, forms.EdgeFile, forms.SpikesSpec, PositionFile)):
         return {**value.model_dump(exclude_none=True), "file": files.absolute(value.file)}
-    if isinstance(value, forms.Spec):
+    if isinstance(value, Spec):
         return {key: _dumped(item, files) for key, item in value if item is not None}
     if isinstance(value, dict):
         return {key: _dumped(item, files) for key, item in value.items()}

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from distsim.config.schema_values import NotNull, ParameterValue, RuleSpec, Selected, Spec, Value
+from distsim.config.schema_base import NotNull, Spec
+from distsim.config.schema_space import PositionsSpec, SpaceSpec
+from distsim.config.schema_values import ConnectionValue, ParameterValue, RuleSpec, Selected, Value
 from distsim.experiment import PartitionName
 
 
@@ -63,6 +65,7 @@ class PopulationSpec(Spec):
     size: int
     params: dict[str, ParameterValue] = Field(default_factory=dict)
     initial: dict[str, Value] = Field(default_factory=dict)
+    positions: Annotated[PositionsSpec | None, NotNull] = None
 
 
 def _one_or_more_selected(value: Any) -> Any:
@@ -93,8 +96,8 @@ class ProjectionSpec(Spec):
     source: Side
     target: Side
     rule: RuleSpec
-    weight: Annotated[Value | None, NotNull] = None
-    delay: Annotated[Value | None, NotNull] = None
+    weight: Annotated[ConnectionValue | None, NotNull] = None
+    delay: Annotated[ConnectionValue | None, NotNull] = None
     receptor: Annotated[str | int | None, NotNull] = None
     generate: Annotated[Literal["by_target", "by_source"] | None, NotNull] = None
     weight_bits: Annotated[Literal[16, 8, 4] | None, NotNull] = None
@@ -129,6 +132,7 @@ class ExperimentSpec(Spec):
 
     name: Annotated[str | None, NotNull] = None
     run: RunSpec
+    space: Annotated[SpaceSpec | None, NotNull] = None
     network: Annotated[NetworkSpec | None, NotNull] = None
     populations: Annotated[dict[str, PopulationSpec] | None, NotNull] = None
     inputs: dict[str, InputSpec] = Field(default_factory=dict)

@@ -5,51 +5,14 @@ Short forms ({normal: [mean, std]}, rule: all_to_all) are widened to their long 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-
-def _not_null(value: Any) -> Any:
-    if value is None:
-        raise PydanticCustomError("null", "a value; leave the key out for its default")
-    return value
-
-
-NotNull = BeforeValidator(_not_null)
-
-
-class Spec(BaseModel):
-    """Strict types, no unknown keys, nothing to change afterwards."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, value: Any) -> Any:
-        # Before the fields: `targets` instead of `target` shall say so, not that `target` is missing.
-        if isinstance(value, dict) and cls.model_config.get("extra") == "forbid":
-            unknown = [key for key in value if key not in cls.model_fields]
-            if unknown:
-                raise PydanticCustomError(
-                    "unknown_key", "", {"key": unknown[0], "valid": list(cls.model_fields), "more": len(unknown) - 1}
-                )
-        return value
-
-
-def _short_form(*names: str) -> BeforeValidator:
-    """A list with one entry a name stands for a mapping; a single number for the first name."""
-
-    def widen(value: Any) -> Any:
-        if isinstance(value, list):
-            if len(value) != len(names):
-                raise PydanticCustomError("short_form", "{form}", {"form": f"[{', '.join(names)}]"})
-            return dict(zip(names, value, strict=True))
-        return value if isinstance(value, dict) or len(names) > 1 else {names[0]: value}
-
-    return BeforeValidator(widen)
+from distsim.config import schema_space
+from distsim.config.schema_base import NotNull, Spec, kind_of, short_form
+from distsim.config.schema_space import LinearDistanceSpec, MaskSpec, PairValue
 
 
 class Bounded(Spec):
@@ -92,31 +55,31 @@ class Clipped(Spec):
 
 
 class UniformSpec(Spec):
-    uniform: Annotated[LowHigh, _short_form("low", "high")]
+    uniform: Annotated[LowHigh, short_form("low", "high")]
 
 
 class UniformIntSpec(Spec):
-    uniform_int: Annotated[WholeLowHigh, _short_form("low", "high")]
+    uniform_int: Annotated[WholeLowHigh, short_form("low", "high")]
 
 
 class NormalSpec(Spec):
-    normal: Annotated[MeanStd, _short_form("mean", "std")]
+    normal: Annotated[MeanStd, short_form("mean", "std")]
 
 
 class NormalClippedSpec(Spec):
-    normal_clipped: Annotated[Clipped, _short_form("mean", "std")]
+    normal_clipped: Annotated[Clipped, short_form("mean", "std")]
 
 
 class LognormalSpec(Spec):
-    lognormal: Annotated[MeanStd, _short_form("mean", "std")]
+    lognormal: Annotated[MeanStd, short_form("mean", "std")]
 
 
 class ExponentialSpec(Spec):
-    exponential: Annotated[Beta, _short_form("beta")]
+    exponential: Annotated[Beta, short_form("beta")]
 
 
 class GammaSpec(Spec):
-    gamma: Annotated[ShapeScale, _short_form("shape", "scale")]
+    gamma: Annotated[ShapeScale, short_form("shape", "scale")]
 
 
 class ColumnSpec(Spec):
@@ -129,21 +92,6 @@ class SpikesSpec(Spec):
 
     file: str
     population: Annotated[str | None, NotNull] = None
-
-
-def _kind(*keys: str, number: bool = True, flag: bool = False) -> Callable[[Any], str | None]:
-    """Tells the forms of a value apart: by the key of a mapping, or as <number> and <list>."""
-
-    def kind(value: Any) -> str | None:
-        if isinstance(value, dict):
-            return next((f"<{key}>" for key in keys if key in value), None)
-        if isinstance(value, list):
-            return "<list>" if number else None
-        if isinstance(value, bool):
-            return "<flag>" if flag else None
-        return "<number>" if number and isinstance(value, (int, float)) else None
-
-    return kind
 
 
 DISTRIBUTIONS = (
@@ -161,12 +109,18 @@ FORMS = {
         "a list with one number each, or {file: F, column: C}",
         DISTRIBUTIONS,
     ),
+    "connection_value": (
+        "a number, an expression in quotes, {linear_distance: {c: C, velocity: V}}, a distribution such as "
+        "{normal: [mean, std]}, a list with one number each, or {file: F, column: C}",
+        (*DISTRIBUTIONS, "linear_distance"),
+    ),
     "number_or_list": ("a number or a list of numbers", ()),
     "partition": ("round_robin, block, populations, or a rank for each population such as {E: 0, I: 1}", ()),
     "selection": (
         "text (a population), {population: P, slice: [start, stop]}, {…, neurons: [ids]} or {…, fraction: 0.1}",
         (),
     ),
+    **schema_space.FORMS,
     "rule": ("a rule such as all_to_all or {fixed_indegree: 100}", RULE_KEYS),
 }
 
@@ -182,16 +136,29 @@ _Distributions = (
 )
 _Item = Annotated[
     Annotated[float, Tag("<number>")] | Annotated[list[float], Tag("<list>")],
-    Discriminator(_kind(), custom_error_type="form", custom_error_message="number_or_list"),
+    Discriminator(kind_of(), custom_error_type="form", custom_error_message="number_or_list"),
 ]
 Value = Annotated[
     Annotated[float, Tag("<number>")] | _Distributions | Annotated[list[float], Tag("<list>")],
-    Discriminator(_kind(*DISTRIBUTIONS), custom_error_type="form", custom_error_message="value"),
+    Discriminator(kind_of(*DISTRIBUTIONS), custom_error_type="form", custom_error_message="value"),
 ]
-_parameter_kind = _kind(*DISTRIBUTIONS, flag=True)
+ConnectionValue = Annotated[  # of weights and delays, which may depend on positions
+    Annotated[float, Tag("<number>")]
+    | Annotated[str, Tag("<text>")]
+    | Annotated[LinearDistanceSpec, Tag("<linear_distance>")]
+    | _Distributions
+    | Annotated[list[float], Tag("<list>")],
+    Discriminator(
+        lambda value: "<text>" if isinstance(value, str) else kind_of(*DISTRIBUTIONS, "linear_distance")(value),
+        custom_error_type="form", custom_error_message="connection_value",
+    ),
+]  # fmt: skip
+_parameter_kind = kind_of(*DISTRIBUTIONS)
 
 
 def _parameter_form(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "<flag>"
     return (
         "<spikes>" if isinstance(value, dict) and "file" in value and "column" not in value else _parameter_kind(value)
     )
@@ -259,7 +226,8 @@ class Total(Multapses):
 
 
 class Probability(Autapses):
-    p: float
+    p: PairValue
+    mask: Annotated[MaskSpec | None, NotNull] = None
 
 
 class SymmetricProbability(Spec):
@@ -279,7 +247,8 @@ class SymmetricProbability(Spec):
 
 
 class MeanNumber(Autapses):
-    pairwise_avg_num_conns: float
+    pairwise_avg_num_conns: PairValue
+    mask: Annotated[MaskSpec | None, NotNull] = None
 
     @classmethod
     def about_multapses(cls) -> str:
@@ -299,27 +268,27 @@ class AllToAllSpec(Spec):
 
 
 class FixedIndegreeSpec(Spec):
-    fixed_indegree: Annotated[Indegree, _short_form("indegree")]
+    fixed_indegree: Annotated[Indegree, short_form("indegree")]
 
 
 class FixedOutdegreeSpec(Spec):
-    fixed_outdegree: Annotated[Outdegree, _short_form("outdegree")]
+    fixed_outdegree: Annotated[Outdegree, short_form("outdegree")]
 
 
 class FixedTotalNumberSpec(Spec):
-    fixed_total_number: Annotated[Total, _short_form("N")]
+    fixed_total_number: Annotated[Total, short_form("N")]
 
 
 class PairwiseBernoulliSpec(Spec):
-    pairwise_bernoulli: Annotated[Probability, _short_form("p")]
+    pairwise_bernoulli: Annotated[Probability, short_form("p")]
 
 
 class SymmetricPairwiseBernoulliSpec(Spec):
-    symmetric_pairwise_bernoulli: Annotated[SymmetricProbability, _short_form("p")]
+    symmetric_pairwise_bernoulli: Annotated[SymmetricProbability, short_form("p")]
 
 
 class PairwisePoissonSpec(Spec):
-    pairwise_poisson: Annotated[MeanNumber, _short_form("pairwise_avg_num_conns")]
+    pairwise_poisson: Annotated[MeanNumber, short_form("pairwise_avg_num_conns")]
 
 
 class ExplicitSpec(Spec):
@@ -340,6 +309,6 @@ RuleSpec = Annotated[
     | Annotated[SymmetricPairwiseBernoulliSpec, Tag("<symmetric_pairwise_bernoulli>")]
     | Annotated[PairwisePoissonSpec, Tag("<pairwise_poisson>")]
     | Annotated[ExplicitSpec, Tag("<explicit>")],
-    Discriminator(_kind(*RULE_KEYS, number=False), custom_error_type="form", custom_error_message="rule"),
+    Discriminator(kind_of(*RULE_KEYS, number=False), custom_error_type="form", custom_error_message="rule"),
     BeforeValidator(_named_rule),
 ]

@@ -94,6 +94,46 @@ FN uint32 delay_of(const Connect& c, uint32 word, uint64 item) {
     return step + c.delay_first;
 }
 
+// Weights and delays that depend on the place of a synapse, for the first n lanes: positions are found again from the
+// identities of both neurons, unless `known` has them. Lanes of another chunk are left as they are.
+template <class Targets>
+FN_ONCE void spatial_values(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
+                            Pairs* known, VARYING_REFERENCE(double, weight), VARYING_REFERENCE(uint32, delay)) {
+    const Space& s = c.space;
+    Pairs found;
+    Pairs& pairs = known ? *known : found;
+    if (!known) EACH_LANE(j, n) {
+        const uint64 at = AT(position, j);
+        Position from = {0.0, 0.0, 0.0}, to = {0.0, 0.0, 0.0};
+        if (row_of(c, at) < c.n_rows) {
+            uint32 selection = 0;
+            while (at >= c.sources.end[selection]) ++selection;
+            from = position_of(s.sources[selection], gid_at(c.sources, at), c.seed);
+            to = position_of(s.target, c.target_gid + (uint64)(target.at(j) - c.target_local) * c.target_stride, c.seed);
+        }
+        AT(pairs.of[AT_SOURCE], j) = from.x;
+        AT(pairs.of[AT_SOURCE + 1], j) = from.y;
+        AT(pairs.of[AT_SOURCE + 2], j) = from.z;
+        AT(pairs.of[AT_TARGET], j) = to.x;
+        AT(pairs.of[AT_TARGET + 1], j) = to.y;
+        AT(pairs.of[AT_TARGET + 2], j) = to.z;
+    }
+    measure(s, n, pairs);
+    if (s.weight.n) {
+        evaluate_program(s.weight, n, pairs, weight);
+        FOR_LANES(j, n) { AT(weight, j) = clamped(AT(weight, j), s.weight_low, s.weight_high); }
+    }
+    if (s.delay.n) {
+        VARYING(double, time);
+        evaluate_program(s.delay, n, pairs, time);
+        FOR_LANES(j, n) {  // rounded half up, as round_to_steps of grid.py does
+            const double steps = AT(time, j) / s.dt + 0.5 + 1e-9;
+            const double last = (double)(c.delay_first + c.delay_steps - 1);
+            AT(delay, j) = (uint32)(int64)clamped(steps, (double)c.delay_first, last);
+        }
+    }
+}
+
 // A weight at the resolution of the projection.
 FN double at_resolution(const Connect& c, double weight) {
     if (!c.levels) return weight;
@@ -120,9 +160,14 @@ FN uint64 cell_of(const Connect& c, uint64 row, uint32 delay, uint32 block, bool
 template <bool FILL, class Targets>
 FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
               VARYING_ARGUMENT(uint32, delay_word), VARYING_ARGUMENT(uint32, weight_word),
-              VARYING_ARGUMENT(uint64, item)) {
+              VARYING_ARGUMENT(uint64, item), Pairs* known = 0) {
     VARYING(int64, quanta);
     VARYING(uint8, negative);
+    VARYING(double, placed_weight);
+    VARYING(uint32, placed_delay);
+    if (c.space.delay.n || (c.space.weight.n && (FILL || c.sign_varies))) {
+        spatial_values(c, target, n, position, known, placed_weight, placed_delay);
+    }
     if (c.weight_fixed) {
         FOR_LANES(j, n) {
             AT(quanta, j) = c.fixed_quanta;
@@ -130,7 +175,9 @@ FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VAR
         }
     } else if (FILL || c.sign_varies) {
         VARYING(double, weight);
-        if (!c.weight_list && c.weight.kind == NORMAL) {
+        if (c.space.weight.n) {
+            FOR_LANES(j, n) { AT(weight, j) = AT(placed_weight, j); }
+        } else if (!c.weight_list && c.weight.kind == NORMAL) {
             // The centre of the normal distribution for all lanes at once, its tails one by one.
             FOR_LANES(j, n) {
                 AT(weight, j) = inverse_normal_centre(c.weight.p_low + c.weight.p_width * uniform(AT(weight_word, j)));
@@ -160,7 +207,7 @@ FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VAR
         const uint64 row = row_of(c, AT(position, j));
         AT(cell, j) = 0;
         if (row < c.n_rows) {
-            const uint32 delay = delay_of(c, AT(delay_word, j), AT(item, j));
+            const uint32 delay = c.space.delay.n ? AT(placed_delay, j) : delay_of(c, AT(delay_word, j), AT(item, j));
             AT(cell, j) = &c.cells[cell_of(c, row, delay, target.at(j) >> c.block_bits, AT(negative, j))];
             PREFETCH_TO_WRITE(AT(cell, j));
         }
@@ -187,12 +234,20 @@ FN_ONCE void place_one(const Connect& c, uint32 target, uint64 position, uint32 
     if (row >= c.n_rows) return;
     int64 quanta = c.fixed_quanta;
     bool negative = c.fixed_negative != 0;
+    double placed_weight = 0.0;
+    uint32 placed_delay = 0;
+#ifdef __CUDACC__
+    if (c.space.delay.n || c.space.weight.n) {
+        // Every lane runs for itself, whichever of its group are here.
+        spatial_values(c, OneTarget{target}, LANES, position, 0, placed_weight, placed_delay);
+    }
+#endif
     if (!c.weight_fixed && (FILL || c.sign_varies)) {
-        const double weight = weight_of(c, weight_word, item);
+        const double weight = c.space.weight.n ? placed_weight : weight_of(c, weight_word, item);
         negative = c.sign_varies ? weight < 0.0 : negative;
         quanta = in_quanta(weight, negative ? c.negative_per_quantum : c.positive_per_quantum);
     }
-    const uint32 delay = delay_of(c, delay_word, item);
+    const uint32 delay = c.space.delay.n ? placed_delay : delay_of(c, delay_word, item);
     const uint32 at = atomic_add(&c.cells[cell_of(c, row, delay, target >> c.block_bits, negative)], 1u);
     if (FILL) c.synapses[at] = pack_synapse(quanta, target & ((1u << c.block_bits) - 1u));
 }

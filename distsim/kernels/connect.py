@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from distsim.kernels.space import Space
 from distsim.kernels.structs import declare
 from distsim.kernels.values import Sampler
 
@@ -100,6 +101,7 @@ Connect = declare(
         ("n_rows", "uint64"),
         ("cells", "uint32*"),
         ("synapses", "Synapse*"),
+        ("space", Space),
     ],
 )
 

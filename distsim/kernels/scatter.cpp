@@ -105,7 +105,17 @@ struct Batch {
     VARYING(uint32, target);
     VARYING(uint32, delay_word);
     VARYING(uint32, weight_word);
+    Pairs pairs;   // where the neurons are,
+    bool located;  // if that is known
 #endif
+    // As `add`, by someone who knows where both neurons are and has use for it.
+    FN_MEMBER void add_located(uint64 at, uint32 to, uint32 delay, uint32 weight, const Pairs& known, uint32 j) {
+#ifndef __CUDACC__
+        located = true;
+        for (uint32 k = AT_SOURCE; k < N_NAMES; ++k) pairs.of[k][n] = known.of[k][j];
+#endif
+        add(at, to, delay, weight);
+    }
     FN_MEMBER void add(uint64 at, uint32 to, uint32 delay, uint32 weight) {
 #ifdef __CUDACC__
         place_one<FILL>(c, to, at, delay, weight, 0);
@@ -119,7 +129,7 @@ struct Batch {
     }
     FN_MEMBER_ONCE void flush() {
 #ifndef __CUDACC__
-        place<FILL>(c, ManyTargets{target}, n, position, delay_word, weight_word, position);
+        place<FILL>(c, ManyTargets{target}, n, position, delay_word, weight_word, position, located ? &pairs : 0);
         n = 0;
 #endif
     }
@@ -250,7 +260,7 @@ FN_ONCE uint64 count_draws(const Connect& c, uint64 gid, uint64 allowed) {
 #ifdef __CUDACC__
 #define BATCH(FILL, c) Batch<FILL> batch = {c}
 #else
-#define BATCH(FILL, c) Batch<FILL> batch = {c, 0, {}, {}, {}, {}}
+#define BATCH(FILL, c) Batch<FILL> batch = {c, 0, {}, {}, {}, {}, {}, false}
 #endif
 
 // Targets draw their sources without replacement: `indegree` of them, or their share of a total.

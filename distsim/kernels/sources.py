@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from distsim.kernels import connect, loop, reschedule, values
+from distsim.kernels import connect, loop, reschedule, space, values
 from distsim.kernels.structs import cpp_of
 from distsim.kernels.update import GroupShape
 from distsim.streams import Stream
@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parent
 RULES = (
     "one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "pairwise_poisson",
     "explicit", "one_to_one_by_source", "all_to_all_by_source", "distinct", "by_source", "symmetric",
+    "spatial_bernoulli", "spatial_poisson",
 )  # fmt: skip
 BUILD_KERNELS = (
     "split_level",
@@ -27,6 +28,7 @@ BUILD_KERNELS = (
     "draw_rows",
     "spaced_values",
     "find_thresholds",
+    "locate",
 )
 CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count", "fill")), *BUILD_KERNELS)
 TEST_KERNELS = ("evaluate", "evaluate_function", "philox_words")
@@ -77,9 +79,15 @@ def construction_source(double: bool) -> str:
         "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER, PAIRWISE_POISSON };\n"
         "enum { DRAWS_FIXED, DRAWS_BERNOULLI, DRAWS_POISSON };\n"
     )
-    declared = (values.Values, connect.Side, connect.Connect, connect.Rows, connect.Shares)
-    structures = "".join(cpp_of(s) for s in declared)
-    files = ("counts.h", "connect.cpp", "scatter.cpp", "shares.cpp", "rows.cpp", "values.cpp")
+    declared = (
+        values.Values, space.Layer, space.Program, space.Cells, space.Space, space.Located, connect.Side,
+        connect.Connect, connect.Rows, connect.Shares,
+    )  # fmt: skip
+    structures = space.OPERATION_ENUM + space.LAYER_ENUM + "".join(cpp_of(s) for s in declared)
+    files = (
+        "counts.h", "space.h", "connect.cpp", "scatter.cpp", "spatial.cpp", "shares.cpp", "rows.cpp",
+        "values.cpp",
+    )  # fmt: skip
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
 
 

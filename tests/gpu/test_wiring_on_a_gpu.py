@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import support
-from wiring import wired
+from wiring import placed, wired
 
 from distsim.backend import open_backend
 from distsim.comm import Serial, Threads
@@ -14,11 +14,12 @@ from distsim.comm import Serial, Threads
 
 @pytest.mark.parametrize("precision", ["single", "double"])
 @pytest.mark.parametrize("ranks", [1, 3])
-def test_every_way_to_connect(ranks: int, precision: Any) -> None:
+@pytest.mark.parametrize("described", [wired, placed])
+def test_every_way_to_connect(described: Any, ranks: int, precision: Any) -> None:
     """Catches a lane that places another's synapse, and draws that the two compilers see differently."""
 
     def share(comm: Any) -> support.Share:
-        return support.run_share(comm, wired(precision), support.TINY, backend=open_backend("cuda"))
+        return support.run_share(comm, described(precision), support.TINY, backend=open_backend("cuda"))
 
     shares = [share(Serial())] if ranks == 1 else Threads.run(ranks, lambda comm: share(support.Strict(comm)))
-    support.check_same(support.put_together(shares), support.run(wired(precision)), f"{ranks} ranks")
+    support.check_same(support.put_together(shares), support.run(described(precision)), f"{ranks} ranks")

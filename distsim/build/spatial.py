@@ -1,0 +1,274 @@
+"""Positions, cells of sources and programs of one projection, as the construction kernels read them.
+
+A population on a grid needs no table: its cells are its points. Of other selections each rank lists the sources that
+one of its targets can reach, cell by cell; where all the others are is nobody's business.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim.backend import Array, Backend, Module
+from distsim.build.partition import Part
+from distsim.build.selecting import selected_ids
+from distsim.expressions import OPERATIONS, Expression, Program
+from distsim.kernels import space as structs
+from distsim.network import Population, Projection
+from distsim.rules import chance_of, is_spatial
+from distsim.selection import Selection
+from distsim.space import AXES, AnyMask, Box, Ellipse, Grid, PositionList
+
+Pointer = Callable[[npt.NDArray[Any] | Array], int]
+CHUNK = 2**20  # sources located at once
+CELLS_ACROSS = 8  # of the mask's window, where there are sources enough to fill them
+MAX_CELLS = 2**24
+
+
+def layer(population: Population, pointer: Pointer) -> Any:
+    """The kernel's structure for the positions of a population."""
+    positions = population.positions
+    assert positions is not None
+    made = structs.Layer(first_gid=population.first_gid, dimensions=positions.dimensions, n_x=1, n_y=1)
+    if isinstance(positions, PositionList):
+        made.kind, made.table = structs.LISTED, pointer(np.array(positions.values, np.float64))
+        return made
+    low, size = [edge[0] for edge in positions.box()], list(positions.extent)
+    if isinstance(positions, Grid):
+        made.kind, size = structs.GRID, list(positions.steps)
+        made.n_x = positions.shape[0]
+        made.n_y = positions.shape[1] if positions.dimensions > 1 else 1
+    elif isinstance(positions, Box):
+        made.kind = structs.BOX
+    else:
+        assert isinstance(positions, Ellipse)
+        made.kind, low, size = structs.BALL, list(positions.center), [0.5 * e for e in positions.extent]
+        made.inner = positions.hollow
+    for axis, (a, b) in zip(AXES, zip(low, size, strict=True), strict=False):
+        setattr(made, f"low_{axis}", a)
+        setattr(made, f"size_{axis}", b)
+    return made
+
+
+def program(steps: Program, pointer: Pointer) -> Any:
+    """The kernel's structure for a program."""
+    return structs.Program(
+        operation=pointer(np.array([OPERATIONS.index(s.operation) for s in steps], np.uint32)),
+        value=pointer(np.array([s.value for s in steps], np.float64)),
+        n=len(steps),
+    )
+
+
+def array_of(made: Sequence[Any], pointer: Pointer) -> int:
+    """The address of several structures one after the other."""
+    return pointer(np.frombuffer(b"".join(bytes(m) for m in made), np.uint8).copy())
+
+
+def is_placed(projection: Projection) -> bool:
+    """Does anything of a projection depend on positions?"""
+    depends = isinstance(projection.weight, Expression) or isinstance(projection.delay, Expression)
+    return depends or is_spatial(projection.rule)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Cells of one selection of sources: a function of the description, the same on every rank.
+
+    Attributes
+    ----------
+    shape, low, per_length
+        Cells along x, y and z, where they begin, and cells per unit of length.
+    listed
+        Are there lists of the cells' members, or is cell number i the place i?
+    """
+
+    shape: tuple[int, int, int]
+    low: tuple[float, float, float]
+    per_length: tuple[float, float, float]
+    listed: bool
+
+
+def geometry(projection: Projection, selection: Selection, mask: AnyMask | None) -> Geometry:
+    """Cells over `selection`, an eighth of the mask's window wide, but not more than there are sources."""
+    positions, space = selection.population.positions, projection.space
+    assert positions is not None
+    dimensions = positions.dimensions
+    box = list(positions.box())
+    periods = [space.period(axis) if space is not None else 0.0 for axis in range(dimensions)]
+    aligned = isinstance(positions, Grid) and all(
+        not period or edge == space.edges()[axis]  # type: ignore[union-attr]
+        for axis, (period, edge) in enumerate(zip(periods, box, strict=True))
+    )
+    if isinstance(positions, Grid) and aligned and selection.is_whole:
+        shape = [*positions.shape, 1, 1][:3]
+        per = [*(1.0 / step for step in positions.steps), 1.0, 1.0][:3]
+        return Geometry(_three(shape), _three([e[0] for e in box] + [0.0, 0.0]), _three(per), False)
+    for axis, period in enumerate(periods):
+        if period:
+            assert space is not None
+            box[axis] = space.edges()[axis]
+    counts = [1] * dimensions
+    if mask is not None:
+        for axis, ((low, high), (a, b)) in enumerate(zip(box, mask.window(dimensions), strict=True)):
+            counts[axis] = max(1, min(2**20, math.ceil(CELLS_ACROSS * (high - low) / (b - a))))
+    most = min(MAX_CELLS, max(1, selection.size))
+    while math.prod(counts) > most:
+        counts = [max(1, n // 2) for n in counts]
+    widths = [(high - low) / n if high > low else 1.0 for (low, high), n in zip(box, counts, strict=True)]
+    lows = [edge[0] for edge in box]
+    return Geometry(
+        _three([*counts, 1, 1]), _three([*lows, 0.0, 0.0]), _three([*(1.0 / w for w in widths), 1.0, 1.0]), True
+    )
+
+
+def _three(values: Sequence[Any]) -> tuple[Any, Any, Any]:
+    return values[0], values[1], values[2]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What a rank knows of a projection's space: made once for all of its chunks, held on the device."""
+
+    space: Any
+    keep: tuple[Any, ...]
+
+
+def placed(
+    projection: Projection, part: Part, selection: Selection, seed: int, dt: float, backend: Backend, kernels: Module
+) -> Placed | None:
+    """The kernels' view of the space of `projection` onto the neurons of `part`; None where it needs none."""
+    if not is_placed(projection):
+        return None
+    keep: list[Any] = []
+
+    def pointer(array: npt.NDArray[Any] | Array) -> int:
+        on_device = backend.to_device(array) if isinstance(array, np.ndarray) else array
+        keep.append(on_device)
+        return backend.pointer(on_device)
+
+    made = structs.Space(dt=dt, target=layer(selection.population, pointer))
+    sources = [layer(s.population, pointer) for s in projection.sources]
+    made.sources = array_of(sources, pointer)
+    for axis, name in enumerate(AXES):
+        setattr(made, f"period_{name}", projection.space.period(axis) if projection.space is not None else 0.0)
+    if isinstance(projection.weight, Expression):
+        made.weight = program(projection.weight.program, pointer)
+        made.weight_low, made.weight_high = projection.weight.support()
+    if isinstance(projection.delay, Expression):
+        made.delay = program(projection.delay.program, pointer)
+    rule = projection.rule
+    if is_spatial(rule):
+        mask = rule.mask
+        made.chance = program(chance_of(rule).program, pointer)
+        dimensions = made.target.dimensions
+        window = mask.window(dimensions) if mask is not None else ((-math.inf, math.inf),) * dimensions
+        for name, (low, high) in zip(AXES, window, strict=False):
+            setattr(made, f"window_low_{name}", low)
+            setattr(made, f"window_high_{name}", high)
+        made.radius = mask.radius() if mask is not None else 0.0
+        reachable = _reachable(made, part, seed, backend, kernels)
+        made.cells = array_of(
+            [
+                _cells(geometry(projection, s, mask), s, source, made, reachable, seed, backend, kernels, pointer)
+                for s, source in zip(projection.sources, sources, strict=True)
+            ],
+            pointer,
+        )
+    return Placed(made, tuple(keep))
+
+
+def locate(
+    source: Any, gid: int, step: int, ids: npt.NDArray[np.uint64] | None, first: int, n: int, seed: int,
+    backend: Backend, kernels: Module,
+) -> npt.NDArray[np.float64]:  # fmt: skip
+    """Positions of neurons gid + step i (or gid + ids[i]) for first <= i < first + n: float64[3, n]."""
+    found = [backend.empty(n, np.float64) for _ in AXES]
+    on_device = None if ids is None else backend.to_device(ids)
+    arguments = structs.Located(
+        layer=source, seed=seed, n=n, first=first, gid=gid, step=step,
+        list=None if on_device is None else backend.pointer(on_device),
+        x=backend.pointer(found[0]), y=backend.pointer(found[1]), z=backend.pointer(found[2]),
+    )  # fmt: skip
+    kernels.launch("locate", arguments, n)
+    return np.stack([backend.to_host(x) for x in found])
+
+
+Reachable = Callable[[Geometry], npt.NDArray[np.bool_]]
+
+
+def _reachable(made: Any, part: Part, seed: int, backend: Backend, kernels: Module) -> Reachable:
+    """Which cells of a geometry some local target can reach: bool[z, y, x]."""
+
+    def reachable(g: Geometry) -> npt.NDArray[np.bool_]:
+        # The cells where targets are, then as far around them as the window reaches.
+        occupied = np.zeros(g.shape[::-1], bool)
+        for first in range(0, part.count, CHUNK):
+            n = min(CHUNK, part.count - first)
+            at = locate(made.target, part.first_gid, part.stride, None, first, n, seed, backend, kernels)
+            occupied[tuple(_cell_along(at[a], g, a) for a in (2, 1, 0))] = True
+        for a, name in enumerate(AXES):
+            n, axis = g.shape[a], 2 - a
+            low, high = getattr(made, f"window_low_{name}"), getattr(made, f"window_high_{name}")
+            reach = max(abs(low), abs(high)) * g.per_length[a] + 2.0
+            if n == 1:
+                continue
+            if not reach < n:
+                occupied[:] = occupied.any(axis=axis, keepdims=True)
+                continue
+            periodic = getattr(made, f"period_{name}") > 0.0
+            before = occupied.copy()
+            for shift in range(1, math.ceil(reach) + 1):
+                if periodic:
+                    occupied |= np.roll(before, shift, axis) | np.roll(before, -shift, axis)
+                else:
+                    up, down = [slice(None)] * 3, [slice(None)] * 3
+                    up[axis], down[axis] = slice(shift, None), slice(None, -shift)
+                    occupied[tuple(up)] |= before[tuple(down)]
+                    occupied[tuple(down)] |= before[tuple(up)]
+        return occupied
+
+    return reachable
+
+
+def _cell_along(x: npt.NDArray[np.float64], g: Geometry, axis: int) -> npt.NDArray[np.int64]:
+    inside = np.clip(np.floor((x - g.low[axis]) * g.per_length[axis]), 0, g.shape[axis] - 1)
+    return np.asarray(inside, np.int64)
+
+
+def _cells(
+    g: Geometry, selection: Selection, source: Any, made: Any, reachable: Reachable, seed: int, backend: Backend,
+    kernels: Module, pointer: Pointer,
+) -> Any:  # fmt: skip
+    """The kernel's structure for the cells of one selection."""
+    cells = structs.Cells()
+    for a, name in enumerate(AXES):
+        setattr(cells, f"n_{name}", g.shape[a])
+        setattr(cells, f"low_{name}", g.low[a])
+        setattr(cells, f"per_{name}", g.per_length[a])
+    if not g.listed:
+        return cells
+    wanted = reachable(g).ravel()
+    gid = selection.population.first_gid
+    ids = None if selection.is_affine else selected_ids(selection, seed).astype(np.uint64)
+    gid += selection.start if ids is None else 0
+    places, where, at = [], [], []
+    for first in range(0, selection.size, CHUNK):
+        n = min(CHUNK, selection.size - first)
+        x = locate(source, gid, selection.step, ids, first, n, seed, backend, kernels)
+        cell = (_cell_along(x[2], g, 2) * g.shape[1] + _cell_along(x[1], g, 1)) * g.shape[0] + _cell_along(x[0], g, 0)
+        near = np.flatnonzero(wanted[cell])
+        places.append((first + near).astype(np.uint32))
+        where.append(cell[near].astype(np.uint32))
+        at.append(x[:, near])
+    cell_of, found = np.concatenate(where), np.concatenate(at, axis=1)
+    order = np.argsort(cell_of, kind="stable")
+    counts = np.bincount(cell_of, minlength=wanted.size)
+    cells.begin = pointer(np.concatenate(([0], np.cumsum(counts))).astype(np.uint32))
+    cells.member = pointer(np.concatenate(places)[order])
+    cells.x, cells.y, cells.z = (pointer(np.ascontiguousarray(x[order])) for x in found)
+    return cells

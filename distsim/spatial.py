@@ -1,0 +1,83 @@
+"""Checks of projections that depend on positions, and the bounds of their expressions."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from distsim.errors import ConfigError, wrong
+from distsim.expressions import Expression, Interval
+from distsim.rules import PairwiseBernoulli, PairwisePoisson, is_spatial, pair_value
+from distsim.space import AXES, AnyMask, Space, domain
+
+if TYPE_CHECKING:
+    from distsim.network import Projection
+    from distsim.selection import Selection
+
+
+def with_space(projection: Projection, where: str) -> Projection:
+    """The projection with bounds for its expressions; as it is where nothing depends on positions.
+
+    Raises
+    ------
+    ConfigError
+        Positions are missing or of several dimensions, a mask does not fit, or an expression is not defined everywhere.
+    """
+    rule = projection.rule
+    expressions = [k for k in ("weight", "delay") if isinstance(getattr(projection, k), Expression)]
+    if not expressions and not is_spatial(rule):
+        return projection
+    at = f"{where}.{expressions[0]}" if expressions else f"{where}.rule.{rule.name}"
+    if is_spatial(rule) and projection.by_source:
+        raise wrong(f"{where}.generate", "by_source", "by_target with p or a mask that depends on positions")
+    boxes = [[_box(s, at) for s in side] for side in (projection.sources, projection.targets)]
+    dimensions = {len(b) for side in boxes for b in side}
+    if len(dimensions) != 1:
+        raise wrong(at, f"positions of {sorted(dimensions)} dimensions", "as many dimensions on both sides")
+    (dimension,) = dimensions
+    mask: AnyMask | None = None
+    if is_spatial(rule) and rule.mask is not None:
+        mask = rule.mask
+        mask.check(dimension, f"{where}.rule.{rule.name}.mask")
+        _check_window(mask, projection.space, dimension, f"{where}.rule.{rule.name}.mask")
+    reach = domain(boxes[0], boxes[1], projection.space, mask)
+    changes: dict[str, Any] = {}
+    for key in expressions:
+        changes[key] = getattr(projection, key).bounded(reach, f"{where}.{key}")
+    if is_spatial(rule):
+        rule = _bounded_rule(rule, reach, where)
+    return dataclasses.replace(projection, rule=rule, **changes)
+
+
+def _box(selection: Selection, at: str) -> tuple[Interval, ...]:
+    positions = selection.population.positions
+    if positions is None:
+        raise ConfigError(
+            f"{at}: population {selection.name!r} has no positions; give it the key positions, such as "
+            "{box: {extent: [1.0, 1.0]}}"
+        )
+    return positions.box()
+
+
+def _check_window(mask: AnyMask, space: Space | None, dimensions: int, where: str) -> None:
+    for axis, (low, high) in enumerate(mask.window(dimensions)):
+        period = space.period(axis) if space is not None else 0.0
+        if period and max(-low, high) > 0.5 * period * (1.0 + 1e-12):
+            raise wrong(
+                where,
+                [low, high],
+                f"at most {0.5 * period:g} to either side along {AXES[axis]}, half of the periodic box",
+            )
+
+
+def _bounded_rule(
+    rule: PairwiseBernoulli | PairwisePoisson, reach: dict[str, Interval], where: str
+) -> PairwiseBernoulli | PairwisePoisson:
+    value = pair_value(rule)
+    if not isinstance(value, Expression):
+        return rule
+    key = "p" if isinstance(rule, PairwiseBernoulli) else "pairwise_avg_num_conns"
+    bounded = value.bounded(reach, f"{where}.rule.{rule.name}.{key}")
+    if isinstance(rule, PairwiseBernoulli):
+        return dataclasses.replace(rule, p=bounded)
+    return dataclasses.replace(rule, pairwise_avg_num_conns=bounded)
