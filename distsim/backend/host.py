@@ -30,11 +30,12 @@ from distsim.kernels.sources import profiled_kernels
 
 # No contraction to FMA and no fast-math: every operation rounds as written (design: the same arithmetic
 # everywhere). -march=native only widens vectors; it cannot change a result under these flags. Threaded jumps
-# and hoisted comparisons would leave conditions in the loop over neurons that GCC cannot turn into vectors.
+# and hoisted comparisons would leave conditions in the loop over neurons that GCC cannot turn into vectors. GCC 12's
+# if-conversion of scalar code with AVX-512 has turned selects of numbers into garbage (tests/unit/test_devices.py).
 _VECTORS = ("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()
 FLAGS = (
     "-std=c++17", "-O3", "-march=native", *_VECTORS, "-ffp-contract=off", "-fno-math-errno",
-    "-fno-trapping-math", "-fno-thread-jumps", "-fno-tree-pre", "-fPIC", "-shared", "-w",
+    "-fno-trapping-math", "-fno-thread-jumps", "-fno-tree-pre", "-fno-if-conversion", "-fPIC", "-shared", "-w",
 )  # fmt: skip
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
