@@ -41,7 +41,7 @@ def timed(jobs: Jobs) -> Timed:
     assert jobs.cluster.job(links[1])["Dependency"].startswith(f"afterok:{links[0]}")
     jobs.cluster.command("scontrol", "update", f"jobid={links[1]}", "TimeLimit=10")
     signalled = Held(
-        jobs, requeued, "long", lambda: "USR1 from SLURM" in jobs.said(requeued), lambda: jobs.start_at_once(requeued)
+        jobs, requeued, "long", lambda: "USR1 from SLURM" in jobs.said(requeued), lambda: jobs.start_soon(requeued)
     )
     late = Held(jobs, links[0], "chain", lambda: jobs.running_for(links[0]) > 54.0)
     return Timed(requeued, links, signalled, late)
@@ -71,7 +71,7 @@ def test_an_array_over_seeds(jobs: Jobs) -> None:
     task = f"{job}_3"
     jobs.computing(jobs.cluster.job(task)["JobId"], "seeds/seed3", ranks=1)
     jobs.cluster.command("scancel", "--batch", "--signal=USR1", task)
-    jobs.start_at_once(task)
+    jobs.start_soon(task)
     jobs.wait_for("the tasks", lambda: not jobs.cluster.command("squeue", "-h", "-j", job).strip())
     for seed in (3, 5):
         jobs.check_result(f"seeds/seed{seed}", f"run.seed={seed}", ranks=1)
