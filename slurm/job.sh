@@ -46,7 +46,8 @@ srun)
     export DISTSIM_LAUNCHER="srun --mpi=$DISTSIM_PMI -K1"
     ;;
 mpiexec)
-    # mpiexec starts one daemon a node by srun: bound to one GPU, it would hide the others from the ranks.
+    # mpiexec starts one daemon a node by srun: bound to one GPU, it would hide the others from ranks that inherit its
+    # environment (Open MPI) or its control group.
     unset DISTSIM_LAUNCHER SLURM_GPUS_PER_TASK
     export SLURM_GPU_BIND=none
     ;;

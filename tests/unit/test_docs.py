@@ -177,7 +177,7 @@ NOT_RUN = {
     "slurm/submit setup": "set-up",
     ".venv/bin/python -m distsim verify results/full": "of the job before it, which is not submitted",
     "launch/run --hosts node1:4,node2:4 configs/balanced.yaml": "other machines",
-    "launch/run --hostfile hosts --ranks-per-node 4 --bind numa --output-per-rank logs configs/balanced.yaml": "the same",
+    "launch/run --hostfile hosts --ranks-per-node 4 --bind numa --output-per-rank logs configs/balanced.yaml": "hosts",
     ". .venv/bin/activate": "set-up; the tests run in an environment of their own",
     "export MPI4PY_LIBMPI=/opt/openmpi/lib/libmpi.so.40": "the path of another machine",
 }
