@@ -1,8 +1,9 @@
 """A SLURM of two nodes with two fake GPUs each, on this machine, for the time of a test session.
 
 slurmctld, two slurmd and munged of this machine's packages, with keys, sockets, ports, state and logs of their own in a
-temporary folder: another SLURM on the machine is neither used nor disturbed. Fake GPUs are copies of /dev/null. Jobs may stay
-a minute beyond their time (OverTimeLimit): a busy machine may need longer than the three seconds that a run leaves of it.
+temporary folder: another SLURM on the machine is neither used nor disturbed. Fake GPUs are copies of /dev/null.
+Jobs may stay a minute beyond their time (OverTimeLimit): a busy machine may need longer than the three seconds that a
+run leaves of a minute.
 """
 
 from __future__ import annotations
