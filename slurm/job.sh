@@ -46,15 +46,16 @@ srun)
     export DISTSIM_LAUNCHER="srun --mpi=$DISTSIM_PMI -K1"
     ;;
 mpiexec)
-    # mpiexec starts one daemon a node by srun: bound to one GPU, it would hide the others from the ranks.
+    # mpiexec starts one daemon a node by srun: bound to one GPU, it would hide the others from ranks that inherit its
+    # environment (Open MPI) or its control group.
     unset DISTSIM_LAUNCHER SLURM_GPUS_PER_TASK
     export SLURM_GPU_BIND=none
     ;;
 *) die 2 "DISTSIM_START: found '$DISTSIM_START', expected srun or mpiexec" ;;
 esac
 
-# The end of the job, so that distsim stops before it. SLURM tells it from version 23.02 on; a job inside a job would
-# inherit that of the outer one.
+# The end of the job, so that distsim stops before it. SLURM 22.05 does not tell it to a job, later ones do; a job
+# submitted from inside another inherits that of the outer one.
 unset SLURM_JOB_START_TIME SLURM_JOB_END_TIME
 if times=$(squeue -h -j "$SLURM_JOB_ID" -o '%S %e' 2>/dev/null) && read -r start end <<<"$times" &&
     start=$(date -d "$start" +%s 2>/dev/null) && end=$(date -d "$end" +%s 2>/dev/null); then

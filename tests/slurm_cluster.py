@@ -2,6 +2,8 @@
 
 slurmctld, two slurmd and munged of this machine's packages, with keys, sockets, ports, state and logs of their own in a
 temporary folder: another SLURM on the machine is neither used nor disturbed. Fake GPUs are copies of /dev/null.
+Jobs may stay a minute beyond their time (OverTimeLimit): a busy machine may need longer than the three seconds that a
+run leaves of a minute.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 GresTypes=gpu
 KillWait=10
+OverTimeLimit=1
 MinJobAge=600
 BatchStartTimeout=20
 SlurmdTimeout=300

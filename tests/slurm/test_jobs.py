@@ -41,7 +41,7 @@ def timed(jobs: Jobs) -> Timed:
     assert jobs.cluster.job(links[1])["Dependency"].startswith(f"afterok:{links[0]}")
     jobs.cluster.command("scontrol", "update", f"jobid={links[1]}", "TimeLimit=10")
     signalled = Held(
-        jobs, requeued, "long", lambda: "USR1 from SLURM" in jobs.said(requeued), lambda: jobs.start_at_once(requeued)
+        jobs, requeued, "long", lambda: "USR1 from SLURM" in jobs.said(requeued), lambda: jobs.start_soon(requeued)
     )
     late = Held(jobs, links[0], "chain", lambda: jobs.running_for(links[0]) > 54.0)
     return Timed(requeued, links, signalled, late)
@@ -67,11 +67,12 @@ def test_wrong_input_fails_the_job(jobs: Jobs) -> None:
 
 def test_an_array_over_seeds(jobs: Jobs) -> None:
     """Each task goes on by itself when its time has ended."""
-    [job] = jobs.submit("array", "--ntasks=1", "--seeds=3,5", "job.yaml", "--out", "seeds", "-q", *SLOWED)
+    slowed = ("--set", "run.checkpoint.every=40.0")
+    [job] = jobs.submit("array", "--ntasks=1", "--seeds=3,5", "job.yaml", "--out", "seeds", "-q", *slowed)
     task = f"{job}_3"
     jobs.computing(jobs.cluster.job(task)["JobId"], "seeds/seed3", ranks=1)
     jobs.cluster.command("scancel", "--batch", "--signal=USR1", task)
-    jobs.start_at_once(task)
+    jobs.start_soon(task)
     jobs.wait_for("the tasks", lambda: not jobs.cluster.command("squeue", "-h", "-j", job).strip())
     for seed in (3, 5):
         jobs.check_result(f"seeds/seed{seed}", f"run.seed={seed}", ranks=1)
@@ -106,20 +107,23 @@ def test_a_weak_scaling_series(jobs: Jobs) -> None:
     assert [row[1:5] for row in cells] == [["series/1", "1", "cpu", "90"], ["series/2", "2", "cpu", "180"]]
 
 
-@pytest.mark.parametrize(("start", "seen"), [("srun", ["0", "1"]), ("mpiexec", ["0,1", "0,1"])])
-def test_a_gpu_for_each_rank_and_a_killed_rank_ends_the_job(jobs: Jobs, start: str, seen: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("start", "nodes", "seen"), [("srun", 1, ["0", "1"]), ("mpiexec", 1, ["0,1"] * 2), ("mpiexec", 2, ["0,1"] * 4)]
+)
+def test_a_gpu_for_each_rank_and_a_killed_rank_ends_the_job(
+    jobs: Jobs, start: str, nodes: int, seen: list[str]
+) -> None:
     """With srun each rank sees its own GPU; with mpiexec all of the node, and takes one by its local rank."""
-    out = f"killed-{start}"
+    out = f"killed-{start}-{nodes}"
+    size = (f"--nodes={nodes}", "--ntasks-per-node=2")
     settings = {"GPUS": "yes", "DISTSIM_START": start}
-    [job] = jobs.submit(
-        "requeue", "--nodes=1", "--ntasks=2", "job.yaml", "--device", "cpu", "--out", out, *ENDLESS, **settings
-    )  # fmt: skip
-    jobs.computing(job, out)
-    ranks = jobs.cluster.ranks(job, 2)
+    [job] = jobs.submit("requeue", *size, "job.yaml", "--device", "cpu", "--out", out, *ENDLESS, **settings)
+    jobs.computing(job, out, ranks=len(seen))
+    ranks = jobs.cluster.ranks(job, len(seen))
     assert [rank.environment["CUDA_VISIBLE_DEVICES"] for rank in ranks] == seen
     local = "SLURM_LOCALID" if start == "srun" else "MPI_LOCALRANKID"
     if local in ranks[0].environment:  # Open MPI names it otherwise
-        assert [rank.environment[local] for rank in ranks] == ["0", "1"]
+        assert sorted(rank.environment[local] for rank in ranks) == sorted(["0", "1"] * nodes)
     assert all(rank.environment["SITE_WAS_SET_UP"] == "1" for rank in ranks)
 
     began = time.monotonic()

@@ -195,8 +195,10 @@ NOT_RUN = {
     "launch/run -n 2 configs/microcircuit.yaml": "full scale: minutes and gigabytes",
     "launch/test": "runs this test",
     ".venv/bin/python -m distsim bench --out docs/benchmarks.md": "full scale; test_cli_docs runs a short one",
-    "bash slurm/run.sbatch --setup": "set-up",
-    "sbatch --ntasks=2 slurm/run.sbatch configs/microcircuit.yaml": "needs SLURM",
+    "slurm/submit setup": "set-up",
+    ".venv/bin/python -m distsim verify results/full": "of the job before it, which is not submitted",
+    "launch/run --hosts node1:4,node2:4 configs/balanced.yaml": "other machines",
+    "launch/run --hostfile hosts --ranks-per-node 4 --bind numa --output-per-rank logs configs/balanced.yaml": "hosts",
     ". .venv/bin/activate": "set-up; the tests run in an environment of their own",
     "export MPI4PY_LIBMPI=/opt/openmpi/lib/libmpi.so.40": "the path of another machine",
 }
@@ -241,6 +243,8 @@ class Reader:
         words = shlex.split(line, comments=True)
         if line.split("#")[0].strip() in NOT_RUN:
             return ""
+        if words[0] == "slurm/submit":
+            words.insert(2, "--dry-run")
         code = re.search(r"# exit code (\d)", line)
         expected = int(code[1]) if code else 0
         for config, overrides in SHORTER.items():
@@ -268,6 +272,7 @@ class Reader:
             "OMPI_MCA_rmaps_base_oversubscribe": "1",
         }  # fmt: skip
         instead = {"python": sys.executable, ".venv/bin/python": sys.executable, "launch/run": f"{ROOT}/launch/run"}
+        instead["slurm/submit"] = f"{ROOT}/slurm/submit"
         command = [instead.get(word, word) for word in words]
         assert words[0] in (*instead, "mpiexec", "mpirun"), f"{self.document}: no test runs {' '.join(words)!r}"
         done = subprocess.run(

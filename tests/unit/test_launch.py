@@ -143,9 +143,12 @@ def test_batch_script_outside_a_job(repo_root: Path) -> None:
 
 
 def test_scripts_are_executable_and_parse(repo_root: Path) -> None:
-    for name in ("launch/run", "launch/test", "launch/common.sh", ".ci/run", "slurm/run.sbatch"):
+    names = ("launch/run", "launch/rank", "launch/test", "launch/common.sh", "launch/placement.sh", ".ci/run")
+    jobs = [str(path.relative_to(repo_root)) for path in (repo_root / "slurm").iterdir() if path.name != "table"]
+    assert len(jobs) == 7
+    for name in (*names, *jobs):
         script = repo_root / name
-        assert name == "launch/common.sh" or os.access(script, os.X_OK), name
+        assert name.endswith(".sh") or os.access(script, os.X_OK), name
         assert subprocess.run(["bash", "-n", str(script)], capture_output=True).returncode == 0, name
 
 
