@@ -21,6 +21,7 @@ from distsim.io import checkpoints
 from distsim.io.arrays import parse_arrays, read_stored
 from distsim.io.checkpoints import Manifest
 from distsim.io.checksums import is_whole
+from distsim.io.outdir import hardly_begun
 from distsim.io.spikes import SPIKES_FILE, merged_until
 from distsim.io.states import STATES_FILE
 from distsim.io.summary import SUMMARY_FILE, read_json
@@ -52,9 +53,9 @@ class Continuation:
 def check_resume(directory: Path, config: Mapping[str, Any], run: RunSettings) -> None:
     """Raise ConfigError where the results in `directory` cannot become those of `config`; before MPI starts.
 
-    A directory that is not there, or is empty, is no error: the run starts.
+    A directory that is not there, is empty, or of a run that died as it made it, is no error: the run starts.
     """
-    if not directory.is_dir() or not any(directory.iterdir()):
+    if not directory.is_dir() or hardly_begun(directory):
         return
     if not (directory / RUN_FILE).is_file():
         raise ConfigError(

@@ -42,6 +42,13 @@ def check_output(path: Path | str, overwrite: bool = False) -> None:
         raise ConfigError(f"output {path}: cannot be written ({error.strerror or error}); choose another") from error
 
 
+def hardly_begun(directory: Path) -> bool:
+    """Whether nothing is in the directory but what a run writes before it has said what it is (run.json)."""
+    names = {entry.name.removesuffix(TEMPORARY) for entry in directory.iterdir() if entry.is_file()}
+    first = not (directory / "run.json").exists() and names <= {"experiment.yaml", "run.json"}
+    return first and all(entry.is_file() for entry in directory.iterdir())
+
+
 def prepare_output(path: Path | str, overwrite: bool = False) -> Path:
     """Make sure that `path` is a directory for the results of one run.
 

@@ -181,6 +181,11 @@ def test_resume_starts_where_there_is_nothing(reference: Path, tmp_path: Path, m
     monkeypatch.undo()
     run(tmp_path, tmp_path / "died", resume=True)
     check_same_results(tmp_path / "died", reference)
+    for name in ("experiment.yaml", "run.json.writing"):  # killed as it made the directory
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text("name: half")
+        run(tmp_path, tmp_path / name, resume=True)
+        check_same_results(tmp_path / name, reference)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match=r"found no run\.json"):
