@@ -29,6 +29,7 @@ from distsim.kernels.loop import (
     FLUSH_STATES,
     GROW_DUE,
     GROW_OUT,
+    NOT_FINITE,
     TOO_MANY_SPIKES,
     Loop,
 )
@@ -189,6 +190,7 @@ class Simulation:
         next_report = clock() + every
         next_flush = clock() + FLUSH_EVERY
         step = int(self.loop.step)
+        self.loop.check_step = last
         while step <= last:
             stop = min(step + interval - 1, last)
             status = advance(stop)
@@ -244,6 +246,8 @@ class Simulation:
             self.exchange.fetch_rest()
         elif status == TOO_MANY_SPIKES:
             raise SimulationError(self._excess())
+        elif status == NOT_FINITE:
+            raise SimulationError(self._not_finite())
         else:
             raise SimulationError(f"step {loop.step}: the loop returned an unknown status {status}")
 
@@ -267,6 +271,15 @@ class Simulation:
                     f"emitted {multiplicity & 0xFFFFFFFF} spikes in one step; {population.model.name} allows {most}"
                 )
         return "a neuron emitted more spikes in one step than its model allows"
+
+    def _not_finite(self) -> str:
+        loop = self.loop
+        population = self.experiment.network.populations[loop.bad_population]
+        return (
+            f"population {population.name!r}, neuron {loop.bad_gid - population.first_gid}, "
+            f"{population.model.states[loop.bad_state].name}: {'not a number' if loop.bad_is_nan else 'infinite'} "
+            f"at {loop.bad_step * self.experiment.run.dt:g} ms"
+        )
 
     def digest_sums(self) -> np.ndarray:
         """uint64[population, second, 5] over all ranks; see `digest.fold`."""

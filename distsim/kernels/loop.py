@@ -7,7 +7,7 @@ from distsim.kernels.structs import declare
 NO_ROW = 0xFFFFFFFF
 
 # The enums in spread.cpp: why the loop stopped, and where it goes on.
-RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST = range(7)
+RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST, NOT_FINITE = range(8)
 RECEIVE, DELIVER, ADMIT, STATES = range(4)
 
 Recorder = declare(
@@ -89,5 +89,13 @@ Loop = declare(
         ("seconds_update", "double"),
         ("seconds_spread", "double"),
         ("seconds_exchange", "double"),
+        # the first state found that is not finite
+        ("check_step", "int64"),  # states are checked in this step, too
+        ("bad_step", "int64"),
+        ("bad_gid", "uint64"),
+        ("bad_count", "uint32"),
+        ("bad_population", "uint32"),
+        ("bad_state", "uint32"),  # its place in the model's declaration
+        ("bad_is_nan", "uint32"),
     ],
 )

@@ -7,7 +7,7 @@
 // host clears it.
 
 enum { RECEIVE = 0, DELIVER = 1, ADMIT = 2, STATES = 3 };  // phases: where an interrupted loop goes on
-enum { RUNNING = 0, GROW_DUE = 1, GROW_OUT = 2, FLUSH_SPIKES = 3, FLUSH_STATES = 4, TOO_MANY_SPIKES = 5, FETCH_REST = 6 };
+enum { RUNNING = 0, GROW_DUE = 1, GROW_OUT = 2, FLUSH_SPIKES = 3, FLUSH_STATES = 4, TOO_MANY_SPIKES = 5, FETCH_REST = 6, NOT_FINITE = 7 };
 
 // Bit of a header's first word: some rank had more messages than the first collective carries.
 #define REST 0x80000000u
@@ -64,6 +64,7 @@ KERNEL admit(Loop* loop) {
     Loop& l = *loop;
     if (!ONLY_ONE || l.status) return;
     l.due_count[(uint32)l.step & l.slot_mask] = 0;  // delivered
+    if (l.bad_count) return interrupt(l, ADMIT, NOT_FINITE, 0);
     if (l.n_emitted == 0) return;
     if (l.excess_multiplicity) return interrupt(l, ADMIT, TOO_MANY_SPIKES, 0);
     if (l.n_ranks > 1 && l.out_peak + l.n_messages > l.out_capacity) {

@@ -128,3 +128,13 @@ FN void emit(Loop& l, const Chunk& c, uint32 lane, uint32 group_begin, uint32 sp
     atomic_add(&l.n_messages, (uint64)spikes);
     if (spikes > most) l.excess_multiplicity = 1;
 }
+
+// A state that is NaN or infinite: the first that is found stops the loop, see `admit`.
+FN void check_finite(Loop& l, const Chunk& c, uint32 lane, int64 step, uint32 state, real x) {
+    if (x - x == (real)0 || atomic_add(&l.bad_count, 1u)) return;
+    l.bad_step = step;
+    l.bad_gid = c.gid + (uint64)lane * c.gid_stride;
+    l.bad_population = c.population_id;
+    l.bad_state = state;
+    l.bad_is_nan = x != x ? 1u : 0u;
+}

@@ -223,6 +223,25 @@ def _update(model: Model) -> str:
     return "\n".join([*lines, '#line 1 "generated"'])
 
 
+def _check_of_states(model: Model) -> str:
+    """Every eighth step, and at the end of a run: are all states finite? Their sum is not where one is not."""
+    names = {f"state_{s.name}_[j]": k for k, s in enumerate(model.states) if s.kind == "real"}
+    if not names:
+        return ""
+    checks = " ".join(f"check_finite(l, c, j, step, {k}, {name});" for name, k in names.items())
+    return f"""
+            if ((step & 7) == 0 || step == l.check_step) {{
+                uint32 odd = 0;
+                FOR_LANES(j, c.count) {{
+                    const real sum = {" + ".join(names)};
+                    odd |= sum - sum == (real)0 ? 0u : 1u;
+                }}
+                if (UNLIKELY(odd)) {{
+                    EACH_LANE(j, c.count) {{ {checks} }}
+                }}
+            }}"""
+
+
 def _kernel(shape: GroupShape) -> str:
     model, parts = shape.model, _Parts()
     parts.numbers(shape)
@@ -274,7 +293,7 @@ def _kernel(shape: GroupShape) -> str:
                 {deeper.join(parts.after)}
                 AT(emitted, j) = (uint32)spikes;
                 any |= (uint32)spikes;
-            }}{narrow}
+            }}{narrow}{_check_of_states(model)}
             if (any) {{
                 EACH_NONZERO(j, c.count, emitted) {{
                     emit(l, c, j, g.group_begin, AT(emitted, j), {model.max_multiplicity});
