@@ -52,8 +52,9 @@ def receptor_names(model: Model, receptor: str | None, where: str) -> tuple[int,
         if receptor not in names:
             raise ConfigError(f"{where}: unknown receptor {receptor!r} of {model.name}; {nearest(receptor, names)}")
         return names.index(receptor), names.index(receptor)
-    if len(names) == 1:
-        return 0, 0
+    unnamed = [i for i, r in enumerate(model.receptors) if not r.by_name]
+    if len(unnamed) == 1:
+        return unnamed[0], unnamed[0]
     if "excitatory" in names and "inhibitory" in names:
         return names.index("excitatory"), names.index("inhibitory")
     raise ConfigError(f"{where}: missing; {model.name} has the receptors {', '.join(names)}")

@@ -54,14 +54,17 @@ class Parameter:
     above: float | None = None  # exclusive lower bound
     at_least: float | None = None  # inclusive lower bound
     vector: bool = False
+    at_most: float | None = None  # inclusive upper bound
 
     def check(self, value: Value, where: str) -> None:
         check_magnitude(value, where)
-        low = support(value)[0]
+        low, high = support(value)
         if self.above is not None and not low > self.above:
             raise wrong(where, low, f"numbers > {self.above:g} ({self.unit})")
         if self.at_least is not None and not low >= self.at_least:
             raise wrong(where, low, f"numbers >= {self.at_least:g} ({self.unit})")
+        if self.at_most is not None and not high <= self.at_most:
+            raise wrong(where, high, f"numbers <= {self.at_most:g} ({self.unit})")
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class State:
 class Constant:
     """A number that follows from parameters and dt, computed with 50 digits and rounded once.
 
-    One with a bound `at_most` follows from a single parameter, and grows with it.
+    One with a bound `at_least` or `at_most` follows from a single parameter, and rises or falls with it.
     """
 
     name: str
@@ -95,15 +98,20 @@ class Constant:
     compute: Callable[[Mapping[str, Decimal], Decimal], Decimal]
     integer: bool = False
     at_most: int | None = None
+    at_least: int | None = None
 
 
 @dataclass(frozen=True)
 class Receptor:
-    """An input port. A port that `counts` takes each spike as 1, whatever the weight."""
+    """An input port. A port that `counts` takes each spike as 1, whatever the weight.
+
+    A port `by_name` is reached only where a connection names it.
+    """
 
     name: str
     unit: str
     counts: bool = False
+    by_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -249,8 +257,8 @@ class Model:
     def check_grid(self, params: Mapping[str, Any], dt: float, where: str) -> None:
         """Vector parameters are times: positive, sorted, whole numbers of steps; bounded constants keep their bound."""
         for constant in self.constants:
-            if constant.at_most is not None:
-                _check_bound(constant, params[constant.depends[0]], dt, f"{where}.{constant.depends[0]}")
+            if constant.at_most is not None or constant.at_least is not None:
+                _check_bounds(constant, params[constant.depends[0]], dt, f"{where}.{constant.depends[0]}")
         for parameter in self.vector_parameters:
             lists = params[parameter.name]
             for i, times in enumerate(lists[:1] if isinstance(lists, Repeated) else lists):
@@ -313,12 +321,14 @@ class Repeated(Sequence[tuple[float, ...]]):
         return self.row
 
 
-def _check_bound(constant: Constant, value: Value, dt: float, where: str) -> None:
-    high = support(value)[1]
-    with localcontext(exact_context()):
-        found = constant.compute({constant.depends[0]: Decimal(repr(high))}, Decimal(repr(dt)))
-    if constant.at_most is not None and found > constant.at_most:
-        raise wrong(where, high, f"at most {constant.at_most} steps of dt = {dt} ms")
+def _check_bounds(constant: Constant, value: Value, dt: float, where: str) -> None:
+    for end in support(value):
+        with localcontext(exact_context()):
+            found = constant.compute({constant.depends[0]: Decimal(repr(end))}, Decimal(repr(dt)))
+        if constant.at_most is not None and found > constant.at_most:
+            raise wrong(where, end, f"at most {constant.at_most} steps of dt = {dt} ms")
+        if constant.at_least is not None and found < constant.at_least:
+            raise wrong(where, end, f"at least {constant.at_least} step of dt = {dt} ms")
 
 
 def _vector(value: Any, size: int, where: str) -> Sequence[tuple[float, ...]]:
