@@ -166,6 +166,9 @@ class Model:
         The largest error in use, as measured by tests/reference; stands in the model's page.
     form
         Which member of a family this is; None for a model that is no family's.
+    variant, choose
+        A model may have variants that differ in code alone; `choose` gives the one for a population's parameters, so
+        that what few populations need costs the others nothing. Part of the name of the variant's kernel.
     """
 
     name: str
@@ -183,11 +186,18 @@ class Model:
     functions: str = ""
     accuracy: str = ""
     form: Form | None = None
+    variant: str = ""
+    choose: Callable[[Mapping[str, Any]], Model] | None = None
 
     @property
     def symbol(self) -> str:
         """A name that tells this model from every other, its family's members too; part of its kernel's name."""
-        return self.name if self.form is None else f"{self.name}_{self.form.symbol}"
+        name = f"{self.name}_{self.variant}" if self.variant else self.name
+        return name if self.form is None else f"{name}_{self.form.symbol}"
+
+    def chosen(self, params: Mapping[str, Any]) -> Model:
+        """The variant of this model for these (checked) parameters."""
+        return self.choose(params) if self.choose else self
 
     @property
     def code(self) -> str:
