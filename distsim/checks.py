@@ -27,6 +27,7 @@ def check_projection(projection: Projection, where: str) -> Projection:
             raise ConfigError(f"{where}.target: population {target.name!r} ({target.model.name}) takes no input")
         if not (isinstance(projection.rule, Explicit) and projection.rule.summary.receptors):  # each names its own
             receptor_names(target.model, projection.receptor, f"{where}.receptor")
+    _check_scaled(projection, where)
     same_side = any(s is t for s in projection.sources for t in projection.targets)
     check_rule(projection.rule, projection.n_sources, projection.n_targets, same_side, where)
     weight, delay = projection.weight, projection.delay
@@ -45,10 +46,31 @@ def check_projection(projection: Projection, where: str) -> Projection:
     return dataclasses.replace(projection, weight=weight)
 
 
+def _check_scaled(projection: Projection, where: str) -> None:
+    """Scaled ports get spikes that carry a number, and no others; a sender onto its own model needs such a port."""
+    listed = isinstance(projection.rule, Explicit) and projection.rule.summary.receptors
+    key = f"{where}.rule.explicit.receptor" if listed else f"{where}.receptor"
+    for port in listed or (projection.receptor,):
+        for target in projection.targets:
+            ports = target.model.receptors
+            scaled = any(ports[i].scaled for i in receptor_names(target.model, port, key))
+            names = sorted({p.name.partition("_")[0] for p in ports if p.scaled})
+            for source in projection.sources:
+                if scaled and not source.model.sends:
+                    raise wrong(
+                        key, port, f"on {target.model.name}, only for sources of its kind, not {source.model.name}"
+                    )
+                if source.model.sends and source.model.name == target.model.name and not scaled:
+                    raise wrong(key, port, f"between neurons of {source.model.name}: receptor {', '.join(names)}")
+
+
 def receptor_names(model: Model, receptor: str | None, where: str) -> tuple[int, int]:
     """Receptor indices for positive and for negative weights of a connection onto `model`."""
     names = [r.name for r in model.receptors]
     if receptor is not None:
+        pair = [f"{receptor}_excitatory", f"{receptor}_inhibitory"]
+        if all(name in names for name in pair):
+            return names.index(pair[0]), names.index(pair[1])
         if receptor not in names:
             raise ConfigError(f"{where}: unknown receptor {receptor!r} of {model.name}; {nearest(receptor, names)}")
         return names.index(receptor), names.index(receptor)
@@ -68,7 +90,9 @@ def check_poisson(described: PoissonInput, where: str) -> None:
     for target in described.targets:
         if not target.model.receptors:
             raise ConfigError(f"{where}.targets: population {target.name!r} ({target.model.name}) takes no input")
-        receptor_names(target.model, described.receptor, f"{where}.receptor")
+        ports = receptor_names(target.model, described.receptor, f"{where}.receptor")
+        if any(target.model.receptors[i].scaled for i in ports):
+            raise wrong(f"{where}.receptor", described.receptor, "a receptor whose weights no spike has to scale")
 
 
 def check_experiment(experiment: Experiment) -> None:

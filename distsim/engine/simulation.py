@@ -145,6 +145,7 @@ class Simulation:
         loop.rows, loop.column_base = backend.pointer(self.rows.table), backend.pointer(self.rows.column_base)
         loop.input = backend.pointer(self._input)
         hold("emitted", np.zeros((max(1, self.layout.n_local), 3), np.uint64))
+        hold("column_scaled", self._scaled_columns())
         hold("local_row", self.routing.local_row)
         hold("route_begin", self.routing.begin)
         hold("route_rank", self.routing.rank)
@@ -171,6 +172,18 @@ class Simulation:
             group.mirror = backend.mirror(group.arguments)
             groups.append((group.shape.model.symbol, group.mirror))
         self._stepper = backend.stepper(module, mirror, groups)
+
+    def _scaled_columns(self) -> np.ndarray:
+        """uint32 by column: do its synapses lie on a port whose weights are multiplied by what a spike carries?"""
+        rows = self.rows
+        base = self.backend.to_host(rows.column_base).astype(np.int64)
+        found = np.zeros(base.size, np.uint32)
+        for k, group in enumerate(self.groups):
+            begin, stride = rows.plane_begin[k], rows.plane_stride[k]
+            ports = np.repeat([r.scaled for r in group.shape.model.receptors], group.shape.planes)
+            for plane in np.flatnonzero(ports):
+                found[(base >= begin + plane * stride) & (base < begin + (plane + 1) * stride)] = 1
+        return found
 
     @property
     def step(self) -> int:

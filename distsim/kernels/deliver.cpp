@@ -15,6 +15,13 @@ KERNEL deliver(Loop* loop) {
             const Due& next = due[i + 3];
             for (uint32 k = 0; k < next.count && k < 256; k += 64 / sizeof(Synapse)) PREFETCH(next.synapses + k);
         }
+#if SCALED
+        if (is_scaled(d)) {
+            add_scaled(l.input + d.base, &due[i]);
+            if (LEADER) events += d.count;
+            continue;
+        }
+#endif
         Sum* RESTRICT input = l.input + d.base;
         const Synapse* RESTRICT synapses = d.synapses;
         LANES_OVER(k, d.count) {

@@ -60,7 +60,7 @@ def integration(dynamics: Dynamics, line: str) -> str:
 
 def _substep(dynamics: Dynamics, line: str) -> str:
     scheme, names = SCHEMES[dynamics.scheme], dynamics.variables
-    code = _located(dynamics.derivatives, f"{line}.derivatives")
+    code = located(dynamics.derivatives, f"{line}.derivatives")
     parts: list[str] = []
     for i, before in enumerate(scheme.stages):
         parts += [f"real slope{i}_{x};\n" for x in names]
@@ -75,7 +75,7 @@ def _substep(dynamics: Dynamics, line: str) -> str:
         parts.append("}\n" * (2 if any(before) else 1))
     parts += [f"{x} = {x} + h * ({_sum(scheme.weights, x)});\n" for x in names]
     if dynamics.after_substep:
-        parts.append(f"{{\n{_located(dynamics.after_substep, f'{line}.after_substep')}\n}}\n")
+        parts.append(f"{{\n{located(dynamics.after_substep, f'{line}.after_substep')}\n}}\n")
     return "".join(parts)
 
 
@@ -90,5 +90,6 @@ def _sum(weights: tuple[Fraction, ...], name: str) -> str:
     return " + ".join(terms)
 
 
-def _located(code: str, name: str) -> str:
+def located(code: str, name: str) -> str:
+    """`code` with its place, for a compiler's messages."""
     return f'#line 1 "{name}"\n{code}\n#line 1 "generated"'

@@ -97,5 +97,6 @@ Loop = declare(
         ("bad_population", "uint32"),
         ("bad_state", "uint32"),  # its place in the model's declaration
         ("bad_is_nan", "uint32"),
+        ("column_scaled", "const uint32*"),  # [column]: see sent.h
     ],
 )

@@ -60,7 +60,15 @@ def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -
 
     `host` adds the host's own loop over the kernels, which a GPU's compiler passes over.
     """
-    parts = [_head(double), cpp_of(loop.Recorder), cpp_of(loop.Loop), _text("update.h")]
+    scaled = any(n and r.scaled for s in shapes for n, r in zip(s.planes, s.model.receptors, strict=True))
+    parts = [
+        f"#define SCALED {int(scaled)}\n",
+        _head(double),
+        _text("sent.h"),
+        cpp_of(loop.Recorder),
+        cpp_of(loop.Loop),
+        _text("update.h"),
+    ]
     parts += [shape.source() for shape in shapes]
     parts += [_text("deliver.cpp"), _text("spread.cpp")]
     if host:

@@ -19,11 +19,16 @@ FN void interrupt(Loop& l, int32 phase, int32 status, uint64 needed) {
 }
 
 // Puts the runs of a row on the wheel, `multiplicity` times, for a spike emitted in step `emitted`.
-FN void schedule(Loop& l, uint32 row_index, int64 emitted, uint32 multiplicity) {
+FN void schedule(Loop& l, uint32 row_index, int64 emitted, uint32 multiplicity, uint32 sent) {
     const Row row = l.rows[row_index];
     LANES_OVER(r, row.n_runs) {
         const Run run = row.runs[r];
         const uint32 slot = (uint32)(emitted + run.delay) & l.slot_mask;
+        if (sent && l.column_scaled[run.column]) {
+            Due* entry = l.due + (uint64)slot * l.due_capacity + atomic_add(&l.due_count[slot], 2u);
+            put_scaled(entry, row.synapses + run.offset, run.count, l.column_base[run.column], sent);
+            continue;
+        }
         const uint32 at = atomic_add(&l.due_count[slot], multiplicity);
         Due due;
         due.synapses = row.synapses + run.offset;
@@ -39,7 +44,7 @@ FN void fetch_row(const Loop& l, uint32 row_index) {
 }
 
 FN void fetch_runs(const Loop& l, uint32 row_index) {
-    if (row_index == NO_ROW) return;
+    if (row_index & SENT) return;  // NO_ROW, or no row at all
     const char* runs = (const char*)l.rows[row_index].runs;
     for (uint32 byte = 0; byte < 640; byte += 64) PREFETCH(runs + byte);
 }
@@ -104,15 +109,16 @@ KERNEL spread(Loop* loop) {
                     l.recorded_gid[at + m] = e.gid;
                 }
             }
+            const uint32 words = e.sent ? 2u * e.multiplicity : e.multiplicity;
             for (uint32 k = l.route_begin[e.neuron]; k < l.route_begin[e.neuron + 1]; ++k) {
                 const uint32 rank = l.route_rank[k];
-                const uint32 at = atomic_add(&l.out_count[rank], e.multiplicity);
+                const uint32 at = atomic_add(&l.out_count[rank], words);
                 uint32* out = l.out + (uint64)rank * (l.out_capacity + l.header) + l.header;
-                for (uint32 m = 0; m < e.multiplicity; ++m) out[at + m] = l.route_row[k];
+                for (uint32 m = 0; m < words; ++m) out[at + m] = e.sent && (m & 1u) ? e.sent : l.route_row[k];
             }
         }
         const uint32 row = l.local_row[e.neuron];
-        if (row != NO_ROW) schedule(l, row, step, e.multiplicity);
+        if (row != NO_ROW) schedule(l, row, step, e.multiplicity, e.sent);
     }
 }
 
@@ -173,10 +179,12 @@ KERNEL receive(Loop* loop) {
         GROUP_FOR(i, header[0] & ~REST) {
             uint32 nth = 0;
             const uint32* message = header + l.header + i;
+            if (*message & SENT) continue;  // belongs to the row before it
+            const bool carries = i + 1 < (int64)(header[0] & ~REST) && (message[1] & SENT);
             if (i + 6 < (int64)(header[0] & ~REST)) fetch_row(l, message[6]);
             if (i + 3 < (int64)(header[0] & ~REST)) fetch_runs(l, message[3]);
             while ((uint32)i >= header[1 + nth]) ++nth;
-            schedule(l, *message, l.received_start + nth, 1);
+            schedule(l, *message, l.received_start + nth, 1, carries ? message[1] : 0u);
         }
     }
 }

@@ -44,5 +44,5 @@ struct Emitted {
     uint32 neuron;      // local index
     uint32 population;
     uint32 multiplicity;
-    uint32 unused;
+    uint32 sent;          // see sent.h
 };

@@ -117,15 +117,15 @@ FN void draw_poisson_block(const Chunk& c, const PoissonEntry& p, const uint32* 
 
 FN real without_traces(real x, real floor) { return magnitude(x) < floor ? (real)0 : x; }
 
-FN void emit(Loop& l, const Chunk& c, uint32 lane, uint32 group_begin, uint32 spikes, uint32 most) {
+FN void emit(Loop& l, const Chunk& c, uint32 lane, uint32 group_begin, uint32 spikes, uint32 most, uint32 sent) {
     Emitted e;
     e.gid = c.gid + (uint64)lane * c.gid_stride;
     e.neuron = group_begin + c.begin + lane;
     e.population = c.population_id;
     e.multiplicity = spikes;
-    e.unused = 0;
+    e.sent = sent;
     l.emitted[atomic_add(&l.n_emitted, 1u)] = e;
-    atomic_add(&l.n_messages, (uint64)spikes);
+    atomic_add(&l.n_messages, (uint64)(sent ? 2 * spikes : spikes));  // words
     if (spikes > most) l.excess_multiplicity = 1;
 }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 
 from distsim.errors import ConfigError
-from distsim.kernels.integrate import integration
+from distsim.kernels.integrate import integration, located
 from distsim.kernels.structs import cpp_of, declare
 from distsim.models import Model
 from distsim.models.base import names_in
@@ -119,6 +119,8 @@ class _Parts:
         for state in shape.model.states:
             name, array = state.name, f"state_{state.name}_"
             self.before.append(f"{state.kind}* RESTRICT {array} = g.state_{name} + c.begin;")
+            if shape.model.waits_for_spike(state):
+                continue
             if state.kind == "uint16":
                 self.before.append(f"VARYING(int32, wide_{name});")
                 self.widen.append(f"AT(wide_{name}, j) = {array}[j];")
@@ -188,7 +190,7 @@ def _number(shape: GroupShape, name: str, value: str) -> str:
     return f"const {kind} {name} = ({kind}){value};"
 
 
-_PLACE = re.compile(r"(?P<model>\w+)\.(?P<part>update|derivatives|after_substep)[:(](?P<line>\d+)(?P<rest>.*)")
+_PLACE = re.compile(r"(?P<model>\w+)\.(?P<part>update|derivatives|after_substep|on_spike)[:(](?P<line>\d+)(?P<rest>.*)")
 
 
 def model_error(log: str, models: Iterable[Model]) -> ConfigError | None:
@@ -198,7 +200,7 @@ def model_error(log: str, models: Iterable[Model]) -> ConfigError | None:
         model = found and next((m for m in models if m.symbol == found["model"]), None)
         if found is None or model is None or "error" not in line:
             continue
-        code = model.update if found["part"] == "update" else getattr(model.dynamics, found["part"], "")
+        code = getattr(model if found["part"] in ("update", "on_spike") else model.dynamics, found["part"], "")
         lines = code.split("\n")
         number = int(found["line"])
         text = lines[number - 1].strip() if number <= len(lines) else ""
@@ -221,6 +223,20 @@ def _update(model: Model) -> str:
         else:
             lines.append(line)
     return "\n".join([*lines, '#line 1 "generated"'])
+
+
+def _spiked(shape: GroupShape) -> tuple[str, str]:
+    """What is done for a neuron that has spiked, and the number that goes with its spike."""
+    model = shape.model
+    if not model.on_spike:
+        return "", "0u"
+    named = [s for s in model.states if names_in(s.name, model.on_spike)]
+    numbers = [n for n in shape.used_numbers() if n in shape.per_neuron and names_in(n, model.on_spike)]
+    lines = [_number(shape, n, f"each_{n}_[j]") for n in numbers]
+    lines += [f"{'real' if s.kind == 'real' else 'int32'} {s.name} = state_{s.name}_[j];" for s in named]
+    lines += ["real sent = (real)0;", "{", located(model.on_spike, f"{model.symbol}.on_spike"), "}"]
+    lines += [f"state_{s.name}_[j] = ({s.kind}){s.name};" for s in named]
+    return "\n".join(lines), "packed((double)sent)" if model.sends else "0u"
 
 
 def _check_of_states(model: Model) -> str:
@@ -271,6 +287,7 @@ def _kernel(shape: GroupShape) -> str:
     undefs = "".join(f"#undef {v.name}_at\n" for v in model.vector_parameters)
     widen = "".join(f"{indent}FOR_LANES(j, c.count) {{ {line} }}" for line in parts.widen)
     narrow = "".join(f"{indent}FOR_LANES(j, c.count) {{ {line} }}" for line in parts.narrow)
+    on_spike, sent = _spiked(shape)
     # Vector parameters come with inner loops over their lists, which no compiler vectorises.
     lane_loop = "EACH_LANE" if model.vector_parameters else "FOR_LANES"
     return f"""
@@ -300,7 +317,8 @@ def _kernel(shape: GroupShape) -> str:
             }}{narrow}{_check_of_states(model)}
             if (any) {{
                 EACH_NONZERO(j, c.count, emitted) {{
-                    emit(l, c, j, g.group_begin, AT(emitted, j), {model.max_multiplicity});
+                    {on_spike}
+                    emit(l, c, j, g.group_begin, AT(emitted, j), {model.max_multiplicity}, {sent});
                 }}
             }}
         }}

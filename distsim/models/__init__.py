@@ -11,6 +11,7 @@ from distsim.models.iaf_psc_alpha import iaf_psc_alpha, iaf_psc_alpha_multisynap
 from distsim.models.iaf_psc_delta import iaf_psc_delta
 from distsim.models.iaf_psc_exp import iaf_psc_exp
 from distsim.models.iaf_psc_exp_multisynapse import iaf_psc_exp_multisynapse
+from distsim.models.iaf_tum_2000 import iaf_tum_2000
 from distsim.models.ignore_and_fire import ignore_and_fire
 from distsim.models.mat2_psc_exp import amat2_psc_exp, mat2_psc_exp
 from distsim.models.parrot import parrot_neuron
@@ -18,6 +19,7 @@ from distsim.models.parrot import parrot_neuron
 MODELS: dict[str, Model | Family] = {m.name: m for m in (
     iaf_psc_exp, iaf_psc_exp_multisynapse, aeif_cond_exp, parrot_neuron, spike_generator,
     iaf_psc_alpha, iaf_psc_alpha_multisynapse, iaf_psc_delta, mat2_psc_exp, amat2_psc_exp, ignore_and_fire,
+    iaf_tum_2000,
 )}  # fmt: skip
 
 __all__ = [

@@ -69,7 +69,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class State:
-    """A variable of each neuron. A checkpoint keeps every one.
+    """A variable of each neuron. A checkpoint keeps every one. The bounds are those of an initial value.
 
     `initial` is a number or the name of a parameter. With `relative_to` the stored number is the
     difference to that parameter: small numbers lose less to rounding. A real state below `floor` in
@@ -84,6 +84,8 @@ class State:
     relative_to: str | None = None
     floor: float | None = None
     recordable: bool = False
+    at_least: float | None = None
+    at_most: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,16 @@ class Constant:
 class Receptor:
     """An input port. A port that `counts` takes each spike as 1, whatever the weight.
 
-    A port `by_name` is reached only where a connection names it.
+    A port `by_name` is reached only where a connection names it. On a port that is `scaled`, the weight is
+    multiplied by the number that the spike carries: only models whose `on_spike` assigns `sent` reach it. Two ports
+    <name>_excitatory and <name>_inhibitory are reached by <name>, too, by the sign of the weight.
     """
 
     name: str
     unit: str
     counts: bool = False
     by_name: bool = False
+    scaled: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,6 +169,10 @@ class Model:
         C++ functions (FN …) that `update` calls; their names begin with the model's.
     accuracy
         The largest error in use, as measured by tests/reference; stands in the model's page.
+    on_spike
+        C++ for a neuron that has spiked, after the step's `update`: scalar parameters, constants, states and `step` by
+        name; `sent` (`real`, 0 before) is the number from 0 to 1 that its spike carries. States that stand here and not
+        in `update` cost nothing but memory.
     form
         Which member of a family this is; None for a model that is no family's.
     variant, choose
@@ -185,6 +194,7 @@ class Model:
     dynamics: Dynamics | None = None
     functions: str = ""
     accuracy: str = ""
+    on_spike: str = ""
     form: Form | None = None
     variant: str = ""
     choose: Callable[[Mapping[str, Any]], Model] | None = None
@@ -203,7 +213,20 @@ class Model:
     def code(self) -> str:
         """All C++ in which names of parameters and constants may stand."""
         dynamics = (self.dynamics.derivatives, self.dynamics.after_substep) if self.dynamics else ()
-        return "\n".join((self.update, *dynamics, *(p.code for p in self.probes)))
+        return "\n".join((self.update, *dynamics, self.on_spike, *(p.code for p in self.probes)))
+
+    @property
+    def sends(self) -> bool:
+        """Whether its spikes carry a number."""
+        return names_in("sent", self.on_spike)
+
+    def waits_for_spike(self, state: State) -> bool:
+        """Whether a state stands in `on_spike` alone."""
+        d = self.dynamics
+        always = "\n".join(
+            (self.update, *((d.derivatives, d.after_substep) if d else ()), *(p.code for p in self.probes))
+        )
+        return names_in(state.name, self.on_spike) and not names_in(state.name, always)
 
     @property
     def settable(self) -> tuple[str, ...]:
@@ -260,7 +283,9 @@ class Model:
             if key not in self.settable:
                 raise ConfigError(f"{where}.{key}: unknown state of {self.name}; {nearest(key, self.settable)}")
             value = _scalar_or_list(given, size, f"{where}.{key}")
-            Parameter(key, 0.0, self.state(key).unit, "").check(value, f"{where}.{key}")
+            state = self.state(key)
+            bounds = Parameter(key, 0.0, state.unit, "", at_least=state.at_least, at_most=state.at_most)
+            bounds.check(value, f"{where}.{key}")
             checked[key] = value
         return checked
 

@@ -57,9 +57,9 @@ def exp_quotient(nodes: Sequence[Decimal]) -> Decimal:
     """The divided difference of exp at `nodes`, equal ones too; at one node exp itself.
 
     Rates a, b, c… of a chain of filters over a step h give its response as powers of h times the divided difference at
-    -a h, -b h, -c h…. Far nodes: by the recursion, which costs at most six of 50 digits a level. Near ones: shifted by the
-    smallest, all terms of the series sum_n H_n(nodes) / (n + k)!, with H_n the complete homogeneous polynomials, are
-    positive, so nothing cancels.
+    -a h, -b h, -c h…. Far nodes: by the recursion, which costs at most six of 50 digits a level. Near ones: shifted
+    by the smallest, all terms of the series sum_n H_n(nodes) / (n + k)!, with H_n the complete homogeneous
+    polynomials, are positive, so nothing cancels.
     """
     ordered = sorted(nodes)
     least, count = ordered[0], len(ordered)

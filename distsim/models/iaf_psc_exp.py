@@ -42,9 +42,10 @@ iaf_psc_exp = Model(
     doc="""Leaky integrate-and-fire neuron, exponential synaptic currents, exact integration.
 
     C_m dV/dt = -(C_m / tau_m) (V - E_L) + I_syn_ex + I_syn_in + I_e,   tau_syn dI/dt = -I,
-    threshold V_th, then V = V_reset for t_ref. With delta > 0 the threshold is soft: in each step a spike comes with the
-    probability dt rho exp((V - V_th) / delta) instead, in the refractory time, too, as in NEST. Between grid points the linear system is propagated
-    exactly (Rotter & Diesmann 1999, doi:10.1007/s004220050570); names and conventions as in NEST.""",
+    threshold V_th, then V = V_reset for t_ref. With delta > 0 the threshold is soft: in each step a spike comes with
+    the probability dt rho exp((V - V_th) / delta) instead, in the refractory time, too, as in NEST. Between grid points
+    the linear system is propagated exactly (Rotter & Diesmann 1999, doi:10.1007/s004220050570); names and conventions
+    as in NEST.""",
     parameters=(
         Parameter("E_L", -70.0, "mV", "resting potential"),
         Parameter("C_m", 250.0, "pF", "membrane capacitance", above=0.0),

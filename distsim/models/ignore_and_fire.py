@@ -12,9 +12,7 @@ PERIOD = Constant(
     "period", ("rate",), lambda p, dt: whole_steps(Decimal(1000) / p["rate"], dt),
     integer=True, at_least=1, at_most=2**24,
 )  # fmt: skip
-FIRST = Constant(
-    "first", ("phase", "rate"), lambda p, dt: whole_steps(p["phase"] * 1000 / p["rate"], dt), integer=True
-)
+FIRST = Constant("first", ("phase", "rate"), lambda p, dt: whole_steps(p["phase"] * 1000 / p["rate"], dt), integer=True)
 
 ignore_and_fire = Model(
     name="ignore_and_fire",

@@ -1,4 +1,4 @@
-"""Neurons with a moving threshold instead of a reset: two time scales (MAT2), and dependent on the potential (AMAT2)."""
+"""Neurons with a moving threshold instead of a reset: two time scales (MAT2); following the potential (AMAT2)."""
 
 from __future__ import annotations
 
@@ -82,11 +82,12 @@ def _update(before: str = "", threshold: str = "") -> str:
 
 mat2_psc_exp = Model(
     name="mat2_psc_exp",
-    doc="""Leaky integrator with a threshold of two time scales (MAT2), exponential synaptic currents, exact integration.
+    doc="""Leaky integrator, a threshold of two time scales (MAT2), exponential synaptic currents, exact integration.
 
-    C_m dV/dt = -(C_m / tau_m) (V - E_L) + I_syn_ex + I_syn_in + I_e,   tau_syn dI/dt = -I; V is never reset. A spike where V
-    reaches V_th = omega + V_th_alpha_1 + V_th_alpha_2, at most one in t_ref; it adds alpha_1 and alpha_2, which decay with
-    tau_1 and tau_2 (Kobayashi et al. 2009, doi:10.3389/neuro.10.009.2009); names and conventions as in NEST.""",
+    C_m dV/dt = -(C_m / tau_m) (V - E_L) + I_syn_ex + I_syn_in + I_e,   tau_syn dI/dt = -I; V is never reset. A spike
+    where V reaches V_th = omega + V_th_alpha_1 + V_th_alpha_2, at most one in t_ref; it adds alpha_1 and alpha_2, which
+    decay with tau_1 and tau_2 (Kobayashi et al. 2009, doi:10.3389/neuro.10.009.2009); names and conventions as in
+    NEST.""",
     parameters=_parameters(5.0, 100.0, 37.0, 2.0, -51.0),
     states=(*_STATES, refractory_steps),
     probes=(Probe("V_th", "mV", "spike threshold", "omega + (V_th_alpha_1 + V_th_alpha_2)"),),
@@ -97,9 +98,9 @@ mat2_psc_exp = Model(
 )
 
 
-# The filter of V_th_v: V_th_dv' = beta V' - V_th_dv / tau_v,  V_th_v' = V_th_dv - V_th_v / tau_v. In a step, with V' from
-# the membrane equation, a constant current enters V_th_dv as through the chain tau_m, tau_v; a decaying one less by what
-# it loses; V_m by its own decay. V_th_v stands one more filter behind.
+# The filter of V_th_v: V_th_dv' = beta V' - V_th_dv / tau_v,  V_th_v' = V_th_dv - V_th_v / tau_v. In a step, with V'
+# from the membrane equation, a constant current enters V_th_dv as through the chain tau_m, tau_v; a decaying one less
+# by what it loses; V_m by its own decay. V_th_v stands one more filter behind.
 
 
 def _from_current(name: str, filters: int) -> Constant:
