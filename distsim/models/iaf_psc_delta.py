@@ -73,8 +73,8 @@ iaf_psc_delta = Family(
 
     dV/dt = -(V - E_L) / tau_m + I_e / C_m; a spike that arrives moves V at once by its weight (mV). Threshold V_th,
     then V = V_reset for t_ref; never below V_min. Input of the refractory time is lost, or, with refractory_input,
-    decays with tau_m until its end and is added then (Rotter & Diesmann 1999, doi:10.1007/s004220050570; Diesmann et al.
-    2001, doi:10.1016/S0925-2312(01)00409-X); names and conventions as in NEST.""",
+    decays with tau_m until its end and is added then (Rotter & Diesmann 1999, doi:10.1007/s004220050570; Diesmann et
+    al. 2001, doi:10.1016/S0925-2312(01)00409-X); names and conventions as in NEST.""",
     lists=(),
     flags=(Flag("refractory_input", False, "keep input of the refractory time for its end"),),
     make=_make,
