@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from distsim.config.json_schema import experiment_schema
-from distsim.models import MODELS, Model, Parameter
+from distsim.models import MODELS
 
 Schema = dict[str, Any]
 OUT = Path(__file__).with_name("configuration.md")
@@ -76,6 +76,11 @@ NOTES = {
         "that returns a `distsim.Network`."
     ),
 }
+MODELS_NOTE = (
+    "Parameters, recordables and receptors of each stand in [Models](models.md): "
+    + ", ".join(f"[`{name}`](models.md#{name})" for name in MODELS)
+    + ".\n"
+)
 RULES = ("OneToOne", "AllToAll", "FixedIndegree", "FixedTotalNumber", "PairwiseBernoulli", "Explicit")
 VALUES = ("Uniform", "Normal", "NormalClipped", "Lognormal", "Column")
 RULES_NOTE = (
@@ -114,7 +119,7 @@ def configuration() -> str:
     parts.append(f"## Rules\n\n{_forms(RULES, definitions)}\n{RULES_NOTE}\n")
     parts.append(f"## Values\n\n{_forms(VALUES, definitions)}\n{VALUES_NOTE}\n")
     parts.append("## Models\n")
-    parts += [_model(model) for model in MODELS.values()]
+    parts.append(MODELS_NOTE)
     return "\n".join(parts)
 
 
@@ -279,51 +284,6 @@ def _summary(builder: str) -> str:
     from distsim import published
 
     return str(getattr(published, builder).__doc__).split("\n")[0]
-
-
-def _model(model: Model) -> str:
-    """One model: parameters, states, ports."""
-    text = f"### `{model.name}`\n\n{model.doc.split(chr(10))[0]}\n"
-    if model.parameters:
-        rows = [
-            (f"`{p.name}`", p.unit, "none listed" if p.vector else f"{p.default:g}", _limits(model, p), p.doc)
-            for p in model.parameters
-        ]
-        text += "\n" + _table(("parameter", "unit", "default", "bounds", "what"), rows)
-    states = [s for s in model.states if s.recordable]
-    if states:
-        kept = [(f"`{s.name}`", s.unit, _start(s.initial), s.doc) for s in states]
-        text += "\nStates, to be set under `initial` and recorded under `record.states`:\n\n"
-        text += _table(("state", "unit", "starts at", "what"), kept)
-    ports = [
-        f"`{r.name}`" + (" (counts spikes, whatever the weight)" if r.counts else f" ({r.unit})")
-        for r in model.receptors
-    ]
-    text += (
-        f"\nReceptors: {', '.join(ports)}.\n"
-        if ports
-        else "\nIt takes no input, and its spikes enter neither rates nor digest.\n"
-    )
-    return text
-
-
-def _start(initial: float | str) -> str:
-    return f"`{initial}`" if isinstance(initial, str) else f"{initial:g}"
-
-
-def _limits(model: Model, parameter: Parameter) -> str:
-    found = []
-    if parameter.above is not None:
-        found.append(f"> {parameter.above:g}")
-    if parameter.at_least is not None:
-        found.append(f"≥ {parameter.at_least:g}")
-    found += [f"< `{high}`" for low, high, _ in model.ordered if low == parameter.name]
-    found += [
-        f"≤ {c.at_most:,} steps" for c in model.constants if c.at_most is not None and c.depends[0] == parameter.name
-    ]
-    if parameter.vector:
-        found.append("multiples of dt, ascending, ≥ dt")
-    return ", ".join(found) or "–"
 
 
 if __name__ == "__main__":

@@ -100,6 +100,12 @@ def _inspecting(commands: argparse._SubParsersAction[_Parser]) -> None:
     schema.add_argument("--out", type=Path, metavar="FILE", help="write it to FILE")
     schema.set_defaults(command=_command("distsim.cli.schema"))
 
+    models = commands.add_parser(
+        "models", help="the models there are, or all about one", description="List the models, or show one's page."
+    )
+    models.add_argument("model", nargs="?", metavar="NAME", help="a model, or my_models.py:my_model")
+    models.set_defaults(command=_command("distsim.cli.models"))
+
     info = commands.add_parser("info", help="what distsim finds here", description="Versions, MPI, compiler, devices.")
     info.set_defaults(command=_command("distsim.cli.info"))
 

@@ -109,7 +109,7 @@ def test_every_key_is_described() -> None:
 
 def test_models_and_builders_are_in_it() -> None:
     definitions = experiment_schema()["definitions"]
-    assert definitions["Population"]["properties"]["model"]["enum"] == list(MODELS)
+    assert definitions["Population"]["properties"]["model"]["anyOf"][0]["enum"] == list(MODELS)
     by_model = {
         e["if"]["properties"]["model"]["const"]: e["then"]["properties"] for e in definitions["Population"]["allOf"]
     }

@@ -20,7 +20,7 @@ import pytest
 
 from distsim.cli import main
 from distsim.cli.parser import build_parser
-from distsim.models import MODELS
+from distsim.models import MODELS, Family
 from distsim.rules import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,10 +132,8 @@ def test_first_commands_are_the_agreed_ones() -> None:
 
 def test_all_models_and_rules_are_in_the_readme() -> None:
     text = README.read_text()
-    for model in MODELS.values():
-        row = next(line for line in text.splitlines() if line.startswith(f"| `{model.name}`"))
-        for name in (*(p.name for p in model.parameters), *model.recordables):
-            assert re.search(rf"\b{name}\b", row), f"{model.name}: {name}"
+    for name in MODELS:
+        assert f"`{name}`" in text, name
     for rule in RULES:
         assert re.search(rf"^\| `\{{?{rule}\b", text, re.MULTILINE), rule
 
@@ -315,16 +313,29 @@ def test_commands_named_in_text_exist() -> None:
 # ---- the reference of the configuration
 
 
-def test_the_reference_of_the_configuration_is_up_to_date() -> None:
-    path = ROOT / "docs" / "make_configuration.py"
-    spec = importlib.util.spec_from_file_location("make_configuration", path)
+def _writer(name: str) -> Any:
+    """A script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_of_the_models_is_up_to_date() -> None:
+    text = (ROOT / "docs" / "models.md").read_text()
+    assert text == _writer("make_models").models(), "run: python docs/make_models.py"
+    for declared in MODELS.values():
+        model = declared.example if isinstance(declared, Family) else declared
+        lists = [x.name for x in declared.lists] if isinstance(declared, Family) else []
+        elements = {f"{x}_{k}" for x in lists for k in range(100)}
+        parameters = {p.name for p in model.parameters} - elements
+        for name in (*parameters, *lists, *model.recordables, *(r.name for r in model.receptors)):
+            assert f"`{name}`" in text, (declared.name, name)
+
+
+def test_the_reference_of_the_configuration_is_up_to_date() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
-    assert text == module.configuration(), "run: python docs/make_configuration.py"
-    for model in MODELS.values():
-        for name in (*(p.name for p in model.parameters), *model.recordables, *(r.name for r in model.receptors)):
-            assert f"`{name}`" in text, name
+    assert text == _writer("make_configuration").configuration(), "run: python docs/make_configuration.py"
     for rule in RULES:
         assert f"{rule}" in text, rule

@@ -19,7 +19,7 @@ import pytest
 from distsim.kernels import connect, loop, values
 from distsim.kernels.sources import CONSTRUCTION_KERNELS, LOOP_KERNELS, TEST_KERNELS, construction_source, loop_source
 from distsim.kernels.update import GroupShape
-from distsim.models import MODELS
+from distsim.models import MODELS, Family
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 OPTIONS = ("--std=c++17", "--fmad=false")
@@ -83,7 +83,8 @@ def entries(cubin: bytes) -> set[str]:
 
 def shape(name: str, *, planes: int = 1, poisson: int = 0, each: bool = False, wide: bool = False) -> GroupShape:
     """A group of the model with as many planes and Poisson places on every receptor."""
-    model = MODELS[name]
+    declared = MODELS[name]
+    model = declared.example if isinstance(declared, Family) else declared
     n = len(model.receptors)
     every = frozenset(p.name for p in model.scalar_parameters) | frozenset(c.name for c in model.constants)
     return GroupShape(model, (planes,) * n, (poisson,) * n, every if each else frozenset(), wide)
@@ -154,7 +155,10 @@ def test_every_kernel_in_the_sources_is_named() -> None:
     """Catches a kernel that was added to a file but not to the lists, so that no other test here would look for it."""
     for source, names in (
         (construction_source(False), {*CONSTRUCTION_KERNELS, *TEST_KERNELS}),
-        (loop_source(False, NETWORKS["plain"], host=False), {*LOOP_KERNELS, *(f"update_{n}" for n in MODELS)}),
+        (
+            loop_source(False, NETWORKS["plain"], host=False),
+            {*LOOP_KERNELS, *(f"update_{s.model.symbol}" for s in NETWORKS["plain"])},
+        ),
     ):
         written = set(re.findall(r"^KERNEL\s+(\w+)\s*\(", source, re.MULTILINE))
         assert written == names

@@ -1,0 +1,81 @@
+"""Models in a user's own file: the example of docs/own_models.md, and what is said where one is wrong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from distsim.cli import main
+
+TEXT = (Path(__file__).parents[2] / "docs" / "own_models.md").read_text()
+(MODEL,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+(CONFIG,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "my_models.py").write_text(MODEL)
+    (tmp_path / "own.yaml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def digest(capsys: pytest.CaptureFixture[str]) -> str:
+    found = re.search(r"[0-9a-f]{32}", capsys.readouterr().out)
+    assert found is not None
+    return found[0]
+
+
+def test_the_example_runs_and_runs_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands of the page; experiment.yaml names the file by its absolute path and gives the same digest."""
+    assert main(["models", "my_models.py:my_neuron"]) == 0
+    assert "steepness of the parabola" in capsys.readouterr().out
+    assert main(["check", "own.yaml"]) == 0
+    capsys.readouterr()
+    assert main(["run", "own.yaml", "--out", "results/own", "--quiet"]) == 0
+    first = digest(capsys)
+    assert main(["run", "results/own/experiment.yaml", "--out", "again", "--quiet"]) == 0
+    assert digest(capsys) == first
+    (folder / "my_models.py").write_text(MODEL + "\n# changed\n")
+    assert main(["run", "results/own/experiment.yaml", "--out", "changed", "--quiet"]) == 2
+    assert "my_models.py has changed" in capsys.readouterr().err
+
+
+def test_a_model_that_does_not_compile_is_named_with_its_line(folder: Path, capsys) -> None:
+    (folder / "my_models.py").write_text(MODEL.replace("V = V + input_input;", "V = V + input_inptu;"))
+    assert main(["run", "own.yaml", "--out", "out", "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert "model my_neuron, line 3 of its update" in error and "input_inptu" in error
+    assert error.count("\n") == 1
+    (folder / "my_models.py").write_text(MODEL.replace("d_V = a", "d_V = b"))
+    assert main(["run", "own.yaml", "--out", "out", "--quiet"]) == 2
+    assert "model my_neuron, line 1 of its derivatives" in capsys.readouterr().err
+    assert not (folder / "out" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("my_models.py:my_neuron", "my_models.py:my_nueron"), "did you mean 'my_neuron'?"),
+        (("my_models.py:my_neuron", "my_model.py:my_neuron"), "did you mean 'my_models.py'?"),
+        (("my_models.py:my_neuron", "my_models.py"), "my_file.py:my_model"),
+        (("I_e:", "I_x:"), "unknown parameter of my_neuron; did you mean 'I_e'?"),
+    ],
+)
+def test_a_wrong_name_is_one_line(folder: Path, capsys, change: tuple[str, str], said: str) -> None:
+    text = CONFIG.replace(*change)
+    (folder / "own.yaml").write_text(text)
+    if text == CONFIG:
+        pytest.fail("the change has no place in the example")
+    assert main(["check", "own.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_a_file_that_raises_is_named_with_its_line(folder: Path, capsys) -> None:
+    (folder / "my_models.py").write_text("x = 1\nraise RuntimeError('no')\n")
+    assert main(["check", "own.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert "RuntimeError" in error and "my_models.py:2" in error
