@@ -108,11 +108,16 @@ NETWORKS = {
     ],
     "receptors that differ": [mixed(name) for name in MODELS],
     "no input, wide counts": [shape(name, planes=0, poisson=1, wide=True) for name in MODELS],
+    "variants": [
+        GroupShape(m, (1,) * len(m.receptors), (1,) * len(m.receptors))
+        for m in (MODELS[name].chosen({"delta": 1.0}) for name in ("iaf_psc_exp", "iaf_tum_2000"))  # type: ignore[union-attr]
+    ],
 }
 # Every architecture gets the fullest network, which holds every kernel; the others one each.
 LOOPS = [
     *((a, "two planes, Poisson, each neuron its own") for a in ARCHITECTURES),
     ("sm_90", "plain"),
+    ("sm_90", "variants"),
     ("sm_80", "receptors that differ"),
     ("sm_100", "no input, wide counts"),
 ]
@@ -148,7 +153,7 @@ def test_loop_compiles(architecture: str, network: str, precision: str) -> None:
     shapes = NETWORKS[network]
     checks = same_layout([loop.Recorder, loop.Loop, *(s.structure() for s in shapes)])
     found = entries(compiled(loop_source(precision == "double", shapes, host=False) + checks, architecture))
-    assert found == {*LOOP_KERNELS, *(f"update_{s.model.name}" for s in shapes)}
+    assert found == {*LOOP_KERNELS, *(f"update_{s.model.symbol}" for s in shapes)}
 
 
 def test_every_kernel_in_the_sources_is_named() -> None:
