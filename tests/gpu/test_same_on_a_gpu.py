@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import support
+from linear_models import everything
 from support import TINY
 
 from distsim import Experiment, FixedIndegree, Network, NormalClipped, RunSettings
@@ -40,6 +41,13 @@ def test_every_rule_model_and_recording(ranks: int, tuning: Tuning | None, preci
     """Rounding, contraction, races, lost launches: whatever differs shows; tiny buffers stop at every place."""
     experiment = support.varied(precision, scale=4)
     support.check_same(on_gpu(experiment, ranks, tuning), support.run(experiment, ranks), f"{ranks} ranks")
+
+
+@pytest.mark.parametrize(("ranks", "precision"), [(1, "single"), (2, "double")])
+def test_every_linear_model(ranks: int, precision: Any) -> None:
+    """Both forms of those that have two, numbers that spikes carry, draws in a model's update."""
+    experiment = everything(precision, 60.0)
+    support.check_same(on_gpu(experiment, ranks), support.run(experiment, ranks), f"{ranks} ranks")
 
 
 @pytest.mark.parametrize("repeat", range(5))

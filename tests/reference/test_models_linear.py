@@ -152,8 +152,8 @@ def test_amat2_follows_the_potential(taus: dict[str, float]) -> None:
 @pytest.mark.parametrize("tau", [10.0, 9.9999999, 0.01])
 def test_any_time_constants(tau: float) -> None:
     names = ["V_m", "I_syn_ex", "I_syn_in"]
-    driven("iaf_psc_alpha", {"tau_syn_ex": tau, "tau_m": 10.0}, names, 580.0)
-    driven("mat2_psc_exp", {"tau_syn_in": tau, "tau_m": 10.0}, names)
+    driven("iaf_psc_alpha", {"tau_syn_ex": tau, "tau_m": 10.0}, names, 1000.0)
+    driven("mat2_psc_exp", {"tau_syn_in": tau, "tau_m": 10.0}, names, 1000.0)
 
 
 @pytest.mark.parametrize(

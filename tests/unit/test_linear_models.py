@@ -78,12 +78,12 @@ def test_escape_rate(model: str) -> None:
     """V_m is the same in every step (tau_m is 1/1000 of a step), so spikes are independent with one probability:
     800,000 of 16 million, 4.9 standard deviations are 0.5 %; a bias of 1 % is 9 of them."""
     network = Network("escape")
-    network.population("n", 4000, model, tau_m=1e-4, C_m=1.0, I_e=1e5, t_ref=0.0, delta=2.0, rho=8243.6, V_th=-59.0)
+    network.population("n", 4000, model, tau_m=1e-4, C_m=1.0, I_e=1e5, t_ref=0.0, delta=2.0, rho=824.36, V_th=-59.0)
     found = support.run(Experiment(network, RunSettings(400.0)))
-    p = 8243.6 * math.exp((-60.0 + 59.0) / 2.0) * DT * 1e-3
+    p = 824.36 * math.exp((-60.0 + 59.0) / 2.0) * DT * 1e-3
     n = 4000 * 4000
     assert abs(found.count - n * p) < 4.9 * math.sqrt(n * p * (1 - p))
-    assert 0.49 < p < 0.51
+    assert 0.049 < p < 0.051
 
 
 def test_hard_neurons_beside_soft_ones() -> None:
