@@ -32,6 +32,7 @@ def check_projection(projection: Projection, where: str) -> Projection:
             receptor_names(target.model, projection.receptor, f"{where}.receptor")
     projection = with_space(projection, where)
     _check_sides(projection, where)
+    _check_scaled(projection, where)
     weight, delay = projection.weight, projection.delay
     if isinstance(weight, NormalClipped):
         weight = weight.within(0.0, math.inf) if weight.mean >= 0.0 else weight.within(-math.inf, 0.0)
@@ -65,15 +66,37 @@ def _check_sides(projection: Projection, where: str) -> None:
         raise wrong(f"{where}.weight_bits", bits, "weights that are no expression of positions")
 
 
+def _check_scaled(projection: Projection, where: str) -> None:
+    """Scaled ports get spikes that carry a number, and no others; a sender onto its own model needs such a port."""
+    listed = isinstance(projection.rule, Explicit) and projection.rule.summary.receptors
+    key = f"{where}.rule.explicit.receptor" if listed else f"{where}.receptor"
+    for port in listed or (projection.receptor,):
+        for target in projection.targets:
+            ports = target.model.receptors
+            scaled = any(ports[i].scaled for i in receptor_names(target.model, port, key))
+            names = sorted({p.name.partition("_")[0] for p in ports if p.scaled})
+            for source in projection.sources:
+                if scaled and not source.model.sends:
+                    raise wrong(
+                        key, port, f"on {target.model.name}, only for sources of its kind, not {source.model.name}"
+                    )
+                if source.model.sends and source.model.name == target.model.name and not scaled:
+                    raise wrong(key, port, f"between neurons of {source.model.name}: receptor {', '.join(names)}")
+
+
 def receptor_names(model: Model, receptor: str | None, where: str) -> tuple[int, int]:
     """Receptor indices for positive and for negative weights of a connection onto `model`."""
     names = [r.name for r in model.receptors]
     if receptor is not None:
+        pair = [f"{receptor}_excitatory", f"{receptor}_inhibitory"]
+        if all(name in names for name in pair):
+            return names.index(pair[0]), names.index(pair[1])
         if receptor not in names:
             raise ConfigError(f"{where}: unknown receptor {receptor!r} of {model.name}; {nearest(receptor, names)}")
         return names.index(receptor), names.index(receptor)
-    if len(names) == 1:
-        return 0, 0
+    unnamed = [i for i, r in enumerate(model.receptors) if not r.by_name]
+    if len(unnamed) == 1:
+        return unnamed[0], unnamed[0]
     if "excitatory" in names and "inhibitory" in names:
         return names.index("excitatory"), names.index("inhibitory")
     raise ConfigError(f"{where}: missing; {model.name} has the receptors {', '.join(names)}")
@@ -98,7 +121,9 @@ def check_input(described: Input, where: str) -> None:
     for target in described.targets:
         if not target.model.receptors:
             raise ConfigError(f"{where}.targets: population {target.name!r} ({target.model.name}) takes no input")
-        receptor_names(target.model, described.receptor, f"{where}.receptor")
+        ports = receptor_names(target.model, described.receptor, f"{where}.receptor")
+        if any(target.model.receptors[i].scaled for i in ports):
+            raise wrong(f"{where}.receptor", described.receptor, "a receptor whose weights no spike has to scale")
 
 
 def check_experiment(experiment: Experiment) -> None:

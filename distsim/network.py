@@ -146,11 +146,12 @@ class Network:
         values = {**(params or {}), **more_params}
         if isinstance(declared, Family):
             declared, values = declared.resolve(values, f"{where}.params")
+        checked = declared.check_params(values, size, f"{where}.params")
+        declared = declared.chosen(checked)
         if any(p.model.symbol == declared.symbol and p.model is not declared for p in self.populations):
             raise wrong(
                 f"{where}.model", declared.name, "one model of that name; another population has a different one"
             )
-        checked = declared.check_params(values, size, f"{where}.params")
         start = declared.check_initial(initial or {}, size, f"{where}.initial")
         at = f"{where}.positions"
         placed = positions.within(self.space, at) if isinstance(positions, Layout) else positions

@@ -14,7 +14,7 @@ from distsim.backend.profile import KernelTime
 from distsim.comm import Communicator
 from distsim.engine.simulation import Simulation
 
-MESSAGE, RUN, DUE, EMITTED = 4, 12, 16, 24  # bytes, as in kernels/synapse.h
+MESSAGE, RUN, DUE, EMITTED = 4, 12, 16, 32  # bytes, as in kernels/synapse.h
 LOOP_PHASES = ("deliver", "update", "sample", "spread", "exchange")
 
 

@@ -101,7 +101,13 @@ class Simulator:
         parameters = {k: v for k, v in values.items() if k not in model.settable}
         old = {p.name: self.get(population, p.name) for p in model.scalar_parameters} if parameters else {}
         merged = {k: v.tolist() if np.ptp(v) else float(v[0]) for k, v in old.items()}
-        model.check_params({**merged, **parameters}, size, where)
+        checked = model.check_params({**merged, **parameters}, size, where)
+        if model.chosen(checked) is not model:
+            names = ", ".join(parameters)
+            raise ConfigError(
+                f"{where}.{names}: these values ask for another kernel of {model.name} than the description did; "
+                "give the population such values from the start"
+            )
         states = {k: v for k, v in values.items() if k in model.settable}
         model.check_initial(states, size, where)
         group.write(part, {k: _numbers(v, size) for k, v in {**parameters, **states}.items()}, self._run.dt)

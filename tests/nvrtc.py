@@ -121,6 +121,10 @@ NETWORKS = {
     "receptors that differ": [mixed(name) for name in KINDS],
     "devices": [driven(name) for name in KINDS],
     "no input, wide counts": [shape(name, planes=0, poisson=1, wide=True) for name in KINDS],
+    "variants": [  # soft thresholds; spikes that carry numbers
+        GroupShape(m, (1,) * len(m.receptors), (1,) * len(m.receptors))
+        for m in (example_of(name).chosen({"delta": 1.0}) for name in ("iaf_psc_exp", "iaf_tum_2000"))
+    ],
 }
 
 

@@ -223,7 +223,7 @@ class _Rank:
         """Bytes of all groups, and what their start takes besides."""
         experiment, layout = self.expectation.experiment, self.connectivity.layout
         real = 4 if experiment.run.precision == "single" else 8
-        size, starting = 24.0 * layout.n_local, 0.0  # neurons that emit in a step
+        size, starting = 32.0 * layout.n_local, 0.0  # neurons that emit in a step
         for group, shape in zip(layout.groups, self.shapes, strict=True):
             stride = -(-group.size // 64) * 64
             each = sum(real if s.kind == "real" else np.dtype(s.kind).itemsize for s in group.model.states)

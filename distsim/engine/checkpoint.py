@@ -21,7 +21,7 @@ from distsim.kernels.loop import DELIVER, NO_ROW
 from distsim.kernels.reschedule import Reschedule
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-HISTORY = ("history.step", "history.gid", "history.multiplicity")
+HISTORY = ("history.step", "history.gid", "history.multiplicity", "history.sent")
 SUMS = ("sums.digest", "sums.spike_counts")  # over all ranks, kept by rank 0
 
 
@@ -40,7 +40,7 @@ def capture(simulation: Simulation) -> dict[str, npt.NDArray[Any]]:
     assert simulation.history is not None
     spikes = simulation.history.spikes()
     arrays: dict[str, npt.NDArray[Any]] = dict(
-        zip(HISTORY, (spikes.step, spikes.gid, spikes.multiplicity), strict=True)
+        zip(HISTORY, (spikes.step, spikes.gid, spikes.multiplicity, spikes.sent), strict=True)
     )
     for group in simulation.groups:
         model = group.group.model.symbol
@@ -142,22 +142,28 @@ def _put_on_wheel(simulation: Simulation, spikes: Spikes, step: int) -> None:
     to = np.concatenate([np.full(here.size, comm.rank, np.int64), to])
     order = np.argsort(to, kind="stable")
     bounds = np.searchsorted(to[order], np.arange(1, comm.size))
-    rows, emitted, multiplicity = (
+    rows, emitted, multiplicity, sent = (
         np.concatenate(comm.exchange_lists(np.split(c[order], bounds)))
-        for c in (row, spikes.step[spike], spikes.multiplicity[spike])
+        for c in (row, spikes.step[spike], spikes.multiplicity[spike], spikes.sent[spike])
     )
     if rows.size:
-        _schedule(simulation, rows, emitted, multiplicity, step)
+        _schedule(simulation, rows, emitted, multiplicity, sent, step)
 
 
 def _schedule(
-    simulation: Simulation, rows: npt.NDArray[Any], emitted: npt.NDArray[Any], multiplicity: npt.NDArray[Any], step: int
+    simulation: Simulation,
+    rows: npt.NDArray[Any],
+    emitted: npt.NDArray[Any],
+    multiplicity: npt.NDArray[Any],
+    sent: npt.NDArray[Any],
+    step: int,
 ) -> None:
     backend, loop = simulation.backend, simulation.loop
-    held = [backend.to_device(a) for a in (rows.astype(np.uint32), emitted, multiplicity.astype(np.uint32))]
+    held = [backend.to_device(a) for a in (emitted, *(x.astype(np.uint32) for x in (rows, multiplicity, sent)))]
     arguments = Reschedule(
-        n=rows.size, row=backend.pointer(held[0]), emitted=backend.pointer(held[1]), computed=step,
-        multiplicity=backend.pointer(held[2]), rows=loop.rows, column_base=loop.column_base,
+        n=rows.size, row=backend.pointer(held[1]), emitted=backend.pointer(held[0]), computed=step,
+        multiplicity=backend.pointer(held[2]), sent=backend.pointer(held[3]),
+        column_scaled=loop.column_scaled, rows=loop.rows, column_base=loop.column_base,
         due_count=loop.due_count, slot_mask=loop.slot_mask,
     )  # fmt: skip
     simulation.reset_wheel(0)

@@ -27,15 +27,18 @@ class Spikes:
         int64[n].
     multiplicity
         int64[n]: spikes of this neuron in this step.
+    sent
+        int64[n]: the number that they carry, as in kernels/sent.h; 0 for none.
     """
 
     step: npt.NDArray[np.int64]
     gid: npt.NDArray[np.int64]
     multiplicity: npt.NDArray[np.int64]
+    sent: npt.NDArray[np.int64]
 
     def of(self, chosen: npt.NDArray[Any]) -> Spikes:
         """Those at the indices, or where the mask is true."""
-        return Spikes(self.step[chosen], self.gid[chosen], self.multiplicity[chosen])
+        return Spikes(self.step[chosen], self.gid[chosen], self.multiplicity[chosen], self.sent[chosen])
 
 
 def together(parts: list[Spikes]) -> Spikes:
@@ -44,7 +47,8 @@ def together(parts: list[Spikes]) -> Spikes:
     step = np.concatenate([empty, *(p.step for p in parts)])
     gid = np.concatenate([empty, *(p.gid for p in parts)])
     multiplicity = np.concatenate([empty, *(p.multiplicity for p in parts)])
-    return Spikes(step, gid, multiplicity).of(np.lexsort((gid, step)))
+    sent = np.concatenate([empty, *(p.sent for p in parts)])
+    return Spikes(step, gid, multiplicity, sent).of(np.lexsort((gid, step)))
 
 
 @dataclass
@@ -55,6 +59,7 @@ class History:
     loop: Any
     steps: int  # how many to remember
     room: int = HISTORY_ROOM
+    carries: bool = False  # whether spikes carry numbers
     _taken: list[Spikes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -65,16 +70,19 @@ class History:
         self._step = self.backend.empty(room, np.uint64)
         self._gid = self.backend.empty(room, np.uint64)
         self._multiplicity = self.backend.empty(room, np.uint32)
+        self._sent = self.backend.zeros(room if self.carries else 1, np.uint32)
         self.loop.history_step = self.backend.pointer(self._step)
         self.loop.history_gid = self.backend.pointer(self._gid)
         self.loop.history_multiplicity = self.backend.pointer(self._multiplicity)
+        self.loop.history_sent = self.backend.pointer(self._sent)
         self.loop.history_capacity, self.loop.n_history, self.loop.history_before = room, 0, 0
 
     def empty_buffer(self) -> None:
         """Take what was emitted, forget what is too old; the buffer is large enough for one step after."""
         n = int(self.loop.n_history)
-        fresh = Spikes(*(self.backend.to_host(a[:n]).astype(np.int64) for a in
-                         (self._step, self._gid, self._multiplicity)))  # fmt: skip
+        arrays = self._step, self._gid, self._multiplicity, *((self._sent,) if self.carries else ())
+        columns = [self.backend.to_host(a[:n]).astype(np.int64) for a in arrays]
+        fresh = Spikes(*columns, *(() if self.carries else (np.zeros(n, np.int64),)))
         self.loop.n_history = self.loop.history_before = 0
         after = int(self.loop.step) - 1 - self.steps
         kept = [part.of(part.step > after) for part in (*self._taken, fresh)]

@@ -35,6 +35,7 @@ from distsim.kernels.loop import (
     FLUSH_STATES,
     GROW_DUE,
     GROW_OUT,
+    NOT_FINITE,
     TOO_MANY_SPIKES,
     Loop,
 )
@@ -175,7 +176,8 @@ class Simulation:
         hold("due_count", np.zeros(slots, np.uint32))
         loop.rows, loop.column_base = backend.pointer(self.rows.table), backend.pointer(self.rows.column_base)
         loop.input = backend.pointer(self._input)
-        hold("emitted", np.zeros((max(1, self.layout.n_local), 3), np.uint64))
+        hold("emitted", np.zeros((max(1, self.layout.n_local), 4), np.uint64))
+        hold("column_scaled", self._scaled_columns())
         hold("local_row", self.routing.local_row)
         hold("route_begin", self.routing.begin)
         hold("route_rank", self.routing.rank)
@@ -192,7 +194,8 @@ class Simulation:
         self.spikes = SpikeBuffer(backend, loop, tuning.spike_room)
         self.states = StateBuffers(network, self.layout, self.groups, backend, run.dt, tuning.state_room_bytes)
         loop.recorders, loop.n_recorders = self.states.records.address, self.states.count
-        self.history = History(backend, loop, max_delay, tuning.history_room) if keep_history else None
+        carries = any(g.shape.is_scaled for g in self.groups)
+        self.history = History(backend, loop, max_delay, tuning.history_room, carries) if keep_history else None
         loop.sample_every = self.states.every
         loop.n_ranks = 1
         self.exchange: SpikeExchange | None = None
@@ -209,6 +212,18 @@ class Simulation:
         self._stepper.watch(self.profiler)
         if self.exchange is not None:
             self.exchange.attach(self._stepper)
+
+    def _scaled_columns(self) -> np.ndarray:
+        """uint32 by column: do its synapses lie on a port whose weights are multiplied by what a spike carries?"""
+        rows = self.rows
+        base = self.backend.to_host(rows.column_base).astype(np.int64)
+        found = np.zeros(base.size, np.uint32)
+        for k, group in enumerate(self.groups):
+            begin, stride = rows.plane_begin[k], rows.plane_stride[k]
+            ports = np.repeat([r.scaled for r in group.shape.model.receptors], group.shape.planes)
+            for plane in np.flatnonzero(ports):
+                found[(base >= begin + plane * stride) & (base < begin + (plane + 1) * stride)] = 1
+        return found
 
     @property
     def step(self) -> int:
@@ -233,6 +248,7 @@ class Simulation:
         if self._next_flush < clock():
             self._next_flush = clock() + FLUSH_EVERY
         step = int(self.loop.step)
+        self.loop.check_step = last
         while step <= last:
             stop = min(step + interval - 1, last)
             stepper.start(stop, complete)
@@ -315,6 +331,8 @@ class Simulation:
             self.exchange.fetch_rest()
         elif status == TOO_MANY_SPIKES:
             raise SimulationError(self._excess())
+        elif status == NOT_FINITE:
+            raise SimulationError(self._not_finite())
         else:
             raise SimulationError(f"step {loop.step}: the loop returned an unknown status {status}")
 
@@ -342,7 +360,7 @@ class Simulation:
         count = self.loop.odd if self.loop.pending_step % 2 else self.loop.even
         emitted = self.backend.to_host(self._keep["emitted"])[: int(count.emitted)]
         populations = self.experiment.network.populations
-        for gid, packed, multiplicity in emitted.tolist():
+        for gid, packed, multiplicity, _ in emitted.tolist():
             population = populations[packed >> 32]
             most = population.model.max_multiplicity
             if (multiplicity & 0xFFFFFFFF) > most:
@@ -352,6 +370,15 @@ class Simulation:
                     f"emitted {multiplicity & 0xFFFFFFFF} spikes in one step; {population.model.name} allows {most}"
                 )
         return "a neuron emitted more spikes in one step than its model allows"
+
+    def _not_finite(self) -> str:
+        loop = self.loop
+        population = self.experiment.network.populations[loop.bad_population]
+        return (
+            f"population {population.name!r}, neuron {loop.bad_gid - population.first_gid}, "
+            f"{population.model.states[loop.bad_state].name}: {'not a number' if loop.bad_is_nan else 'infinite'} "
+            f"at {loop.bad_step * self.experiment.run.dt:g} ms"
+        )
 
     def digest_sums(self) -> np.ndarray:
         """uint64[population, second, 5] over all ranks; see `digest.fold`."""

@@ -27,6 +27,14 @@ FN uint64 add_due_runs(const Loop& l, uint32 end) {
             const Due& next = due[i + 3];
             for (uint32 k = 0; k < next.count && k < 256; k += 64 / sizeof(Synapse)) PREFETCH(next.synapses + k);
         }
+#if SCALED
+        if (is_scaled(d)) {
+            add_scaled(l.input + d.base, synapses_of(d), d.count, due[i + 1].base);
+            if (LEADER) events += d.count;
+            continue;
+        }
+        if (d.count == 0) continue;  // the number of the run before it
+#endif
         add_run(l.input + d.base, d.synapses, d.count);
         if (LEADER) events += d.count;
     }

@@ -57,10 +57,11 @@ FN double power(double x, double y) { return bounded_exp(y * logarithm(x)); }
 FN float root(float x) { return (float)square_root((double)x); }  // correctly rounded: 53 >= 2 * 24 + 2 bits
 FN double root(double x) { return square_root(x); }
 
-FN float larger(float a, float b) { return a > b ? a : b; }
-FN double larger(double a, double b) { return a > b ? a : b; }
-FN float smaller(float a, float b) { return a < b ? a : b; }
-FN double smaller(double a, double b) { return a < b ? a : b; }
+// Of a that is NaN comes NaN: a bound on a state must not hide it.
+FN float larger(float a, float b) { return a < b ? b : a; }
+FN double larger(double a, double b) { return a < b ? b : a; }
+FN float smaller(float a, float b) { return b < a ? b : a; }
+FN double smaller(double a, double b) { return b < a ? b : a; }
 
 // sin(2 pi turns), any number of turns below 2^51: exact reduction to an eighth, then the polynomials of fdlibm.
 FN double sine_kernel(double x) {

@@ -20,6 +20,7 @@ class Status(IntEnum):
     TOO_MANY_SPIKES = 5
     FETCH_REST = 6
     FLUSH_HISTORY = 7
+    NOT_FINITE = 8
 
 
 class Phase(IntEnum):
@@ -29,7 +30,9 @@ class Phase(IntEnum):
     DELIVER = 1
 
 
-RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST, FLUSH_HISTORY = Status
+(
+    RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST, FLUSH_HISTORY, NOT_FINITE,
+) = Status  # fmt: skip
 RECEIVE, DELIVER = Phase
 
 
@@ -118,6 +121,7 @@ Loop = declare(
         ("history_step", "uint64*"),
         ("history_gid", "uint64*"),
         ("history_multiplicity", "uint32*"),
+        ("history_sent", "uint32*"),  # where spikes carry numbers: see sent.h
         ("n_history", "uint64"),
         ("history_before", "uint64"),  # before the pending step
         ("history_capacity", "uint64"),
@@ -139,5 +143,14 @@ Loop = declare(
         ("seconds_spread", "double"),
         ("seconds_exchange", "double"),
         ("profile", "double*"),  # the host's table of kernel times; see profile.h
+        # the first state found that is not finite
+        ("check_step", "int64"),  # states are checked in this step, too
+        ("bad_step", "int64"),
+        ("bad_gid", "uint64"),
+        ("bad_count", "uint32"),
+        ("bad_population", "uint32"),
+        ("bad_state", "uint32"),  # its place in the model's declaration
+        ("bad_is_nan", "uint32"),
+        ("column_scaled", "const uint32*"),  # [column]: see sent.h
     ],
 )

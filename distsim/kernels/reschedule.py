@@ -11,6 +11,8 @@ Reschedule = declare(
         ("row", "const uint32*"),
         ("emitted", "const int64*"),  # steps
         ("multiplicity", "const uint32*"),
+        ("sent", "const uint32*"),  # see sent.h
+        ("column_scaled", "const uint32*"),
         ("computed", "int64"),  # the last step that was computed
         ("rows", "const Row*"),
         ("column_base", "const uint32*"),

@@ -64,6 +64,7 @@ def _head(double: bool) -> str:
         + cpp_of(values.Sampler)
         + _text("sampling.h")
         + _text("synapse.h")
+        + _text("sent.h")
     )
 
 
@@ -100,7 +101,8 @@ def model_source(double: bool, shapes: Sequence[GroupShape]) -> str:
     """The functions that update neurons of these shapes."""
     structures = "".join(cpp_of(s) for s in (loop.Recorder, loop.Count, loop.Loop))
     files = _text("counts.h") + _text("update.h") + _text("signals.h")
-    return _head(double) + loop.enums() + structures + files + "".join(shape.source() for shape in shapes)
+    head = f"#define SCALED {int(any(s.is_scaled for s in shapes))}\n" + _head(double)
+    return head + loop.enums() + structures + files + "".join(shape.source() for shape in shapes)
 
 
 def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -> str:

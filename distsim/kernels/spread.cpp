@@ -25,6 +25,7 @@ FN void stop(Loop& l, Shortage s) {
 FN bool is_sampled(const Recorder& r, int64 step) { return step % r.interval == 0; }
 
 FN Shortage shortage(Loop& l, int64 pending) {
+    if (l.bad_count) return {NOT_FINITE, 0};
     if (l.samples_full) return {FLUSH_STATES, 0};
     const uint64 messages = count_of(l, pending).messages, emitted = count_of(l, pending).emitted;
     if (messages == 0) return {RUNNING, 0};
@@ -54,9 +55,10 @@ FN void measure_wheel(Loop& l, uint32 emptied) {
 
 // Puts the runs of a row on the wheel, `multiplicity` times, for a spike emitted in step `emitted`. With NOW, runs
 // that are due in step `now`, whose slot is being read, are added at once; these come first in a row, and none can be
-// due before. Returns what the leader has to count of them.
+// due before. `sent` is the number that the spike carries, or 0 (sent.h). Returns what the leader has to count of them.
 template <bool NOW>
-FN uint64 schedule(const Loop& l, uint32 row_index, int64 emitted, uint32 multiplicity, int64 now) {
+FN uint64 schedule(const Loop& l, uint32 row_index, int64 emitted, uint32 multiplicity, uint32 sent, int64 now) {
+    (void)sent;
     const Row row = l.rows[row_index];
     uint64 events = 0;
     uint32 first = 0;
@@ -64,6 +66,12 @@ FN uint64 schedule(const Loop& l, uint32 row_index, int64 emitted, uint32 multip
         for (; first < row.n_runs && emitted + row.runs[first].delay == now; ++first) {
             const Run run = row.runs[first];
             for (uint32 m = 0; m < multiplicity; ++m) {
+#if SCALED
+                if (sent && l.column_scaled[run.column]) {
+                    add_scaled(l.input + l.column_base[run.column], row.synapses + run.offset, run.count, sent);
+                    continue;
+                }
+#endif
                 add_run(l.input + l.column_base[run.column], row.synapses + run.offset, run.count);
             }
             if (LEADER) events += (uint64)run.count * multiplicity;
@@ -72,6 +80,15 @@ FN uint64 schedule(const Loop& l, uint32 row_index, int64 emitted, uint32 multip
     LANES_OVER(r, row.n_runs - first) {
         const Run run = row.runs[first + r];
         const uint32 slot = (uint32)(emitted + run.delay) & l.slot_mask;
+#if SCALED
+        if (sent && l.column_scaled[run.column]) {
+            Due* due = l.due + (uint64)slot * l.due_capacity + atomic_add(&l.due_count[slot], 2u * multiplicity);
+            for (uint32 m = 0; m < multiplicity; ++m) {
+                put_scaled(due + 2u * m, row.synapses + run.offset, run.count, l.column_base[run.column], sent);
+            }
+            continue;
+        }
+#endif
         const uint32 at = atomic_add(&l.due_count[slot], multiplicity);
         Due due;
         due.synapses = row.synapses + run.offset;
@@ -82,13 +99,14 @@ FN uint64 schedule(const Loop& l, uint32 row_index, int64 emitted, uint32 multip
     return events;
 }
 
-// Rows lie anywhere in memory: fetch the entry of a row that comes up, then the beginning of its runs.
+// Rows lie anywhere in memory: fetch the entry of a row that comes up, then the beginning of its runs. NO_ROW and
+// numbers that spikes carry are no rows.
 FN void fetch_row(const Loop& l, uint32 row_index) {
-    if (row_index != NO_ROW) PREFETCH(&l.rows[row_index]);
+    if (!(row_index & SENT)) PREFETCH(&l.rows[row_index]);
 }
 
 FN void fetch_runs(const Loop& l, uint32 row_index) {
-    if (row_index == NO_ROW) return;
+    if (row_index & SENT) return;
     const char* runs = (const char*)l.rows[row_index].runs;
     for (uint32 byte = 0; byte < 640; byte += 64) PREFETCH(runs + byte);
 }
@@ -102,7 +120,7 @@ FN uint64 spread_pending(Loop& l, int64 pending, int64 now, uint64 groups_before
         if (i + 6 < (int64)n) fetch_row(l, l.emitted[i + 6].row);
         if (i + 3 < (int64)n) fetch_runs(l, l.emitted[i + 3].row);
         const Emitted e = l.emitted[i];
-        if (e.row != NO_ROW) events += schedule<NOW>(l, e.row, pending, e.multiplicity, now);
+        if (e.row != NO_ROW) events += schedule<NOW>(l, e.row, pending, e.multiplicity, e.sent, now);
     }
     GROUP_FOR_AFTER(i, groups_before + n, n) {
         const Emitted e = l.emitted[i];
@@ -131,11 +149,25 @@ FN uint64 spread_pending(Loop& l, int64 pending, int64 now, uint64 groups_before
                 l.history_step[at] = (uint64)pending;
                 l.history_gid[at] = e.gid;
                 l.history_multiplicity[at] = e.multiplicity;
+#if SCALED
+                l.history_sent[at] = e.sent;
+#endif
             }
         }
         const uint32 route = l.route_begin[e.neuron], routes = l.route_begin[e.neuron + 1] - route;
         LANES_OVER(k, routes) {
             const uint32 rank = l.route_rank[route + k], row = l.route_row[route + k];
+#if SCALED
+            if (e.sent) {
+                const uint32 first = atomic_add(&l.out_count[rank], 2u * e.multiplicity);
+                uint32* pairs = l.out + (uint64)rank * (l.out_capacity + l.header) + l.header + first;
+                for (uint32 m = 0; m < e.multiplicity; ++m) {
+                    pairs[2u * m] = row;
+                    pairs[2u * m + 1u] = e.sent;
+                }
+                continue;
+            }
+#endif
             const uint32 at = atomic_add(&l.out_count[rank], e.multiplicity);
             uint32* out = l.out + (uint64)rank * (l.out_capacity + l.header) + l.header;
             for (uint32 m = 0; m < e.multiplicity; ++m) out[at + m] = row;
@@ -242,12 +274,16 @@ FN void receive_messages(const Loop& l) {
         const uint32* header = l.in + l.in_begin[rank];
         const uint32 n = header[0] & ~REST;
         GROUP_FOR(i, n) {
-            uint32 nth = 0;
+            uint32 nth = 0, sent = 0;
             const uint32* message = header + l.header + i;
+#if SCALED
+            if (*message & SENT) continue;  // belongs to the row before it
+            if (i + 1 < (int64)n && (message[1] & SENT)) sent = message[1];
+#endif
             if (i + 6 < (int64)n) fetch_row(l, message[6]);
             if (i + 3 < (int64)n) fetch_runs(l, message[3]);
             while ((uint32)i >= header[1 + nth]) ++nth;
-            schedule<false>(l, *message, l.received_start + nth, 1, 0);
+            schedule<false>(l, *message, l.received_start + nth, 1, sent, 0);
         }
     }
 }

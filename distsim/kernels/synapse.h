@@ -45,4 +45,6 @@ struct Emitted {
     uint32 population;
     uint32 multiplicity;
     uint32 row;         // of its local synapses, or NO_ROW
+    uint32 sent;        // see sent.h
+    uint32 unused;
 };

@@ -132,15 +132,28 @@ FN void draw_poisson_block(const Chunk& c, const PoissonEntry& p, const uint32* 
 
 FN real without_traces(real x, real floor) { return magnitude(x) < floor ? (real)0 : x; }
 
-FN void emit(Loop& l, int64 step, const Chunk& c, uint32 lane, uint32 group_begin, uint32 spikes, uint32 most) {
+FN void emit(Loop& l, int64 step, const Chunk& c, uint32 lane, uint32 group_begin, uint32 spikes, uint32 most,
+             uint32 sent) {
     Emitted e;
     e.gid = c.gid + (uint64)lane * c.gid_stride;
     e.neuron = group_begin + c.begin + lane;
     e.population = c.population_id;
     e.multiplicity = spikes;
     e.row = l.local_row[e.neuron];
+    e.sent = sent;
+    e.unused = 0;
     Count& count = (&l.even)[step & 1];
     l.emitted[atomic_add(&count.emitted, 1u)] = e;
-    atomic_add(&count.messages, (uint64)spikes);
+    atomic_add(&count.messages, (uint64)(sent ? 2 * spikes : spikes));  // words
     if (spikes > most) l.excess_multiplicity = 1;
+}
+
+// A state that is NaN or infinite: the first that is found stops the loop, see `shortage`.
+FN void check_finite(Loop& l, const Chunk& c, uint32 lane, int64 step, uint32 state, real x) {
+    if (x - x == (real)0 || atomic_add(&l.bad_count, 1u)) return;
+    l.bad_step = step;
+    l.bad_gid = c.gid + (uint64)lane * c.gid_stride;
+    l.bad_population = c.population_id;
+    l.bad_state = state;
+    l.bad_is_nan = x != x ? 1u : 0u;
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 
 from distsim.errors import ConfigError
+from distsim.kernels.after_update import check_of_states, number_in_code, spiked
 from distsim.kernels.integrate import integration, located
 from distsim.kernels.structs import cpp_of, declare
 from distsim.models import Model
@@ -59,6 +60,11 @@ class GroupShape:
     @property
     def n_planes(self) -> int:
         return sum(self.planes)
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether synapses lie on a port where the numbers that spikes carry scale their weights (kernels/sent.h)."""
+        return any(n and r.scaled for n, r in zip(self.planes, self.model.receptors, strict=True))
 
     @property
     def n_poisson(self) -> int:
@@ -134,14 +140,16 @@ class _Parts:
         for name in shape.used_numbers():
             if name in shape.per_neuron:
                 self.before.append(f"const real* RESTRICT each_{name}_ = g.each_{name} + c.begin;")
-                self.inside.append(_number(shape, name, f"each_{name}_[j]"))
+                self.inside.append(number_in_code(shape, name, f"each_{name}_[j]"))
             else:
-                self.before.append(_number(shape, name, f"table[{shape.numbers.index(name)}]"))
+                self.before.append(number_in_code(shape, name, f"table[{shape.numbers.index(name)}]"))
 
     def states(self, shape: GroupShape) -> None:
         for state in shape.model.states:
             name, array = state.name, f"state_{state.name}_"
             self.before.append(f"{state.kind}* RESTRICT {array} = g.state_{name} + c.begin;")
+            if shape.model.waits_for_spike(state):
+                continue
             if state.kind == "uint16":
                 self.before.append(f"VARYING(int32, wide_{name});")
                 self.widen.append(f"AT(wide_{name}, j) = {array}[j];")
@@ -233,13 +241,8 @@ class _Parts:
         self.widen.append(f"AT(background{place}, j) = (real)counts{place}[j] * {scale};")
 
 
-def _number(shape: GroupShape, name: str, value: str) -> str:
-    kind = "int32" if any(c.name == name and c.integer for c in shape.model.constants) else "real"
-    return f"const {kind} {name_in_code(name)} = ({kind}){value};"
-
-
 _PLACE = re.compile(
-    r"(?P<model>\w+)\.(?P<part>update|careful|derivatives|exact|after_substep)[:(](?P<line>\d+)(?P<rest>.*)"
+    r"(?P<model>\w+)\.(?P<part>update|careful|on_spike|derivatives|exact|after_substep)[:(](?P<line>\d+)(?P<rest>.*)"
 )
 
 
@@ -250,7 +253,7 @@ def model_error(log: str, models: Iterable[Model]) -> ConfigError | None:
         model = found and next((m for m in models if m.symbol == found["model"]), None)
         if found is None or model is None or "error" not in line:
             continue
-        of = model if found["part"] in ("update", "careful") else model.dynamics
+        of = model if found["part"] in ("update", "careful", "on_spike") else model.dynamics
         code = getattr(of, found["part"], "")
         lines = code.split("\n")
         number = int(found["line"])
@@ -331,6 +334,7 @@ def _kernel(shape: GroupShape) -> str:
         begin_look = "int32 needs_care = 0;"
         look = "AT(cared, j) = (uint32)needs_care;\n                any_care |= (uint32)needs_care;"
         second_look = _with_care(model, parts)
+    on_spike, sent = spiked(shape)
     # Vector parameters come with inner loops over their lists, which no compiler vectorises.
     lane_loop = "EACH_LANE" if model.vectors else "FOR_LANES"
     return f"""
@@ -356,10 +360,11 @@ def _kernel(shape: GroupShape) -> str:
                 {look}
                 AT(emitted, j) = (uint32)spikes;
                 any |= (uint32)spikes;
-            }}{second_look}{narrow}
+            }}{second_look}{narrow}{check_of_states(model)}
             if (any) {{
                 EACH_NONZERO(j, c.count, emitted) {{
-                    emit(l, step, c, j, g.group_begin, AT(emitted, j), {model.max_multiplicity});
+                    {on_spike}
+                    emit(l, step, c, j, g.group_begin, AT(emitted, j), {model.max_multiplicity}, {sent});
                 }}
             }}
         }}

@@ -29,14 +29,20 @@ from distsim.models.glif_psc import glif_psc, glif_psc_double_alpha
 from distsim.models.hodgkin_huxley import hh_cond_exp_traub, hh_psc_alpha
 from distsim.models.iaf_chxk_2008 import iaf_chxk_2008
 from distsim.models.iaf_cond import iaf_cond_alpha, iaf_cond_beta, iaf_cond_exp, iaf_cond_exp_sfa_rr
+from distsim.models.iaf_psc_alpha import iaf_psc_alpha, iaf_psc_alpha_multisynapse
+from distsim.models.iaf_psc_delta import iaf_psc_delta
 from distsim.models.iaf_psc_exp import iaf_psc_exp
 from distsim.models.iaf_psc_exp_multisynapse import iaf_psc_exp_multisynapse
+from distsim.models.iaf_tum_2000 import iaf_tum_2000
+from distsim.models.ignore_and_fire import ignore_and_fire
 from distsim.models.izhikevich import izhikevich
+from distsim.models.mat2_psc_exp import amat2_psc_exp, mat2_psc_exp
 from distsim.models.parrot import parrot_neuron
 from distsim.models.pp_psc_delta import pp_psc_delta
 
 MODELS: dict[str, Model | Family] = {m.name: m for m in (
-    iaf_psc_exp, iaf_psc_exp_multisynapse,
+    iaf_psc_exp, iaf_psc_exp_multisynapse, iaf_psc_alpha, iaf_psc_alpha_multisynapse, iaf_psc_delta, iaf_tum_2000,
+    mat2_psc_exp, amat2_psc_exp, ignore_and_fire,
     iaf_cond_exp, iaf_cond_alpha, iaf_cond_beta, iaf_cond_exp_sfa_rr, iaf_chxk_2008,
     aeif_cond_exp, aeif_cond_alpha, aeif_psc_exp, aeif_psc_alpha, aeif_psc_delta, aeif_cond_alpha_multisynapse,
     aeif_cond_beta_multisynapse,

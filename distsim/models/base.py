@@ -36,20 +36,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from distsim.distributions import Listed, Value, as_value, check_magnitude, support
+from distsim.distributions import Value, check_magnitude, support
 from distsim.errors import ConfigError, nearest, wrong
-from distsim.exact import exact_context
 from distsim.grid import on_grid
+from distsim.models.bounds import NEVER as NEVER
+from distsim.models.bounds import check_bounds, check_order, check_time, fraction, scalar_or_list
 from distsim.models.vectors import Repeated, vector
 
 if TYPE_CHECKING:
     from distsim.models.forms import Form
-
-
-NEVER = 1e30  # ms: the end of what does not end
 
 
 @dataclass(frozen=True)
@@ -80,13 +78,13 @@ class Parameter:
             raise wrong(where, low, f"numbers >= {self.at_least:g} ({self.unit})")
         if self.at_most is not None and not high <= self.at_most:
             raise wrong(where, high, f"numbers <= {self.at_most:g} ({self.unit})")
-        if self.whole and (found := _fraction(value)) is not None:
+        if self.whole and (found := fraction(value)) is not None:
             raise wrong(where, found, "whole numbers")
 
 
 @dataclass(frozen=True)
 class State:
-    """A variable of each neuron. A checkpoint keeps every one.
+    """A variable of each neuron. A checkpoint keeps every one. The bounds are those of an initial value.
 
     `initial` is a number or the name of a parameter. With `relative_to` the stored number is the
     difference to that parameter: small numbers lose less to rounding. A real state below `floor` in
@@ -101,14 +99,17 @@ class State:
     relative_to: str | None = None
     floor: float | None = None
     recordable: bool = False
+    at_least: float | None = None
+    at_most: float | None = None
 
 
 @dataclass(frozen=True)
 class Constant:
     """A number that follows from parameters and dt, computed with 50 digits and rounded once.
 
-    One with a bound `at_most` follows from a single parameter, and grows with it. `compute` is handed dt divided by
-    `parts` (in single and in double precision): a constant that belongs to a sub-step is exact for its length.
+    One with a bound `at_least` or `at_most` follows from a single parameter, and rises or falls with it. `compute` is
+    handed dt divided by `parts` (in single and in double precision): a constant that belongs to a sub-step is exact for
+    its length.
     """
 
     name: str
@@ -117,15 +118,23 @@ class Constant:
     integer: bool = False
     at_most: int | None = None
     parts: tuple[int, int] = (1, 1)
+    at_least: int | None = None
 
 
 @dataclass(frozen=True)
 class Receptor:
-    """An input port. A port that `counts` takes each spike as 1, whatever the weight."""
+    """An input port. A port that `counts` takes each spike as 1, whatever the weight.
+
+    A port `by_name` is reached only where a connection names it. On a port that is `scaled`, the weight is
+    multiplied by the number that the spike carries: only models whose `on_spike` assigns `sent` reach it. Two ports
+    <name>_excitatory and <name>_inhibitory are reached by <name>, too, by the sign of the weight.
+    """
 
     name: str
     unit: str
     counts: bool = False
+    by_name: bool = False
+    scaled: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,8 +219,15 @@ class Model:
         Checks that need dt: (parameters, dt, where); raises ConfigError.
     accuracy
         The largest error in use, as measured by tests/reference; stands in the model's page.
+    on_spike
+        C++ for a neuron that has spiked, after the step's `update`: scalar parameters, constants, states and `step` by
+        name; `sent` (`real`, 0 before) is the number from 0 to 1 that its spike carries. States that stand here and not
+        in `update` cost nothing but memory.
     form
         Which member of a family this is; None for a model that is no family's.
+    variant, choose
+        A model may have variants that differ in code alone; `choose` gives the one for a population's parameters, so
+        that what few populations need costs the others nothing. Part of the name of the variant's kernel.
     """
 
     name: str
@@ -234,19 +250,40 @@ class Model:
     rewrite: Callable[[dict[str, Any], int, str], dict[str, Any]] | None = None
     fits: Callable[[Mapping[str, Any], float, str], None] | None = None
     accuracy: str = ""
+    on_spike: str = ""
     form: Form | None = None
+    variant: str = ""
+    choose: Callable[[Mapping[str, Any]], Model] | None = None
 
     @property
     def symbol(self) -> str:
         """A name that tells this model from every other, its family's members too; part of its kernel's name."""
-        return self.name if self.form is None else f"{self.name}_{self.form.symbol}"
+        name = f"{self.name}_{self.variant}" if self.variant else self.name
+        return name if self.form is None else f"{name}_{self.form.symbol}"
+
+    def chosen(self, params: Mapping[str, Any]) -> Model:
+        """The variant of this model for these (checked) parameters."""
+        return self.choose(params) if self.choose else self
 
     @property
     def code(self) -> str:
         """All C++ in which names of parameters and constants may stand."""
+        return "\n".join((self._every_step, self.on_spike))
+
+    @property
+    def _every_step(self) -> str:
         d = self.dynamics
         dynamics = (d.derivatives, d.exact, d.after_substep) if d else ()
         return "\n".join((self.update, *dynamics, self.careful, *(p.code for p in self.probes)))
+
+    @property
+    def sends(self) -> bool:
+        """Whether its spikes carry a number."""
+        return names_in("sent", self.on_spike)
+
+    def waits_for_spike(self, state: State) -> bool:
+        """Whether a state stands in `on_spike` alone."""
+        return names_in(state.name, self.on_spike) and not names_in(state.name, self._every_step)
 
     @property
     def settable(self) -> tuple[str, ...]:
@@ -296,13 +333,13 @@ class Model:
             if parameter.vector:
                 checked[parameter.name] = vector(values.get(parameter.name, ()), size, at, parameter)
                 continue
-            value = _scalar_or_list(values.get(parameter.name, parameter.default), size, at)
+            value = scalar_or_list(values.get(parameter.name, parameter.default), size, at)
             parameter.check(value, at)
             checked[parameter.name] = value
         for low, high, why in self.ordered:
-            _check_order(checked[low], checked[high], high, f"{where}.{low}", why, strict=True)
+            check_order(checked[low], checked[high], high, f"{where}.{low}", why, strict=True)
         for low, high, why in self.not_above:
-            _check_order(checked[low], checked[high], high, f"{where}.{low}", why, strict=False)
+            check_order(checked[low], checked[high], high, f"{where}.{low}", why, strict=False)
         return self.rewrite(checked, size, where) if self.rewrite else checked
 
     def check_initial(self, values: Mapping[str, Any], size: int, where: str) -> dict[str, Value]:
@@ -311,19 +348,21 @@ class Model:
         for key, given in values.items():
             if key not in self.settable:
                 raise ConfigError(f"{where}.{key}: unknown state of {self.name}; {nearest(key, self.settable)}")
-            value = _scalar_or_list(given, size, f"{where}.{key}")
-            Parameter(key, 0.0, self.state(key).unit, "").check(value, f"{where}.{key}")
+            value = scalar_or_list(given, size, f"{where}.{key}")
+            state = self.state(key)
+            bounds = Parameter(key, 0.0, state.unit, "", at_least=state.at_least, at_most=state.at_most)
+            bounds.check(value, f"{where}.{key}")
             checked[key] = value
         return checked
 
     def check_grid(self, params: Mapping[str, Any], dt: float, where: str) -> None:
         """Vector parameters are times: positive, sorted, whole numbers of steps; bounded constants keep their bound."""
         for constant in self.constants:
-            if constant.at_most is not None:
-                _check_bound(constant, params[constant.depends[0]], dt, f"{where}.{constant.depends[0]}")
+            if constant.at_most is not None or constant.at_least is not None:
+                check_bounds(constant, params[constant.depends[0]], dt, f"{where}.{constant.depends[0]}")
         for parameter in self.scalar_parameters:
             if parameter.grid:
-                _check_time(params[parameter.name], dt, f"{where}.{parameter.name}")
+                check_time(params[parameter.name], dt, f"{where}.{parameter.name}")
         if self.fits is not None:
             self.fits(params, dt, where)
         for parameter in self.vector_parameters:
@@ -342,12 +381,6 @@ class Model:
                     last = time
 
 
-def _fraction(value: Value) -> Value | None:
-    """What of `value` is no whole number: a distribution is none."""
-    numbers: tuple[Value, ...] = value.values if isinstance(value, Listed) else (value,)
-    return next((x for x in numbers if not (isinstance(x, float) and x.is_integer())), None)
-
-
 KERNEL_WORDS = frozenset("cghjl")
 
 
@@ -359,41 +392,3 @@ def name_in_code(name: str) -> str:
 def names_in(name: str, code: str) -> bool:
     """Whether the identifier `name` stands in C++ `code`."""
     return re.search(rf"\b{re.escape(name)}\b", code) is not None
-
-
-def _scalar_or_list(value: Any, size: int, where: str) -> Value:
-    try:
-        checked = as_value(value)
-    except (TypeError, ValueError) as error:
-        raise wrong(where, value, "a number, a distribution, or one number per neuron") from error
-    if isinstance(checked, Listed) and len(checked.values) != size:
-        raise wrong(where, f"a list of {len(checked.values)}", f"one number for each of {size} neurons")
-    return checked
-
-
-def _check_bound(constant: Constant, value: Value, dt: float, where: str) -> None:
-    high = support(value)[1]
-    with localcontext(exact_context()):
-        found = constant.compute({constant.depends[0]: Decimal(repr(high))}, Decimal(repr(dt)))
-    if constant.at_most is not None and found > constant.at_most:
-        raise wrong(where, high, f"at most {constant.at_most} steps of dt = {dt} ms")
-
-
-def _check_time(value: Value, dt: float, where: str) -> None:
-    if not isinstance(value, (float, Listed)):
-        raise wrong(where, value, "a number, or a list with one for each")
-    for time in (value,) if isinstance(value, float) else value.values:
-        if time < NEVER and on_grid(time, dt) is None:
-            raise wrong(where, time, f"times on the grid of dt = {dt} ms")
-
-
-def _check_order(low: Value, high: Value, high_name: str, where: str, why: str, *, strict: bool) -> None:
-    words = "less than" if strict else "at most"
-    if isinstance(low, Listed) and isinstance(high, Listed):
-        for i, (a, b) in enumerate(zip(low.values, high.values, strict=False)):
-            if not (a < b or (a == b and not strict)):
-                raise wrong(f"{where}[{i}]", a, f"{words} {high_name} = {b:g} ({why})")
-        return
-    most, least = support(low)[1], support(high)[0]
-    if not (most < least or (most == least and not strict)):
-        raise wrong(where, most, f"{words} {high_name} = {least:g} ({why})")

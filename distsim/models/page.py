@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -42,7 +43,7 @@ def _paragraphs(text: str) -> str:
     """Indented lines are equations: they keep their shape."""
     parts: list[str] = []
     for line in text.split("\n"):
-        equation = line.startswith("  ") or any(x in line for x in (" = ", "d/dt", "<-"))
+        equation = line.startswith("  ") or re.search(r"\bd\w*/dt\b", line) is not None
         if equation and parts and parts[-1].startswith("```"):
             parts[-1] = parts[-1][: -len("\n```")] + f"\n{line.strip()}\n```"
         elif equation:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import support
 from driven import driven
+from linear_models import everything
 from support import TINY
 
 from distsim import Experiment, FixedIndegree, Network, NormalClipped, RunSettings
@@ -48,6 +49,13 @@ def test_every_device_and_generator(precision: Any) -> None:
     """Waveforms, noise, trains by inversion and rejection, thinning: one arithmetic, one counter."""
     experiment = driven(precision)
     support.check_same(on_gpu(experiment, 2), support.run(experiment))
+
+
+@pytest.mark.parametrize(("ranks", "precision"), [(1, "single"), (2, "double")])
+def test_every_linear_model(ranks: int, precision: Any) -> None:
+    """Both forms of those that have two, numbers that spikes carry, draws in a model's update."""
+    experiment = everything(precision, 60.0)
+    support.check_same(on_gpu(experiment, ranks), support.run(experiment, ranks), f"{ranks} ranks")
 
 
 @pytest.mark.parametrize("repeat", range(5))

@@ -19,6 +19,7 @@ from distsim.models import MODELS
 LOOPS = [
     *((a, "two planes, Poisson, each neuron its own") for a in ARCHITECTURES),
     ("sm_90", "plain"),
+    ("sm_90", "variants"),
     ("sm_80", "receptors that differ"),
     ("sm_100", "no input, wide counts"),
     ("sm_90", "devices"),
