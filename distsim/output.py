@@ -89,11 +89,11 @@ def draw(experiment: Experiment, out: Path, summary: Mapping[str, Any]) -> None:
     from distsim.analysis.figures import RasterPopulation, raster
 
     network, run = experiment.network, experiment.run
-    recorded = network.recorded()
+    recorded = network.recorded_neurons()
     if not recorded or run.duration == 0.0:
         return
     raster(
-        out / "spikes.h5", [RasterPopulation(p.name, p.size) for p in recorded], out / "raster.png",
+        out / "spikes.h5", [RasterPopulation(s.name, s.population.size, s.size) for s in recorded], out / "raster.png",
         start=run.warmup, stop=run.warmup + run.duration, reference_rates=network.reference_rates or None,
         reference_source=network.reference_source, title=network.name,
     )  # fmt: skip

@@ -74,9 +74,9 @@ NOTES = {
         "keys `weight` and `delay` are not allowed."
     ),
     "Selection": (
-        "Some neurons of a population, as a source or a target: one of `slice`, `neurons` and `fraction`. Their ids on "
-        "the side count from 0 in ascending order. A random fraction depends on the seed, the population and `draw`, "
-        "and on nothing else: where it stands again, it is the same neurons."
+        "Some neurons of a population, as a source, a target or what is recorded: one of `slice`, `neurons` and "
+        "`fraction`. Their ids on a projection's side count from 0 in ascending order. A random fraction depends on "
+        "the seed, the population and `draw`, and on nothing else: where it stands again, it is the same neurons."
     ),
     "Record": "Spikes before the end of the warm-up are not written. Generators are recorded where they are listed.",
     "States": (
@@ -118,7 +118,7 @@ VALUES_NOTE = (
 # Definitions that stand inside the tables of others.
 INSIDE = (
     "Autapses", "Indegree", "Outdegree", "Total", "Probability", "SymmetricProbability", "MeanNumber", "EdgeFile",
-    "LowHigh", "WholeLowHigh", "MeanStd", "Beta", "ShapeScale", "Clipped",
+    "LowHigh", "WholeLowHigh", "MeanStd", "Beta", "ShapeScale", "Clipped", "Spikes",
 )  # fmt: skip
 UNIT = re.compile(r"\((ms|Hz|pA)\b[^)]*\)|^(ms), |in (ms);")
 DEFAULT = re.compile(r" Default: ([^.]+)\.")

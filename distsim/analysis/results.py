@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,10 @@ class Results:
     summary
         summary.json.
     spikes
-        Recorded population → (times in ms, population-local ids), by time, then id; in the order of description.
+        Recorded population → (times in ms, ids), by time, then id; in the order of description. Ids are local to the
+        population; where only some of its neurons were recorded, they count these.
     sizes
-        Recorded population → number of neurons.
+        Recorded population → number of recorded neurons.
     start, stop
         What was recorded, in ms: (start, stop].
     complete
@@ -47,6 +48,12 @@ class Results:
     start: float
     stop: float
     complete: bool = True
+    neurons: Mapping[str, Ids] = field(default_factory=dict)  # where some were recorded: their population-local ids
+
+    def local_spikes(self, population: str) -> tuple[Floats, Ids]:
+        """Spikes with population-local ids, whichever neurons were recorded."""
+        times, ids = self.spikes[population]
+        return times, self.neurons[population][ids] if population in self.neurons else ids
 
 
 def load_results(directory: Path | str) -> Results:
@@ -80,7 +87,8 @@ def load_results(directory: Path | str) -> Results:
         "populations": {p.name: p.size for p in info.populations},
     }  # fmt: skip
     stop = float(step_times(np.array([last], np.uint64), info.dt)[0])
-    return Results(directory, summary, spikes, sizes, info.warmup, max(stop, info.warmup), complete=False)
+    neurons = _count_selected(info, spikes, sizes, directory)
+    return Results(directory, summary, spikes, sizes, info.warmup, max(stop, info.warmup), False, neurons)
 
 
 def _so_far(directory: Path, info: RunInfo) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], int]:
@@ -146,4 +154,23 @@ def read_results(directory: Path | str) -> Results:
     for name, (_times, ids) in spikes.items():
         if ids.size and int(ids.max()) >= sizes[name]:
             raise ResultError(f"{directory}: {name}: found neuron {int(ids.max())}; allowed: 0 to {sizes[name] - 1}")
-    return Results(directory, summary, spikes, {name: sizes[name] for name in spikes}, start, stop)
+    sizes = {name: sizes[name] for name in spikes}
+    info = read_info(directory) if (directory / RUN_FILE).is_file() else None
+    neurons = _count_selected(info, spikes, sizes, directory) if info is not None else {}
+    return Results(directory, summary, spikes, sizes, start, stop, neurons=neurons)
+
+
+def _count_selected(
+    info: RunInfo, spikes: dict[str, tuple[Floats, Ids]], sizes: dict[str, int], directory: Path
+) -> dict[str, Ids]:
+    """Where only some neurons were recorded, number these and count only them; returns which they are."""
+    neurons = info.neurons()
+    for name, chosen in neurons.items():
+        if name in spikes:
+            times, ids = spikes[name]
+            at = np.minimum(np.searchsorted(chosen, ids), chosen.size - 1)
+            strange = ids[chosen[at] != ids]
+            if strange.size:
+                raise ResultError(f"{directory}: {name}: found neuron {int(strange[0])}; it was not to be recorded")
+            spikes[name], sizes[name] = (times, at), chosen.size
+    return neurons

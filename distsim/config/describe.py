@@ -23,6 +23,7 @@ from distsim.distributions import (
 from distsim.experiment import Experiment
 from distsim.network import Input, Network, Projection
 from distsim.rules import Explicit
+from distsim.selection import Selection
 
 
 def described_document(experiment: Experiment, directory: Path) -> dict[str, Any]:
@@ -129,12 +130,18 @@ def _write_edges(rule: Explicit, path: Path) -> None:
 
 
 def _record(network: Network) -> dict[str, Any]:
-    spikes: Any = "all" if network.record_spikes is None else list(network.record_spikes)
+    spikes: Any = "all" if network.record_spikes is None else [s.document() for s in network.recorded_neurons()]
     states = {
         r.population.name: {
             "variables": list(r.variables), "interval": r.interval,
-            **({"neurons": list(r.neurons)} if r.neurons is not None else {}),
+            **_which(r.selection),
         }
         for r in network.state_recordings
     }  # fmt: skip
     return {"spikes": spikes, "states": states}
+
+
+def _which(selection: Selection) -> dict[str, Any]:
+    """The keys of a selection beside its population."""
+    said = selection.document()
+    return {k: v for k, v in said.items() if k != "population"} if isinstance(said, dict) else {}

@@ -104,6 +104,9 @@ class StatesSpec(Spec):
     variables: list[str]
     interval: float = 1.0
     neurons: Annotated[list[int] | None, NotNull] = None
+    slice: Annotated[list[int] | None, NotNull] = None
+    fraction: Annotated[float | None, NotNull] = None
+    draw: int = 0
 
 
 def _all_or_names(value: Any) -> Any:
@@ -113,7 +116,7 @@ def _all_or_names(value: Any) -> Any:
 
 
 class RecordSpec(Spec):
-    spikes: Annotated[Literal["all"] | list[str], BeforeValidator(_all_or_names)] = "all"
+    spikes: Annotated[Literal["all"] | list[Selected], BeforeValidator(_all_or_names)] = "all"
     states: dict[str, StatesSpec] = Field(default_factory=dict)
 
 

@@ -23,7 +23,7 @@ from distsim.engine.digest import SpikeDigest, fold
 from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
 from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
-from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples
+from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples, spike_masks
 from distsim.errors import CompileError, SimulationError
 from distsim.experiment import Experiment
 from distsim.kernels.loop import (
@@ -177,8 +177,10 @@ class Simulation:
         hold("route_begin", self.routing.begin)
         hold("route_rank", self.routing.rank)
         hold("route_row", self.routing.row)
-        recorded = {p.name for p in network.recorded()}
-        hold("record_spikes", np.array([p.name in recorded for p in network.populations], np.uint8))
+        for name, mask in zip(
+            ("record_spikes", "record_neuron"), spike_masks(network, self.layout, run.seed), strict=True
+        ):
+            hold(name, mask)
         hold("count_in_digest", np.array([p.model.is_neuron for p in network.populations], np.uint8))
         loop.record_after = run.steps(run.warmup)
         self.end = loop.record_after + run.steps(run.duration)
@@ -187,7 +189,9 @@ class Simulation:
         hold("digest", np.zeros((len(network.populations), loop.n_seconds, 5), np.uint64))
         hold("spike_counts", np.zeros(len(network.populations), np.uint64))
         self.spikes = SpikeBuffer(backend, loop, tuning.spike_room)
-        self.states = StateBuffers(network, self.layout, self.groups, backend, run.dt, tuning.state_room_bytes)
+        self.states = StateBuffers(
+            network, self.layout, self.groups, backend, run.dt, run.seed, tuning.state_room_bytes
+        )
         loop.recorders, loop.n_recorders = self.states.records.address, self.states.count
         self.history = History(backend, loop, max_delay, tuning.history_room) if keep_history else None
         loop.sample_every = self.states.every

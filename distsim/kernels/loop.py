@@ -29,6 +29,15 @@ class Phase(IntEnum):
     DELIVER = 1
 
 
+class Recorded(IntEnum):
+    """Whose spikes of a population are recorded."""
+
+    NONE = 0
+    ALL = 1
+    SOME = 2
+
+
+NONE, ALL, SOME = Recorded
 RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST, FLUSH_HISTORY = Status
 RECEIVE, DELIVER = Phase
 
@@ -121,7 +130,8 @@ Loop = declare(
         ("n_history", "uint64"),
         ("history_before", "uint64"),  # before the pending step
         ("history_capacity", "uint64"),
-        ("record_spikes", "const uint8*"),  # [population]
+        ("record_spikes", "const uint8*"),  # [population]: a Recorded
+        ("record_neuron", "const uint8*"),  # [neuron], read where it depends on the neuron
         ("count_in_digest", "const uint8*"),  # [population]
         ("spike_counts", "uint64*"),  # [population], after record_after
         ("digest", "uint64*"),  # [population][second][5]

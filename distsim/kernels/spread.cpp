@@ -119,7 +119,8 @@ FN uint64 spread_pending(Loop& l, int64 pending, int64 now, uint64 groups_before
                 atomic_add(&sums[4], (uint64)e.multiplicity);
             }
             if (pending > l.record_after) atomic_add(&l.spike_counts[e.population], (uint64)e.multiplicity);
-            if (pending > l.record_after && l.record_spikes[e.population]) {
+            const uint8 recorded = pending > l.record_after ? l.record_spikes[e.population] : 0;
+            if (recorded == 1 || (recorded && l.record_neuron[e.neuron])) {
                 const uint64 at = atomic_add(&l.n_recorded, (uint64)e.multiplicity);
                 for (uint32 m = 0; m < e.multiplicity; ++m) {
                     l.recorded_step[(at + m) & (l.record_capacity - 1)] = (uint64)pending;
