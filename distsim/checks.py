@@ -126,6 +126,9 @@ def check_experiment(experiment: Experiment) -> None:
         if on_grid(recording.interval, run.dt) is None:
             where = f"record.states.{recording.population.name}.interval"
             raise wrong(where, recording.interval, f"a multiple of dt = {run.dt} ms")
+    rates = network.rate_recording
+    if rates is not None and not on_grid(rates.bin, run.dt):
+        raise wrong("record.rates.bin", rates.bin, f"a multiple of dt = {run.dt} ms")
 
 
 def _check_partition(experiment: Experiment) -> None:

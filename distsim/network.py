@@ -83,6 +83,14 @@ class StateRecording:
         return self.selection.population
 
 
+@dataclass(frozen=True)
+class RateRecording:
+    """Spikes of each population counted in bins of `bin` ms, from the end of the warm-up on."""
+
+    populations: tuple[Population, ...]
+    bin: float
+
+
 Side = Population | str | Selection | Sequence[Population | str | Selection]
 
 
@@ -99,6 +107,7 @@ class Network:
         self.projections: list[Projection] = []
         self.inputs: list[Input] = []
         self.state_recordings: list[StateRecording] = []
+        self.rate_recording: RateRecording | None = None
         self.record_spikes: Sequence[Population | str | Selection] | None = None  # None: all neurons
         self.reference_rates: dict[str, float] = {}  # published rates in Hz, printed beside ours
         self.reference_source: str = ""
@@ -280,6 +289,21 @@ class Network:
         recording = StateRecording(chosen, tuple(variables), float(interval))
         self.state_recordings.append(recording)
         return recording
+
+    def record_rates(
+        self, bin: float, populations: Population | str | Sequence[Population | str] | None = None
+    ) -> RateRecording:
+        """Count the spikes of populations (None: all neurons) in bins of `bin` ms, without storing them."""
+        if not (math.isfinite(bin) and bin > 0.0):
+            raise wrong("record.rates.bin", bin, "a time in ms > 0")
+        if self.rate_recording is not None:
+            raise ConfigError("record.rates: described twice; list all populations together")
+        everyone = tuple(p for p in self.populations if p.model.is_neuron)
+        side = everyone if populations is None else self._side(populations)
+        if not side:
+            raise wrong("record.rates.populations", [], "at least one population")
+        self.rate_recording = RateRecording(side, float(bin))
+        return self.rate_recording
 
     def recorded(self) -> tuple[Population, ...]:
         """The populations whose spikes are written, of all their neurons or of some."""

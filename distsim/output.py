@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distsim.engine.binning import RateCounts
 from distsim.engine.recording import StateSamples
 from distsim.engine.simulation import Simulation, Sinks
-from distsim.experiment import Experiment
+from distsim.experiment import Experiment, RunSettings
 from distsim.io import (
     SpikePopulation,
     SpikeSegments,
@@ -24,9 +25,11 @@ from distsim.io import (
 from distsim.io.checkpoints import KINDS
 from distsim.io.checksums import publish
 from distsim.io.files import delete_segments, segments
+from distsim.io.rates import RATES_FILE, RateReport, RateSegments, merge_rates
 from distsim.io.spikes import SPIKES_FILE
 from distsim.io.states import STATES_FILE
 from distsim.io.summary import SUMMARY_FILE
+from distsim.network import Network, RateRecording
 
 
 class SegmentFiles:
@@ -34,15 +37,16 @@ class SegmentFiles:
 
     def __init__(self, out: Path, rank: int, dt: float) -> None:
         self._spikes, self._states, self._dt = SpikeSegments(out, rank), StateSegments(out, rank), dt
+        self._rates = RateSegments(out, rank)
         self.simulation: Simulation | None = None  # once it is built: tells up to which step all is written
 
     def sinks(self) -> Sinks:
         """Receivers that write."""
-        return Sinks(self._write_spikes, self._write_states)
+        return Sinks(self._write_spikes, self._write_states, self._write_rates)
 
     def written(self) -> dict[str, int]:
         """Kind → number of segments of this rank."""
-        return dict(zip(KINDS, (self._spikes.index, self._states.index), strict=True))
+        return dict(zip(KINDS, (self._spikes.index, self._states.index, self._rates.index), strict=True))
 
     def _write_spikes(self, steps: npt.NDArray[np.uint64], gids: npt.NDArray[np.uint64]) -> None:
         self._spikes.write(steps, gids, self._dt, None if self.simulation is None else self.simulation.step)
@@ -51,6 +55,15 @@ class SegmentFiles:
         self._states.write(
             samples.recording.population.name, samples.first_sample, samples.data, samples.neurons.astype(np.uint64)
         )
+
+    def _write_rates(self, counts: RateCounts) -> None:
+        self._rates.write(counts.first_bin, counts.counts, counts.after, counts.until)
+
+
+def result_files(network: Network) -> list[str]:
+    """What segments are merged into."""
+    states = [STATES_FILE] if network.state_recordings else []
+    return [SPIKES_FILE, *states, *([RATES_FILE] if network.rate_recording is not None else [])]
 
 
 def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, Path]:
@@ -64,6 +77,10 @@ def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, P
         fresh[STATES_FILE] = out / f".{STATES_FILE}.new"
         reports = [_report(experiment, i) for i in range(len(network.state_recordings))]
         merge_states(out, reports, last=run.end, base=out / STATES_FILE if merged else None, target=fresh[STATES_FILE])
+    if network.rate_recording is not None:
+        fresh[RATES_FILE] = out / f".{RATES_FILE}.new"
+        base = out / RATES_FILE if merged else None
+        merge_rates(out, rate_report(network.rate_recording, run), run.end, base=base, target=fresh[RATES_FILE])
     return fresh
 
 
@@ -74,6 +91,12 @@ def publish_results(out: Path, fresh: Mapping[str, Path], summary: Mapping[str, 
     publish(out, {**fresh, SUMMARY_FILE: written})
     for kind in KINDS:
         delete_segments(segments(out, kind))
+
+
+def rate_report(recording: RateRecording, run: RunSettings) -> RateReport:
+    """What is counted, in steps."""
+    sizes = {p.name: p.size for p in recording.populations}
+    return RateReport(sizes, run.steps(recording.bin), run.steps(run.warmup), run.dt)
 
 
 def _report(experiment: Experiment, index: int) -> StateReport:

@@ -32,6 +32,8 @@ class RunInfo:
         All of them, in the order of description; `recorded` names those whose spikes are written.
     selected
         Of these, the ones of which only some neurons are recorded: the selection as in an experiment file.
+    rates
+        Where spikes are counted in bins: the bin (ms), and names of populations.
     config
         What of the description decides results; see config/identity.py.
     ranks, first_step
@@ -50,6 +52,7 @@ class RunInfo:
     ranks: int
     first_step: int
     selected: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rates: Mapping[str, Any] = field(default_factory=dict)
 
     def written(self) -> list[SpikePopulation]:
         """The populations whose spikes are written."""
@@ -70,11 +73,13 @@ class RunInfo:
 def run_info(experiment: Experiment, config: Mapping[str, Any], ranks: int, first_step: int) -> RunInfo:
     """The frame of `experiment`, which `config` identifies, on so many ranks after `first_step`."""
     network, run = experiment.network, experiment.run
+    counted = network.rate_recording
+    rates = {} if counted is None else {"bin": counted.bin, "populations": [p.name for p in counted.populations]}
     return RunInfo(
         __version__, network.name, run.dt, run.warmup, run.duration,
         tuple(SpikePopulation(p.name, p.first_gid, p.size) for p in network.populations),
         tuple(p.name for p in network.recorded()), tuple(r.population.name for r in network.state_recordings), config,
-        ranks, first_step, {s.name: s.document() for s in network.recorded_neurons() if not s.is_whole},
+        ranks, first_step, {s.name: s.document() for s in network.recorded_neurons() if not s.is_whole}, rates,
     )  # fmt: skip
 
 
@@ -95,6 +100,7 @@ def read_info(directory: Path) -> RunInfo:
             float(content["duration"]), populations, tuple(map(str, content["recorded"])),
             tuple(map(str, content["states"])), dict(content["config"]), int(content["ranks"]),
             int(content["first_step"]), {str(k): dict(v) for k, v in content.get("selected", {}).items()},
+            dict(content.get("rates", {})),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ResultError(f"{directory / RUN_FILE}: found no usable {error}") from error

@@ -47,7 +47,7 @@ class Simulator:
         self._comm = comm or connect()
         check_ranks(experiment.run, self._comm.size)
         self._collected = Collected()
-        sinks = Sinks(self._collected.add_spikes, self._collected.states.append)
+        sinks = Sinks(self._collected.add_spikes, self._collected.states.append, self._collected.rates.append)
         backend = open_backend(device)
         backend.assign(self._comm.local_rank())
         self._simulation = Simulation(experiment, self._comm, backend, sinks)
@@ -71,13 +71,14 @@ class Simulator:
         simulation.flush()
         counts = simulation.spike_counts() - before
         spikes, states = self._collected.take(self._network, self._run, self._comm, first, first + steps)
+        bins = self._collected.take_rates(self._network, self._run, self._comm, first, first + steps)
         rates = {
             p.name: int(counts[i]) / p.size / (duration / 1000.0) if duration else 0.0
             for i, p in enumerate(self._network.populations)
             if p.model.is_neuron
         }
         digest = simulation.digest()
-        return Stretch(spikes, states, rates, str(digest), digest.count)
+        return Stretch(spikes, states, rates, str(digest), digest.count, rate_bins=bins)
 
     def get(self, population: Population | str, name: str) -> npt.NDArray[np.float64]:
         """A parameter or recordable state of every neuron of `population`, float64[size]."""

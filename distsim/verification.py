@@ -19,6 +19,7 @@ from distsim.io import checkpoints
 from distsim.io.arrays import parse_arrays, read_stored
 from distsim.io.checksums import file_hash, read_checksums
 from distsim.io.files import segments, step_times, times_to_steps
+from distsim.io.rates import RATES_FILE, read_rates
 from distsim.io.safe_hdf5 import child, dataset, names, open_hdf5
 from distsim.io.sealed import check_seal
 from distsim.io.spikes import SPIKES_FILE, SpikePopulation, merged_until, read_segment
@@ -63,6 +64,8 @@ def verify(directory: Path) -> Iterator[Finding]:
         yield from _check_spikes(directory, info)
     elif info is not None:
         yield Finding(True, "the run is not finished: no results to check yet")
+    if hashes and info is not None and info.rates:
+        yield from _check_rates(directory, info)
     yield from _check_segments(directory, info)
     yield from _check_checkpoints(directory)
 
@@ -117,6 +120,19 @@ def _check_spikes(directory: Path, info: RunInfo) -> Iterator[Finding]:
         yield Finding(False, f"{SPIKES_FILE}, {SUMMARY_FILE}: {error}")
 
 
+def _check_rates(directory: Path, info: RunInfo) -> Iterator[Finding]:
+    """The counts in bins add up to the spikes that the summary says."""
+    try:
+        summary = read_json(directory / SUMMARY_FILE)
+        for name, bins in read_rates(directory / RATES_FILE).items():
+            if name in summary["rates"]:
+                said = round(summary["rates"][name] * bins.size * summary["duration"] / 1000.0)
+                text = f"{RATES_FILE}: {name}: {int(bins.counts.sum())} spikes; the summary says {said}"
+                yield Finding(int(bins.counts.sum()) == said, text)
+    except (ResultError, KeyError, TypeError, ValueError) as error:
+        yield Finding(False, f"{RATES_FILE}: {error}")
+
+
 def _examine(
     root: Any, population: SpikePopulation, run: RunSettings, per_second: int
 ) -> tuple[dict[int, list[int]], str]:
@@ -169,7 +185,7 @@ def _check_segments(directory: Path, info: RunInfo | None) -> Iterator[Finding]:
         for name in segments(directory, kind):
             found += 1
             try:
-                if kind == "states":
+                if kind != "spikes":
                     check_seal(name.path)
                     continue
                 steps, gids, until = read_segment(name.path)

@@ -41,6 +41,7 @@ SECTIONS = (
     ("selections", "Selection", ""),
     ("record", "Record", "record."),
     ("record.states", "States", "record.states.POPULATION."),
+    ("record.rates", "Rates", "record.rates."),
     ("network", "Network", "network."),
 )
 NOTES = {
@@ -82,6 +83,11 @@ NOTES = {
     "States": (
         "Samples are taken at whole multiples of `interval`, counted from the start of the warm-up, and written after "
         "it."
+    ),
+    "Rates": (
+        "Written to `rates.h5`: `/rates/POPULATION/counts` and `bin_start` (ms). Bins count from the end of the "
+        "warm-up; a spike at time t is in the bin with bin_start < t <= bin_start + bin. With `record.spikes: []` no "
+        "spike is stored."
     ),
     "Network": (
         "Every other key is an argument of the builder. `my_file.py:my_function` names a function in a file of yours "

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
+from distsim.experiment import RunSettings
 from distsim.io.checkpoints import Manifest, folders, read_manifest
 from distsim.io.files import segments, step_times, times_to_steps
+from distsim.io.rates import RATES_FILE, RateBins, RateReport, read_rates, read_rates_so_far
 from distsim.io.spikes import SPIKES_FILE, merged_until, read_segment, read_spikes
 from distsim.io.summary import SUMMARY_FILE, read_json
 from distsim.runinfo import RUN_FILE, RunInfo, read_info
@@ -89,6 +91,27 @@ def load_results(directory: Path | str) -> Results:
     stop = float(step_times(np.array([last], np.uint64), info.dt)[0])
     neurons = _count_selected(info, spikes, sizes, directory)
     return Results(directory, summary, spikes, sizes, info.warmup, max(stop, info.warmup), False, neurons)
+
+
+def load_rates(directory: Path | str) -> dict[str, RateBins]:
+    """Spikes counted in bins: population → RateBins; of an unfinished run the bins that are complete so far.
+
+    Raises
+    ------
+    ResultError
+        The directory holds no results, or no rates were recorded.
+    """
+    directory = Path(directory)
+    info = read_info(directory)
+    if not info.rates:
+        raise ResultError(f"{directory}: no rates were recorded; record: {{rates: {{bin: 10.0}}}} counts them")
+    if (directory / SUMMARY_FILE).is_file() and read_json(directory / SUMMARY_FILE).get("duration") == info.duration:
+        return read_rates(directory / RATES_FILE)
+    run = RunSettings(info.duration, warmup=info.warmup, dt=info.dt)
+    sizes = {p.name: p.size for p in info.populations}
+    counted = {name: sizes[name] for name in info.rates["populations"]}
+    report = RateReport(counted, run.steps(info.rates["bin"]), run.steps(run.warmup), info.dt)
+    return read_rates_so_far(directory, report, info.ranks, info.first_step)
 
 
 def _so_far(directory: Path, info: RunInfo) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], int]:

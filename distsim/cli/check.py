@@ -75,6 +75,9 @@ def describe(experiment: Experiment, every: bool = False) -> str:
     for r in network.state_recordings:
         chosen = f"{r.selection.size:,} of " if not r.selection.is_whole else ""
         parts.append(f"          {', '.join(r.variables)} of {chosen}{r.population.name} every {number(r.interval)} ms")
+    if network.rate_recording is not None:
+        counted = ", ".join(p.name for p in network.rate_recording.populations)
+        parts.append(f"          rates of {counted} in bins of {number(network.rate_recording.bin)} ms")
     return "\n".join(parts) + "\n"
 
 

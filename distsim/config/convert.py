@@ -92,6 +92,12 @@ def record(network: Network, spec: schema.RecordSpec) -> None:
             which["neurons"].sort()
         chosen = select(network[name], **which, where=f"record.states.{name}")
         network.record_states(chosen, states.variables, states.interval)
+    network.rate_recording = None
+    if spec.rates is not None:
+        names = None if spec.rates.populations == "all" else list(spec.rates.populations)
+        if names is not None:
+            _side(network, names, "record.rates.populations")
+        network.record_rates(spec.rates.bin, names)
 
 
 _DRAWN: tuple[tuple[type, str, type], ...] = (

@@ -138,7 +138,9 @@ def _record(network: Network) -> dict[str, Any]:
         }
         for r in network.state_recordings
     }  # fmt: skip
-    return {"spikes": spikes, "states": states}
+    rates = network.rate_recording
+    counted = {"rates": {"bin": rates.bin, "populations": [p.name for p in rates.populations]}} if rates else {}
+    return {"spikes": spikes, "states": states, **counted}
 
 
 def _which(selection: Selection) -> dict[str, Any]:

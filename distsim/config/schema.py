@@ -115,9 +115,15 @@ def _all_or_names(value: Any) -> Any:
     raise PydanticCustomError("all_or_names", "all, or a list of populations such as [E, I]")
 
 
+class RatesSpec(Spec):
+    bin: float
+    populations: Annotated[Literal["all"] | list[str], BeforeValidator(_all_or_names)] = "all"
+
+
 class RecordSpec(Spec):
     spikes: Annotated[Literal["all"] | list[Selected], BeforeValidator(_all_or_names)] = "all"
     states: dict[str, StatesSpec] = Field(default_factory=dict)
+    rates: Annotated[RatesSpec | None, NotNull] = None
 
 
 class NetworkSpec(Spec):

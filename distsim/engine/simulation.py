@@ -19,6 +19,7 @@ from distsim.build.routing import build_routing
 from distsim.build.rows import CELL_BUDGET, build_rows
 from distsim.checks import check_experiment
 from distsim.comm import Communicator
+from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
 from distsim.engine.digest import SpikeDigest, fold
 from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
 from distsim.engine.groups import GroupState, group_shape
@@ -30,6 +31,7 @@ from distsim.kernels.loop import (
     DELIVER,
     FETCH_REST,
     FLUSH_HISTORY,
+    FLUSH_RATES,
     FLUSH_SPIKES,
     FLUSH_STATES,
     GROW_DUE,
@@ -54,6 +56,7 @@ class Tuning:
     message_room: int = FIRST_ROOM
     spike_room: int = SPIKE_ROOM
     state_room_bytes: int = 16 * 2**20
+    rate_room_bytes: int = RATE_ROOM_BYTES
     max_interval: int = MAX_INTERVAL
     history_room: int = HISTORY_ROOM
     overlap: bool | None = None  # of exchange and kernels; None: where kernels run beside the host
@@ -70,6 +73,7 @@ class Sinks:
 
     spikes: Callable[[np.ndarray, np.ndarray], None] = field(default=lambda steps, gids: None)
     states: Callable[[StateSamples], None] = field(default=lambda samples: None)
+    rates: Callable[[RateCounts], None] = field(default=lambda counts: None)
 
 
 class Simulation:
@@ -82,7 +86,7 @@ class Simulation:
     comm, backend
         The ranks and this rank's device.
     sinks
-        Receivers of recorded spikes (steps and gids, uint64) and states.
+        Receivers of recorded spikes (steps and gids, uint64), states and rates.
     keep_history
         Remember the spikes of the last steps, which a checkpoint needs.
     profiler
@@ -192,6 +196,7 @@ class Simulation:
         self.states = StateBuffers(
             network, self.layout, self.groups, backend, run.dt, run.seed, tuning.state_room_bytes
         )
+        self.rates = RateBuffer(network, run, backend, loop, tuning.rate_room_bytes)
         loop.recorders, loop.n_recorders = self.states.records.address, self.states.count
         self.history = History(backend, loop, max_delay, tuning.history_room) if keep_history else None
         loop.sample_every = self.states.every
@@ -284,6 +289,8 @@ class Simulation:
             self.sinks.spikes(steps, gids)
         for samples in self.states.take():
             self.sinks.states(samples)
+        for counts in self.rates.take():
+            self.sinks.rates(counts)
         self.seconds["flush"] = self.seconds.get("flush", 0.0) + time.perf_counter() - started
         self.loop.samples_full = 0
 
@@ -300,7 +307,7 @@ class Simulation:
         elif status == GROW_OUT:
             assert self.exchange is not None
             self.exchange.grow_out(2 * int(loop.needed))
-        elif status in (FLUSH_SPIKES, FLUSH_STATES):
+        elif status in (FLUSH_SPIKES, FLUSH_STATES, FLUSH_RATES):
             self.flush()
         elif status == FLUSH_HISTORY:
             assert self.history is not None

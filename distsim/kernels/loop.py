@@ -20,6 +20,7 @@ class Status(IntEnum):
     TOO_MANY_SPIKES = 5
     FETCH_REST = 6
     FLUSH_HISTORY = 7
+    FLUSH_RATES = 8
 
 
 class Phase(IntEnum):
@@ -38,7 +39,9 @@ class Recorded(IntEnum):
 
 
 NONE, ALL, SOME = Recorded
-RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST, FLUSH_HISTORY = Status
+RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST, FLUSH_HISTORY, FLUSH_RATES = (
+    Status
+)
 RECEIVE, DELIVER = Phase
 
 
@@ -132,6 +135,14 @@ Loop = declare(
         ("history_capacity", "uint64"),
         ("record_spikes", "const uint8*"),  # [population]: a Recorded
         ("record_neuron", "const uint8*"),  # [neuron], read where it depends on the neuron
+        # spikes of populations in bins, counted from the end of the warm-up; rate_steps 0: not counted
+        ("rate_steps", "int64"),
+        ("rate_after", "int64"),  # the step after which is counted
+        ("rate_first", "int64"),  # bin of the first row
+        ("rate_capacity", "int64"),  # rows
+        ("rate_columns", "uint64"),
+        ("rate_column", "const uint32*"),  # [population]
+        ("rate_counts", "uint64*"),  # [bin][column]
         ("count_in_digest", "const uint8*"),  # [population]
         ("spike_counts", "uint64*"),  # [population], after record_after
         ("digest", "uint64*"),  # [population][second][5]
