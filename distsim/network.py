@@ -107,6 +107,7 @@ class Network:
         self.projections: list[Projection] = []
         self.inputs: list[Input] = []
         self.state_recordings: list[StateRecording] = []
+        self.record_connections: tuple[int, ...] = ()  # projections whose synapses are written to edges.h5
         self.rate_recording: RateRecording | None = None
         self.record_spikes: Sequence[Population | str | Selection] | None = None  # None: all neurons
         self.reference_rates: dict[str, float] = {}  # published rates in Hz, printed beside ours

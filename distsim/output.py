@@ -24,6 +24,7 @@ from distsim.io import (
 )
 from distsim.io.checkpoints import KINDS
 from distsim.io.checksums import publish
+from distsim.io.edges import EDGES_FILE
 from distsim.io.files import delete_segments, segments
 from distsim.io.rates import RATES_FILE, RateReport, RateSegments, merge_rates
 from distsim.io.spikes import SPIKES_FILE
@@ -77,6 +78,8 @@ def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, P
         fresh[STATES_FILE] = out / f".{STATES_FILE}.new"
         reports = [_report(experiment, i) for i in range(len(network.state_recordings))]
         merge_states(out, reports, last=run.end, base=out / STATES_FILE if merged else None, target=fresh[STATES_FILE])
+    if network.record_connections:
+        fresh[EDGES_FILE] = out / EDGES_FILE  # written when the network was built
     if network.rate_recording is not None:
         fresh[RATES_FILE] = out / f".{RATES_FILE}.new"
         base = out / RATES_FILE if merged else None

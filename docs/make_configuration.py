@@ -79,7 +79,12 @@ NOTES = {
         "`fraction`. Their ids on a projection's side count from 0 in ascending order. A random fraction depends on "
         "the seed, the population and `draw`, and on nothing else: where it stands again, it is the same neurons."
     ),
-    "Record": "Spikes before the end of the warm-up are not written. Generators are recorded where they are listed.",
+    "Record": (
+        "Spikes before the end of the warm-up are not written. Generators are recorded where they are listed. "
+        "`connections` writes `edges.h5` before the first step: SONATA edges, named SOURCE_to_TARGET. Synapses do not "
+        "remember their projection: where several join the same two populations there is one for each receptor, "
+        "SOURCE_to_TARGET_RECEPTOR, with the synapses of all of them, which its attribute `projections` lists."
+    ),
     "States": (
         "Samples are taken at whole multiples of `interval`, counted from the start of the warm-up, and written after "
         "it."

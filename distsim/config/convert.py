@@ -92,6 +92,8 @@ def record(network: Network, spec: schema.RecordSpec) -> None:
             which["neurons"].sort()
         chosen = select(network[name], **which, where=f"record.states.{name}")
         network.record_states(chosen, states.variables, states.interval)
+    every = tuple(range(len(network.projections)))
+    network.record_connections = every if spec.connections == "all" else tuple(spec.connections)
     network.rate_recording = None
     if spec.rates is not None:
         names = None if spec.rates.populations == "all" else list(spec.rates.populations)

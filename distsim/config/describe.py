@@ -140,7 +140,8 @@ def _record(network: Network) -> dict[str, Any]:
     }  # fmt: skip
     rates = network.rate_recording
     counted = {"rates": {"bin": rates.bin, "populations": [p.name for p in rates.populations]}} if rates else {}
-    return {"spikes": spikes, "states": states, **counted}
+    written = {"connections": list(network.record_connections)} if network.record_connections else {}
+    return {"spikes": spikes, "states": states, **counted, **written}
 
 
 def _which(selection: Selection) -> dict[str, Any]:

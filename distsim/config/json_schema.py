@@ -76,6 +76,7 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Record", "spikes"): ("all, or a list of populations and selections of them.", {}),
     ("Rates", "bin"): ("Width of a bin (ms), a multiple of dt.", {"exclusiveMinimum": 0}),
     ("Rates", "populations"): ("all (every neuron's), or a list of populations.", {}),
+    ("Record", "connections"): ("Projections whose synapses are written to edges.h5: all, or their indices.", {}),
     ("Record", "rates"): ("Spikes of populations counted in bins, without storing them. Default: none.", {}),
     ("Record", "states"): ("State variables by population.", {}),
     ("Network", "builder"): ("A network of distsim.published, or my_file.py:my_function.", {}),

@@ -124,6 +124,7 @@ class RecordSpec(Spec):
     spikes: Annotated[Literal["all"] | list[Selected], BeforeValidator(_all_or_names)] = "all"
     states: dict[str, StatesSpec] = Field(default_factory=dict)
     rates: Annotated[RatesSpec | None, NotNull] = None
+    connections: Literal["all"] | list[int] = Field(default_factory=list)
 
 
 class NetworkSpec(Spec):

@@ -96,7 +96,16 @@ def folder(tmp_path: Path) -> Path:
 def described(experiment: distsim.Experiment) -> dict[str, Any]:
     """Everything that an experiment says, to compare."""
     network = experiment.network
-    keys = ("name", "populations", "projections", "inputs", "state_recordings", "record_spikes", "rate_recording")
+    keys = (
+        "name",
+        "populations",
+        "projections",
+        "inputs",
+        "state_recordings",
+        "record_spikes",
+        "rate_recording",
+        "record_connections",
+    )
     return {"run": experiment.run, **{key: getattr(network, key) for key in keys}}
 
 
