@@ -12,6 +12,7 @@ from distsim.comm import Communicator, connect
 from distsim.engine.simulation import Sinks
 from distsim.errors import Stopped
 from distsim.experiment import Experiment, RunSettings
+from distsim.io.rates import RateBins
 from distsim.network import Network
 from distsim.results import Result
 from distsim.runner import run_experiment
@@ -56,7 +57,7 @@ def simulate(
     collected = Collected()
     outcome = run_experiment(
         experiment, comm, open_backend(device), out=Path(out) if out is not None else None, overwrite=overwrite,
-        sinks=Sinks(collected.add_spikes, collected.states.append),
+        sinks=Sinks(collected.add_spikes, collected.states.append, collected.rates.append),
     )  # fmt: skip
     if outcome.stopped:
         raise Stopped(f"{outcome.stopped}; `distsim resume {out}` goes on")
@@ -64,9 +65,11 @@ def simulate(
     run = experiment.run
     spikes: dict[str, Spikes] = {}
     states: dict[str, States] = {}
+    bins: dict[str, RateBins] = {}
     if out is None:
         last = run.steps(run.warmup) + run.steps(run.duration)
         spikes, states = collected.take(network, run, comm, run.steps(run.warmup), last)
+        bins = collected.take_rates(network, run, comm, run.steps(run.warmup), last)
     return Result(
-        spikes, states, summary["rates"], summary["spike_digest"], summary["spike_count"], summary,
+        spikes, states, summary["rates"], summary["spike_digest"], summary["spike_count"], summary, rate_bins=bins,
     )  # fmt: skip

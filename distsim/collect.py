@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.comm import Communicator
+from distsim.engine.binning import RateCounts
 from distsim.engine.recording import StateSamples
 from distsim.experiment import RunSettings
 from distsim.io.files import step_times
+from distsim.io.rates import RateBins
 from distsim.network import Network
 
 Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
@@ -44,6 +46,7 @@ class Collected:
         self.steps: list[npt.NDArray[np.uint64]] = []
         self.gids: list[npt.NDArray[np.uint64]] = []
         self.states: list[StateSamples] = []
+        self.rates: list[RateCounts] = []
 
     def add_spikes(self, steps: npt.NDArray[np.uint64], gids: npt.NDArray[np.uint64]) -> None:
         self.steps.append(steps)
@@ -58,6 +61,26 @@ class Collected:
         self.gids.clear()
         self.states.clear()
         return taken
+
+    def take_rates(
+        self, network: Network, run: RunSettings, comm: Communicator, after: int, last: int
+    ) -> dict[str, RateBins]:
+        """Spikes in bins of all ranks in the steps after … last, on every rank; nothing is kept."""
+        recording = network.rate_recording
+        if recording is None:
+            return {}
+        steps, warmup = run.steps(recording.bin), run.steps(run.warmup)
+        begin, end = (after - warmup) // steps, -((warmup - last) // steps)
+        counts = np.zeros((end - begin, len(recording.populations)), np.int64)
+        for part in self.rates:
+            counts[part.first_bin - begin : part.first_bin - begin + len(part.counts)] += part.counts.astype(np.int64)
+        self.rates.clear()
+        counts = comm.reduce(counts, "sum")
+        edges = np.clip(warmup + steps * np.arange(begin, end + 1, dtype=np.int64), after, last).astype(np.uint64)
+        times = step_times(edges, run.dt)
+        return {
+            p.name: RateBins(times[:-1], times[1:], counts[:, k], p.size) for k, p in enumerate(recording.populations)
+        }
 
     def _spikes(self, network: Network, dt: float, comm: Communicator) -> dict[str, Spikes]:
         empty = np.empty(0, np.uint64)

@@ -75,12 +75,23 @@ class Input:
 
 @dataclass(frozen=True)
 class StateRecording:
-    """State variables of some neurons (`neurons` None: all) every `interval` ms."""
+    """State variables of the selected neurons every `interval` ms."""
 
-    population: Population
+    selection: Selection
     variables: tuple[str, ...]
     interval: float
-    neurons: tuple[int, ...] | None
+
+    @property
+    def population(self) -> Population:
+        return self.selection.population
+
+
+@dataclass(frozen=True)
+class RateRecording:
+    """Spikes of each population counted in bins of `bin` ms, from the end of the warm-up on."""
+
+    populations: tuple[Population, ...]
+    bin: float
 
 
 Side = Population | str | Selection | Sequence[Population | str | Selection]
@@ -100,7 +111,9 @@ class Network:
         self.projections: list[Projection] = []
         self.inputs: list[Input] = []
         self.state_recordings: list[StateRecording] = []
-        self.record_spikes: tuple[str, ...] | None = None  # None: all neurons
+        self.record_connections: tuple[int, ...] = ()  # projections whose synapses are written to edges.h5
+        self.rate_recording: RateRecording | None = None
+        self.record_spikes: Sequence[Population | str | Selection] | None = None  # None: all neurons
         self.reference_rates: dict[str, float] = {}  # published rates in Hz, printed beside ours
         self.reference_source: str = ""
 
@@ -261,13 +274,14 @@ class Network:
 
     def record_states(
         self,
-        population: Population | str,
+        population: Population | str | Selection,
         variables: Sequence[str],
         interval: float = 1.0,
         neurons: Sequence[int] | None = None,
     ) -> StateRecording:
-        """Record `variables` of `population` (or of its `neurons`, local ids) every `interval` ms."""
-        (target,) = self._side(population)
+        """Record `variables` of a population, its `neurons` (local ids) or a selection, every `interval` ms."""
+        (chosen,) = self._selections(population)
+        target = chosen.population
         where = f"record.states.{target.name}"
         for variable in variables:
             if variable not in target.model.recordables:
@@ -278,27 +292,40 @@ class Network:
             raise wrong(f"{where}.variables", list(variables), "at least one variable, each once")
         if not (math.isfinite(interval) and interval > 0.0):
             raise wrong(f"{where}.interval", interval, "a time in ms > 0")
-        chosen = None
         if neurons is not None:
-            chosen = tuple(int(n) for n in neurons)
-            bad = next((n for n in chosen if not 0 <= n < target.size), None)
-            if bad is not None or not chosen or len(set(chosen)) != len(chosen):
-                raise wrong(
-                    f"{where}.neurons",
-                    list(chosen) if bad is None else bad,
-                    f"local ids from 0 to {target.size - 1}, each once",
-                )
+            if not chosen.is_whole:
+                raise wrong(where, "neurons beside a selection", "one of them")
+            chosen = select(target, neurons=sorted(neurons), where=where)
         if any(r.population is target for r in self.state_recordings):
             raise ConfigError(f"{where}: described twice; list all variables of a population together")
-        recording = StateRecording(target, tuple(variables), float(interval), chosen)
+        recording = StateRecording(chosen, tuple(variables), float(interval))
         self.state_recordings.append(recording)
         return recording
 
+    def record_rates(
+        self, bin: float, populations: Population | str | Sequence[Population | str] | None = None
+    ) -> RateRecording:
+        """Count the spikes of populations (None: all neurons) in bins of `bin` ms, without storing them."""
+        if not (math.isfinite(bin) and bin > 0.0):
+            raise wrong("record.rates.bin", bin, "a time in ms > 0")
+        if self.rate_recording is not None:
+            raise ConfigError("record.rates: described twice; list all populations together")
+        everyone = tuple(p for p in self.populations if p.model.is_neuron)
+        side = everyone if populations is None else self._side(populations)
+        if not side:
+            raise wrong("record.rates.populations", [], "at least one population")
+        self.rate_recording = RateRecording(side, float(bin))
+        return self.rate_recording
+
     def recorded(self) -> tuple[Population, ...]:
-        """The populations whose spikes are written: all neurons, or those listed."""
+        """The populations whose spikes are written, of all their neurons or of some."""
+        return tuple(s.population for s in self.recorded_neurons())
+
+    def recorded_neurons(self) -> tuple[Selection, ...]:
+        """The neurons whose spikes are written: all, or those of `record_spikes`; each population once."""
         if self.record_spikes is None:
-            return tuple(p for p in self.populations if p.model.is_neuron)
-        return tuple(self[name] for name in self.record_spikes)
+            return tuple(Selection.whole(p) for p in self.populations if p.model.is_neuron)
+        return self._selections(self.record_spikes) if self.record_spikes else ()
 
     def _selections(self, chosen: Side) -> tuple[Selection, ...]:
         """A side as selections; all of one network, each population once."""

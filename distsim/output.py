@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distsim.engine.binning import RateCounts
 from distsim.engine.recording import StateSamples
 from distsim.engine.simulation import Simulation, Sinks
 from distsim.errors import during
-from distsim.experiment import Experiment
+from distsim.experiment import Experiment, RunSettings
 from distsim.io import (
     SpikePopulation,
     SpikeSegments,
@@ -25,10 +26,13 @@ from distsim.io import (
 )
 from distsim.io.checkpoints import KINDS
 from distsim.io.checksums import publish
+from distsim.io.edges import EDGES_FILE
 from distsim.io.files import delete_segments, segments
+from distsim.io.rates import RATES_FILE, RateReport, RateSegments, merge_rates
 from distsim.io.spikes import SPIKES_FILE
 from distsim.io.states import STATES_FILE
 from distsim.io.summary import SUMMARY_FILE
+from distsim.network import Network, RateRecording
 
 
 class SegmentFiles:
@@ -36,15 +40,16 @@ class SegmentFiles:
 
     def __init__(self, out: Path, rank: int, dt: float) -> None:
         self._spikes, self._states, self._dt = SpikeSegments(out, rank), StateSegments(out, rank), dt
+        self._rates = RateSegments(out, rank)
         self.simulation: Simulation | None = None  # once it is built: tells up to which step all is written
 
     def sinks(self) -> Sinks:
         """Receivers that write."""
-        return Sinks(self._write_spikes, self._write_states)
+        return Sinks(self._write_spikes, self._write_states, self._write_rates)
 
     def written(self) -> dict[str, int]:
         """Kind → number of segments of this rank."""
-        return dict(zip(KINDS, (self._spikes.index, self._states.index), strict=True))
+        return dict(zip(KINDS, (self._spikes.index, self._states.index, self._rates.index), strict=True))
 
     def _write_spikes(self, steps: npt.NDArray[np.uint64], gids: npt.NDArray[np.uint64]) -> None:
         self._spikes.write(steps, gids, self._dt, None if self.simulation is None else self.simulation.step)
@@ -53,6 +58,15 @@ class SegmentFiles:
         self._states.write(
             samples.recording.population.name, samples.first_sample, samples.data, samples.neurons.astype(np.uint64)
         )
+
+    def _write_rates(self, counts: RateCounts) -> None:
+        self._rates.write(counts.first_bin, counts.counts, counts.after, counts.until)
+
+
+def result_files(network: Network) -> list[str]:
+    """What segments are merged into."""
+    states = [STATES_FILE] if network.state_recordings else []
+    return [SPIKES_FILE, *states, *([RATES_FILE] if network.rate_recording is not None else [])]
 
 
 @during("merge")
@@ -67,6 +81,12 @@ def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, P
         fresh[STATES_FILE] = out / f".{STATES_FILE}.new"
         reports = [_report(experiment, i) for i in range(len(network.state_recordings))]
         merge_states(out, reports, last=run.end, base=out / STATES_FILE if merged else None, target=fresh[STATES_FILE])
+    if network.record_connections:
+        fresh[EDGES_FILE] = out / EDGES_FILE  # written when the network was built
+    if network.rate_recording is not None:
+        fresh[RATES_FILE] = out / f".{RATES_FILE}.new"
+        base = out / RATES_FILE if merged else None
+        merge_rates(out, rate_report(network.rate_recording, run), run.end, base=base, target=fresh[RATES_FILE])
     return fresh
 
 
@@ -89,6 +109,12 @@ def tidy(out: Path) -> None:
             (out / f".{name}.new").unlink(missing_ok=True)
 
 
+def rate_report(recording: RateRecording, run: RunSettings) -> RateReport:
+    """What is counted, in steps."""
+    sizes = {p.name: p.size for p in recording.populations}
+    return RateReport(sizes, run.steps(recording.bin), run.steps(run.warmup), run.dt)
+
+
 def _report(experiment: Experiment, index: int) -> StateReport:
     recording, run = experiment.network.state_recordings[index], experiment.run
     every, warmup = run.steps(recording.interval), run.steps(run.warmup)
@@ -102,11 +128,11 @@ def draw(experiment: Experiment, out: Path, summary: Mapping[str, Any]) -> None:
     from distsim.analysis.figures import RasterPopulation, raster
 
     network, run = experiment.network, experiment.run
-    recorded = network.recorded()
+    recorded = network.recorded_neurons()
     if not recorded or run.duration == 0.0:
         return
     raster(
-        out / "spikes.h5", [RasterPopulation(p.name, p.size) for p in recorded], out / "raster.png",
+        out / "spikes.h5", [RasterPopulation(s.name, s.population.size, s.size) for s in recorded], out / "raster.png",
         start=run.warmup, stop=run.warmup + run.duration, reference_rates=network.reference_rates or None,
         reference_source=network.reference_source, title=network.name,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from distsim.errors import during
 from distsim.experiment import Experiment
 from distsim.io import prepare_output
 from distsim.io.checkpoints import Totals
-from distsim.output import SegmentFiles
+from distsim.output import SegmentFiles, result_files
 from distsim.resuming import Continuation, check_resume, find, segment_counts
 from distsim.runinfo import RUN_FILE, run_info, write_info
 
@@ -61,6 +61,7 @@ class Record:
         counts = segment_counts(manifest, self.merged, simulation.comm.size)
         if self.found is not None and manifest is not None:
             checkpoint.restore(simulation, self.found.parts, manifest.step)
+            simulation.rates.start_after(self.merged)  # spikes before are in the merged counts
             self.found = dataclasses.replace(self.found, parts=())  # the simulation has it now
         self.files.simulation = simulation
         written = manifest.step if manifest is not None else None
@@ -87,7 +88,7 @@ def open_record(
     if resume:
         assert document is not None
         comm.first_alone(lambda: check_resume(out, config, experiment.run))
-        found = find(out, config, experiment.run, bool(experiment.network.state_recordings), comm)
+        found = find(out, config, experiment.run, result_files(experiment.network), comm)
     if found is None:
         comm.first_alone(lambda: prepare_output(out, overwrite or resume))
 

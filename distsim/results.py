@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from distsim.collect import Spikes, States
+from distsim.io.rates import RateBins
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Stretch:
         Population → States.
     rates
         Population → Hz over the stretch.
+    rate_bins
+        Population → RateBins, where rates are recorded; a stretch has its own part of a bin that it cuts.
     spike_digest, spike_count
         Over all spikes emitted by neurons since the beginning.
     """
@@ -32,6 +35,7 @@ class Stretch:
     rates: Mapping[str, float]
     spike_digest: str
     spike_count: int
+    rate_bins: Mapping[str, RateBins] = field(default_factory=dict, kw_only=True)
 
     def to_pandas(self) -> Any:
         """All spikes as a pandas DataFrame with the columns time (ms), population, neuron; needs pandas."""
@@ -58,7 +62,7 @@ class Stretch:
 class Result(Stretch):
     """A whole run; `rates` are over the time after the warm-up.
 
-    `spikes` and `states` are empty where results were written to a directory instead. `summary` holds the
+    `spikes`, `states` and `rate_bins` are empty where results were written to a directory instead. `summary` holds the
     contents of summary.json.
     """
 

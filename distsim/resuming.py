@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,6 @@ from distsim.io.checkpoints import Manifest
 from distsim.io.checksums import is_whole
 from distsim.io.outdir import hardly_begun
 from distsim.io.spikes import SPIKES_FILE, merged_until
-from distsim.io.states import STATES_FILE
 from distsim.io.summary import SUMMARY_FILE, read_json
 from distsim.logs import LOGGER
 from distsim.runinfo import RUN_FILE, read_info
@@ -88,12 +87,12 @@ def finished(directory: Path, run: RunSettings) -> dict[str, Any] | None:
 
 @during("resume")
 def find(
-    directory: Path, config: Mapping[str, Any], run: RunSettings, states: bool, comm: Communicator
+    directory: Path, config: Mapping[str, Any], run: RunSettings, results: Sequence[str], comm: Communicator
 ) -> Continuation | None:
     """The newest valid checkpoint, read; None where there has been none yet (every rank must call).
 
     What was computed after it is removed from the directory: later segments, and newer checkpoints, which are
-    damaged.
+    damaged. `results` are the files that the run's segments are merged into.
 
     Raises
     ------
@@ -102,7 +101,7 @@ def find(
     ConfigError
         The checkpoint is of another experiment, or another version of distsim.
     """
-    told = _on_first(comm, lambda: _candidates(directory, states))
+    told = _on_first(comm, lambda: _candidates(directory, results))
     base, names = int(told["base"]), [str(name) for name in told["names"]]
     skipped: list[str] = []
     for name in names:
@@ -137,9 +136,8 @@ def find(
     return None
 
 
-def _candidates(directory: Path, states: bool) -> dict[str, Any]:
+def _candidates(directory: Path, results: Sequence[str]) -> dict[str, Any]:
     """Folders that once had a manifest, the newest first, and up to where results are merged and whole."""
-    results = [SPIKES_FILE, *([STATES_FILE] if states else [])]
     base = 0
     if all(is_whole(directory, name) for name in results):
         # One may be newer, where a run died while it replaced them: segments go when both are in place.

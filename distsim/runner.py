@@ -18,6 +18,7 @@ from distsim.build.weights import weight_errors
 from distsim.comm import Communicator
 from distsim.course import Course, Reporter, Silent
 from distsim.energy import EnergyMeasurement
+from distsim.engine.edges_dump import EDGES_FILE, dump_connections
 from distsim.engine.simulation import Simulation, Sinks
 from distsim.errors import ConfigError
 from distsim.experiment import Experiment
@@ -77,6 +78,8 @@ def run_experiment(
     before = resident_bytes()
     if out is None and (experiment.run.checkpoint is not None or experiment.run.wall_time is not None):
         raise ConfigError("run.checkpoint, run.wall_time: need an output directory; name one, or leave them out")
+    if out is None and experiment.network.record_connections:
+        raise ConfigError("record.connections: need an output directory; name one, or use Simulator.dump_connections")
     record = None
     if out is not None:
         record = open_record(experiment, comm, out, document, overwrite=overwrite, resume=resume)
@@ -116,6 +119,9 @@ def _build_and_run(
         f"built {synapses:,} synapses in {simulation.seconds['build']:.2f} s, "
         f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms",
     )  # fmt: skip
+    if out is not None and experiment.network.record_connections:
+        _tell(reporter, "connections", f"writing connections to {out / EDGES_FILE}")
+        dump_connections(simulation, experiment.network.record_connections, out / EDGES_FILE)
     _warn_of_rounding(simulation, reporter)
     weight_error = _weight_error(simulation)
     started_after = process_age()

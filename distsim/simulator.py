@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from distsim.backend import open_backend
 from distsim.checks import check_experiment, check_ranks
 from distsim.collect import Collected, Spikes, States
 from distsim.comm import Communicator, connect
+from distsim.engine.edges_dump import dump_connections
 from distsim.engine.readback import Connections, read_connections
 from distsim.engine.simulation import Simulation, Sinks
 from distsim.errors import ConfigError, nearest, wrong
@@ -47,7 +49,7 @@ class Simulator:
         self._comm = comm or connect()
         check_ranks(experiment.run, self._comm.size)
         self._collected = Collected()
-        sinks = Sinks(self._collected.add_spikes, self._collected.states.append)
+        sinks = Sinks(self._collected.add_spikes, self._collected.states.append, self._collected.rates.append)
         backend = open_backend(device)
         backend.assign(self._comm.local_rank())
         self._simulation = Simulation(experiment, self._comm, backend, sinks)
@@ -71,13 +73,14 @@ class Simulator:
         simulation.flush()
         counts = simulation.spike_counts() - before
         spikes, states = self._collected.take(self._network, self._run, self._comm, first, first + steps)
+        bins = self._collected.take_rates(self._network, self._run, self._comm, first, first + steps)
         rates = {
             p.name: int(counts[i]) / p.size / (duration / 1000.0) if duration else 0.0
             for i, p in enumerate(self._network.populations)
             if p.model.is_neuron
         }
         digest = simulation.digest()
-        return Stretch(spikes, states, rates, str(digest), digest.count)
+        return Stretch(spikes, states, rates, str(digest), digest.count, rate_bins=bins)
 
     def get(self, population: Population | str, name: str) -> npt.NDArray[np.float64]:
         """A parameter or recordable state of every neuron of `population`, float64[size]."""
@@ -115,6 +118,22 @@ class Simulator:
     def connections(self, source: Population | str, target: Population | str) -> Connections:
         """All connections from `source` to `target` as they were built."""
         return read_connections(self._simulation, self._find(source)[0], self._find(target)[0])
+
+    def dump_connections(self, path: str | Path, *projections: int) -> None:
+        """Write the synapses of projections (their numbers; none: of all) to a SONATA edges file, as they were built.
+
+        Raises
+        ------
+        ConfigError
+            There is no such projection.
+        ResultError
+            The file cannot be written.
+        """
+        n = len(self._network.projections)
+        bad = next((k for k in projections if not 0 <= k < n), None)
+        if bad is not None:
+            raise wrong("projections", bad, f"numbers of projections, 0 to {n - 1}")
+        dump_connections(self._simulation, projections or range(n), Path(path))
 
     def _find(self, population: Population | str) -> tuple[int, Any, Any]:
         name = population if isinstance(population, str) else population.name

@@ -19,6 +19,7 @@ from distsim.io import checkpoints
 from distsim.io.arrays import parse_arrays, read_stored
 from distsim.io.checksums import file_hash, read_checksums
 from distsim.io.files import segments, step_times, times_to_steps
+from distsim.io.rates import RATES_FILE, read_rates
 from distsim.io.safe_hdf5 import child, dataset, names, open_hdf5
 from distsim.io.sealed import check_seal
 from distsim.io.spikes import SPIKES_FILE, SpikePopulation, merged_until, read_segment
@@ -66,6 +67,8 @@ def verify(directory: Path) -> Iterator[Finding]:
         yield from _check_spikes(directory, info)
     elif info is not None:
         yield Finding(True, "the run is not finished: no results to check yet")
+    if hashes and info is not None and info.rates:
+        yield from _check_rates(directory, info)
     yield from _check_segments(directory, info)
     yield from _check_checkpoints(directory)
 
@@ -99,8 +102,8 @@ def _check_spikes(directory: Path, info: RunInfo) -> Iterator[Finding]:
             for name in names(root):
                 sums, problem = _examine(root, populations[name], run, per_second)
                 yield Finding(not problem, f"{SPIKES_FILE}: {name}: {problem or 'spikes in order and in range'}")
-                if name not in summary["rates"]:
-                    continue  # a generator is no neuron: it is not in the digest
+                if name not in summary["rates"] or name in info.selected:
+                    continue  # a generator is not in the digest; of some neurons there is none
                 for second, stated in list(enumerate(summary["digests"][name]))[hidden:]:
                     mine = fold_totals(sums.get(second, [0] * 5))
                     compared += 1
@@ -109,13 +112,28 @@ def _check_spikes(directory: Path, info: RunInfo) -> Iterator[Finding]:
         text = f"digest: {equal} of {compared} (population, second) recomputed from {SPIKES_FILE} are equal"
         if hidden:
             text += f"; spikes of the warm-up are not written, so the first {hidden} s cannot be checked"
+        if info.selected:
+            text += f"; only some neurons of {', '.join(info.selected)} are recorded"
         yield Finding(equal == compared, text)
-        if not hidden and set(summary["rates"]) <= set(info.recorded):
+        if not hidden and set(summary["rates"]) <= set(info.recorded) - set(info.selected):
             found = fold_totals(total)
             same = (str(found), found.count) == (summary["spike_digest"], summary["spike_count"])
             yield Finding(same, f"digest: of all spikes {found}, {'as' if same else 'not as'} the summary says")
     except (ResultError, ConfigError, KeyError, TypeError, ValueError, IndexError) as error:
         yield Finding(False, f"{SPIKES_FILE}, {SUMMARY_FILE}: {error}")
+
+
+def _check_rates(directory: Path, info: RunInfo) -> Iterator[Finding]:
+    """The counts in bins add up to the spikes that the summary says."""
+    try:
+        summary = read_json(directory / SUMMARY_FILE)
+        for name, bins in read_rates(directory / RATES_FILE).items():
+            if name in summary["rates"]:
+                said = round(summary["rates"][name] * bins.size * summary["duration"] / 1000.0)
+                text = f"{RATES_FILE}: {name}: {int(bins.counts.sum())} spikes; the summary says {said}"
+                yield Finding(int(bins.counts.sum()) == said, text)
+    except (ResultError, KeyError, TypeError, ValueError) as error:
+        yield Finding(False, f"{RATES_FILE}: {error}")
 
 
 def _examine(
@@ -170,7 +188,7 @@ def _check_segments(directory: Path, info: RunInfo | None) -> Iterator[Finding]:
         for name in segments(directory, kind):
             found += 1
             try:
-                if kind == "states":
+                if kind != "spikes":
                     check_seal(name.path)
                     continue
                 steps, gids, until = read_segment(name.path)

@@ -42,6 +42,7 @@ SECTIONS = (
     ("space", "Space", "space."),
     ("record", "Record", "record."),
     ("record.states", "States", "record.states.POPULATION."),
+    ("record.rates", "Rates", "record.rates."),
     ("network", "Network", "network."),
 )
 NOTES = {
@@ -75,19 +76,29 @@ NOTES = {
         "keys `weight` and `delay` are not allowed."
     ),
     "Selection": (
-        "Some neurons of a population, as a source or a target: one of `slice`, `neurons` and `fraction`. Their ids on "
-        "the side count from 0 in ascending order. A random fraction depends on the seed, the population and `draw`, "
-        "and on nothing else: where it stands again, it is the same neurons."
+        "Some neurons of a population, as a source, a target or what is recorded: one of `slice`, `neurons` and "
+        "`fraction`. Their ids on a projection's side count from 0 in ascending order. A random fraction depends on "
+        "the seed, the population and `draw`, and on nothing else: where it stands again, it is the same neurons."
+    ),
+    "Record": (
+        "Spikes before the end of the warm-up are not written. Generators are recorded where they are listed. "
+        "`connections` writes `edges.h5` before the first step: SONATA edges, named SOURCE_to_TARGET. Synapses do not "
+        "remember their projection: where several join the same two populations there is one for each receptor, "
+        "SOURCE_to_TARGET_RECEPTOR, with the synapses of all of them, which its attribute `projections` lists."
     ),
     "Space": (
         "All lengths have this one unit. Distances along a periodic axis run the shorter way. Where a box has "
         "`extent`, all positions have as many dimensions, and lie within it along periodic axes. "
         "[Connectivity](connectivity.md#space) shows positions, masks and kernels."
     ),
-    "Record": "Spikes before the end of the warm-up are not written. Generators are recorded where they are listed.",
     "States": (
         "Samples are taken at whole multiples of `interval`, counted from the start of the warm-up, and written after "
         "it."
+    ),
+    "Rates": (
+        "Written to `rates.h5`: `/rates/POPULATION/counts` and `bin_start` (ms). Bins count from the end of the "
+        "warm-up; a spike at time t is in the bin with bin_start < t <= bin_start + bin. With `record.spikes: []` no "
+        "spike is stored."
     ),
     "Network": (
         "Every other key is an argument of the builder. `my_file.py:my_function` names a function in a file of yours "
@@ -143,7 +154,7 @@ INSIDE = (
     "GridOf", "Extent", "Ball", "Ring", "Radius", "Radii", "Corners", "Axes", "LinearOf", "ExponentialOf",
     "GaussianOf", "Gaussian2DOf", "GammaOf", "GaborOf", "Velocity",
     "Autapses", "Indegree", "Outdegree", "Total", "Probability", "SymmetricProbability", "MeanNumber", "EdgeFile",
-    "LowHigh", "WholeLowHigh", "MeanStd", "Beta", "ShapeScale", "Clipped",
+    "LowHigh", "WholeLowHigh", "MeanStd", "Beta", "ShapeScale", "Clipped", "Spikes",
 )  # fmt: skip
 UNIT = re.compile(r"\((ms|Hz|pA)\b[^)]*\)|^(ms), |in (ms);")
 DEFAULT = re.compile(r" Default: ([^.]+)\.")

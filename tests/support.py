@@ -48,6 +48,7 @@ TINY = Tuning(
     message_room=1,
     spike_room=1,
     state_room_bytes=1,
+    rate_room_bytes=1,
     max_interval=64,
     history_room=1,
 )

@@ -86,7 +86,7 @@ def first_difference(a: Results, b: Results) -> tuple[float, str, int, int] | No
     found = []
     for name in dict.fromkeys([*a.spikes, *b.spikes]):
         if name in a.spikes and name in b.spikes:
-            spike = _first_of(a.spikes[name], b.spikes[name])
+            spike = _first_of(a.local_spikes(name), b.local_spikes(name))
             if spike is not None:
                 found.append((spike[0], name, spike[1], spike[2]))
     return min(found, default=None)

@@ -33,10 +33,11 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class RasterPopulation:
-    """A population to draw: its name, and of how many neurons."""
+    """A population to draw: its name, of how many neurons, and how many of these are recorded (None: all)."""
 
     name: str
     size: int
+    recorded: int | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def raster(
         raise ResultError(f"raster: found {len(populations)} populations, ({start}, {stop}] ms; allowed: some of both")
     first = max(start, stop - window)
     shown, counts = _select(spikes, populations, first, stop)
-    mean_rates = {p.name: counts[p.name] * 1000.0 / (p.size * (stop - start)) for p in populations}
+    mean_rates = {p.name: counts[p.name] * 1000.0 / ((p.recorded or p.size) * (stop - start)) for p in populations}
     bands = _bands(populations, max_neurons)
 
     import matplotlib

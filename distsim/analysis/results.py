@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
+from distsim.experiment import RunSettings
 from distsim.io.checkpoints import Manifest, folders, read_manifest
 from distsim.io.files import segments, step_times, times_to_steps
+from distsim.io.rates import RATES_FILE, RateBins, RateReport, read_rates, read_rates_so_far
 from distsim.io.spikes import SPIKES_FILE, merged_until, read_segment, read_spikes
 from distsim.io.summary import SUMMARY_FILE, read_json
 from distsim.runinfo import RUN_FILE, RunInfo, read_info
@@ -30,9 +32,10 @@ class Results:
     summary
         summary.json.
     spikes
-        Recorded population → (times in ms, population-local ids), by time, then id; in the order of description.
+        Recorded population → (times in ms, ids), by time, then id; in the order of description. Ids are local to the
+        population; where only some of its neurons were recorded, they count these.
     sizes
-        Recorded population → number of neurons.
+        Recorded population → number of recorded neurons.
     start, stop
         What was recorded, in ms: (start, stop].
     complete
@@ -47,6 +50,12 @@ class Results:
     start: float
     stop: float
     complete: bool = True
+    neurons: Mapping[str, Ids] = field(default_factory=dict)  # where some were recorded: their population-local ids
+
+    def local_spikes(self, population: str) -> tuple[Floats, Ids]:
+        """Spikes with population-local ids, whichever neurons were recorded."""
+        times, ids = self.spikes[population]
+        return times, self.neurons[population][ids] if population in self.neurons else ids
 
 
 def load_results(directory: Path | str) -> Results:
@@ -80,7 +89,29 @@ def load_results(directory: Path | str) -> Results:
         "populations": {p.name: p.size for p in info.populations},
     }  # fmt: skip
     stop = float(step_times(np.array([last], np.uint64), info.dt)[0])
-    return Results(directory, summary, spikes, sizes, info.warmup, max(stop, info.warmup), complete=False)
+    neurons = _count_selected(info, spikes, sizes, directory)
+    return Results(directory, summary, spikes, sizes, info.warmup, max(stop, info.warmup), False, neurons)
+
+
+def load_rates(directory: Path | str) -> dict[str, RateBins]:
+    """Spikes counted in bins: population → RateBins; of an unfinished run the bins that are complete so far.
+
+    Raises
+    ------
+    ResultError
+        The directory holds no results, or no rates were recorded.
+    """
+    directory = Path(directory)
+    info = read_info(directory)
+    if not info.rates:
+        raise ResultError(f"{directory}: no rates were recorded; record: {{rates: {{bin: 10.0}}}} counts them")
+    if (directory / SUMMARY_FILE).is_file() and read_json(directory / SUMMARY_FILE).get("duration") == info.duration:
+        return read_rates(directory / RATES_FILE)
+    run = RunSettings(info.duration, warmup=info.warmup, dt=info.dt)
+    sizes = {p.name: p.size for p in info.populations}
+    counted = {name: sizes[name] for name in info.rates["populations"]}
+    report = RateReport(counted, run.steps(info.rates["bin"]), run.steps(run.warmup), info.dt)
+    return read_rates_so_far(directory, report, info.ranks, info.first_step)
 
 
 def _so_far(directory: Path, info: RunInfo) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], int]:
@@ -146,4 +177,23 @@ def read_results(directory: Path | str) -> Results:
     for name, (_times, ids) in spikes.items():
         if ids.size and int(ids.max()) >= sizes[name]:
             raise ResultError(f"{directory}: {name}: found neuron {int(ids.max())}; allowed: 0 to {sizes[name] - 1}")
-    return Results(directory, summary, spikes, {name: sizes[name] for name in spikes}, start, stop)
+    sizes = {name: sizes[name] for name in spikes}
+    info = read_info(directory) if (directory / RUN_FILE).is_file() else None
+    neurons = _count_selected(info, spikes, sizes, directory) if info is not None else {}
+    return Results(directory, summary, spikes, sizes, start, stop, neurons=neurons)
+
+
+def _count_selected(
+    info: RunInfo, spikes: dict[str, tuple[Floats, Ids]], sizes: dict[str, int], directory: Path
+) -> dict[str, Ids]:
+    """Where only some neurons were recorded, number these and count only them; returns which they are."""
+    neurons = info.neurons()
+    for name, chosen in neurons.items():
+        if name in spikes:
+            times, ids = spikes[name]
+            at = np.minimum(np.searchsorted(chosen, ids), chosen.size - 1)
+            strange = ids[chosen[at] != ids]
+            if strange.size:
+                raise ResultError(f"{directory}: {name}: found neuron {int(strange[0])}; it was not to be recorded")
+            spikes[name], sizes[name] = (times, at), chosen.size
+    return neurons

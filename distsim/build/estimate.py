@@ -288,18 +288,20 @@ class _Rank:
         experiment, layout = self.expectation.experiment, self.connectivity.layout
         network, run = experiment.network, experiment.run
         real = 4 if run.precision == "single" else 8
-        recorded = {p.name for p in network.recorded()}
+        recorded = {s.name: s.size / s.population.size for s in network.recorded_neurons()}  # share of each
         seconds = run.duration / 1000.0
         mine: float = sum(
-            self._rate(p.name) * seconds * n
+            self._rate(p.name) * seconds * n * recorded[p.name]
             for p, n in zip(network.populations, self._local, strict=True) if p.name in recorded
         )  # fmt: skip
-        everyone = sum(self._rate(p.name) * seconds * p.size for p in network.populations if p.name in recorded)
+        everyone = sum(
+            self._rate(p.name) * seconds * p.size * recorded[p.name] for p in network.populations if p.name in recorded
+        )
         held = min(mine, SPIKE_ROOM) * 32.0 if self.files else mine * 64.0
         for recording in network.state_recordings:
             population = network.populations.index(recording.population)
             share = self._local[population] / recording.population.size
-            chosen = recording.population.size if recording.neurons is None else len(recording.neurons)
+            chosen = recording.selection.size
             data = run.duration / recording.interval * share * chosen * real * len(recording.variables)
             # The buffers, and at a flush a copy of each variable and of all together.
             held += 3.0 * (min(data, STATE_ROOM_BYTES) if self.files else data)

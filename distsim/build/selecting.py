@@ -94,6 +94,11 @@ def local_selection(selection: Selection, part: Part, seed: int) -> LocalSelecti
     return LocalSelection(place.size, 0, 1, 0, 1, k[place], place)
 
 
+def indices(chosen: LocalSelection) -> Ids:
+    """The selected neurons' places k in their part, ascending: int64[count]."""
+    return chosen.first + chosen.step * np.arange(chosen.count, dtype=np.int64) if chosen.k is None else chosen.k
+
+
 @dataclass(frozen=True)
 class Shared:
     """Places of one side whose neurons stand on another side, too: sequences (begin, end, step), and a list."""

@@ -72,11 +72,14 @@ def describe(experiment: Experiment, every: bool = False) -> str:
         parts.append(_section("projections", heading, [
             [f"[{i}]", *_projection(p)] for i, p in enumerate(network.projections)
         ], (6, 7), every))  # fmt: skip
-    recorded = ", ".join(p.name for p in network.recorded()) or "none"
+    recorded = ", ".join(str(s) for s in network.recorded_neurons()) or "none"
     parts.append(f"recorded: spikes of {recorded}")
     for r in network.state_recordings:
-        chosen = f"{len(r.neurons):,} of " if r.neurons is not None else ""
+        chosen = f"{r.selection.size:,} of " if not r.selection.is_whole else ""
         parts.append(f"          {', '.join(r.variables)} of {chosen}{r.population.name} every {number(r.interval)} ms")
+    if network.rate_recording is not None:
+        counted = ", ".join(p.name for p in network.rate_recording.populations)
+        parts.append(f"          rates of {counted} in bins of {number(network.rate_recording.bin)} ms")
     return "\n".join(parts) + "\n"
 
 

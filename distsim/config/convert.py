@@ -84,14 +84,26 @@ def record(network: Network, spec: schema.RecordSpec) -> None:
     if spec.spikes == "all":
         network.record_spikes = None
     else:
-        names = list(spec.spikes)
-        _side(network, names, "record.spikes", empty=True)
-        network.record_spikes = tuple(names)
+        network.record_spikes = tuple(
+            s.name if s.is_whole else s for s in _selections(network, spec.spikes, "record.spikes", empty=True)
+        )
     network.state_recordings.clear()
     for name, states in spec.states.items():
         if not any(p.name == name for p in network.populations):
             raise _unknown(network, name, f"record.states.{name}")
-        network.record_states(name, states.variables, states.interval, states.neurons)
+        which = states.model_dump(include={"slice", "neurons", "fraction", "draw"})
+        if which["neurons"] is not None:
+            which["neurons"].sort()
+        chosen = select(network[name], **which, where=f"record.states.{name}")
+        network.record_states(chosen, states.variables, states.interval)
+    every = tuple(range(len(network.projections)))
+    network.record_connections = every if spec.connections == "all" else tuple(spec.connections)
+    network.rate_recording = None
+    if spec.rates is not None:
+        names = None if spec.rates.populations == "all" else list(spec.rates.populations)
+        if names is not None:
+            _side(network, names, "record.rates.populations")
+        network.record_rates(spec.rates.bin, names)
 
 
 _DRAWN: tuple[tuple[type, str, type], ...] = (
@@ -238,11 +250,13 @@ def _side(network: Network, names: Sequence[str], where: str, empty: bool = Fals
     return [network[name] for name in names]
 
 
-def _selections(network: Network, chosen: Sequence[str | forms.SelectionSpec], where: str) -> list[Selection]:
+def _selections(
+    network: Network, chosen: Sequence[str | forms.SelectionSpec], where: str, empty: bool = False
+) -> list[Selection]:
     """A side of a projection: whole populations by name, and selections."""
     names = [part if isinstance(part, str) else part.population for part in chosen]
     found = []
-    for i, (part, population) in enumerate(zip(chosen, _side(network, names, where), strict=True)):
+    for i, (part, population) in enumerate(zip(chosen, _side(network, names, where, empty), strict=True)):
         if isinstance(part, str):
             found.append(Selection.whole(population))
             continue

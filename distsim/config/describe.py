@@ -24,6 +24,7 @@ from distsim.experiment import Experiment
 from distsim.expressions import Expression
 from distsim.network import Input, Network, Projection
 from distsim.rules import Explicit
+from distsim.selection import Selection
 from distsim.space import Ellipse, Grid, PositionList, Positions, Space
 
 
@@ -160,12 +161,21 @@ def _write_edges(rule: Explicit, path: Path) -> None:
 
 
 def _record(network: Network) -> dict[str, Any]:
-    spikes: Any = "all" if network.record_spikes is None else list(network.record_spikes)
+    spikes: Any = "all" if network.record_spikes is None else [s.document() for s in network.recorded_neurons()]
     states = {
         r.population.name: {
             "variables": list(r.variables), "interval": r.interval,
-            **({"neurons": list(r.neurons)} if r.neurons is not None else {}),
+            **_which(r.selection),
         }
         for r in network.state_recordings
     }  # fmt: skip
-    return {"spikes": spikes, "states": states}
+    rates = network.rate_recording
+    counted = {"rates": {"bin": rates.bin, "populations": [p.name for p in rates.populations]}} if rates else {}
+    written = {"connections": list(network.record_connections)} if network.record_connections else {}
+    return {"spikes": spikes, "states": states, **counted, **written}
+
+
+def _which(selection: Selection) -> dict[str, Any]:
+    """The keys of a selection beside its population."""
+    said = selection.document()
+    return {k: v for k, v in said.items() if k != "population"} if isinstance(said, dict) else {}

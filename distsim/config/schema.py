@@ -107,6 +107,9 @@ class StatesSpec(Spec):
     variables: list[str]
     interval: float = 1.0
     neurons: Annotated[list[int] | None, NotNull] = None
+    slice: Annotated[list[int] | None, NotNull] = None
+    fraction: Annotated[float | None, NotNull] = None
+    draw: int = 0
 
 
 def _all_or_names(value: Any) -> Any:
@@ -115,9 +118,16 @@ def _all_or_names(value: Any) -> Any:
     raise PydanticCustomError("all_or_names", "all, or a list of populations such as [E, I]")
 
 
+class RatesSpec(Spec):
+    bin: float
+    populations: Annotated[Literal["all"] | list[str], BeforeValidator(_all_or_names)] = "all"
+
+
 class RecordSpec(Spec):
-    spikes: Annotated[Literal["all"] | list[str], BeforeValidator(_all_or_names)] = "all"
+    spikes: Annotated[Literal["all"] | list[Selected], BeforeValidator(_all_or_names)] = "all"
     states: dict[str, StatesSpec] = Field(default_factory=dict)
+    rates: Annotated[RatesSpec | None, NotNull] = None
+    connections: Literal["all"] | list[int] = Field(default_factory=list)
 
 
 class NetworkSpec(Spec):

@@ -76,6 +76,7 @@ def restore(simulation: Simulation, parts: Sequence[Arrays], step: int) -> None:
     loop.step = loop.interval_start = step + 1
     loop.phase, loop.draw_poisson = DELIVER, 1
     simulation.states.start_after(step, int(loop.record_after))
+    simulation.rates.start_after(step)
     empty = np.empty(0, np.int64)
     own = _to_owners(
         simulation,

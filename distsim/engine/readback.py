@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy.typing as npt
 from distsim.engine.simulation import Simulation
 
 RUN = np.dtype([("offset", "u4"), ("count", "u4"), ("delay", "u2"), ("column", "u2")])
+
+WINDOW = 2**22  # synapses
 
 
 @dataclass(frozen=True)
@@ -51,40 +54,60 @@ def read_connections(simulation: Simulation, source_id: int, target_id: int) -> 
 
 def _read_local(simulation: Simulation, source_id: int, target_id: int) -> list[npt.NDArray[Any]]:
     """source, target, weight, delay (steps), receptor of this rank's synapses."""
-    rows, populations = simulation.rows, simulation.experiment.network.populations
-    source = populations[source_id]
-    found: list[list[npt.NDArray[Any]]] = [[] for _ in range(5)]
+    found = list(read_windows(simulation, source_id, target_id))
+    dtypes = (np.int64, np.int64, np.float64, np.int64, np.int64)
+    return [np.concatenate([np.empty(0, d), *(f[k] for f in found)]).astype(d) for k, d in enumerate(dtypes)]
+
+
+def read_windows(
+    simulation: Simulation, source_id: int, target_id: int, window: int = WINDOW
+) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+    """(source, target, weight, delay in steps, receptor) of this rank's synapses, sources ascending.
+
+    About `window` synapses are copied from the device at once, more only where one row has more.
+    """
+    rows, source = simulation.rows, simulation.experiment.network.populations[source_id]
     first = 0
     for k, n_rows in enumerate(rows.chunk_rows):
         gids = rows.gids[first : first + n_rows]
         begin, end = np.searchsorted(gids, (source.first_gid, source.first_gid + source.size))
-        table = simulation.backend.to_host(rows.table[first + begin : first + end])
-        first += n_rows
-        if begin == end:
-            continue
-        runs_array, synapses_array = rows.segments[2 * k], rows.segments[2 * k + 1]
-        runs = simulation.backend.to_host(runs_array).view(RUN)
-        synapses = simulation.backend.to_host(synapses_array)
-        first_run = (table[:, 1] - np.uint64(simulation.backend.pointer(runs_array))) // np.uint64(RUN.itemsize)
-        n_runs = (table[:, 2] & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        here = np.repeat(first_run.astype(np.int64) - np.cumsum(n_runs) + n_runs, n_runs) + np.arange(n_runs.sum())
-        mine = runs[here]
+        synapses = rows.segments[2 * k + 1]
+        at = np.uint64(simulation.backend.pointer(synapses))
         # The chunk's runs and synapses follow one another in the order of its rows.
-        at = np.uint64(simulation.backend.pointer(synapses_array))
-        start = int((table[0, 0] - at) // np.uint64(synapses.itemsize))
-        count = mine["count"].astype(np.int64)
-        words = synapses[start : start + int(count.sum())].astype(np.int64)
-        base = simulation.backend.to_host(rows.column_base).astype(np.int64)[mine["column"]]
-        columns = _targets(simulation, target_id, np.repeat(base, count) + (words & 0xFFFF), words >> 16)
-        chosen = columns[0]
-        of_row = np.repeat(np.repeat(gids[begin:end] - source.first_gid, n_runs), count)
-        found[0].append(of_row[chosen])
-        found[1].append(columns[1])
-        found[2].append(columns[2])
-        found[3].append(np.repeat(mine["delay"].astype(np.int64), count)[chosen])
-        found[4].append(columns[3])
-    dtypes = (np.int64, np.int64, np.float64, np.int64, np.int64)
-    return [np.concatenate([np.empty(0, d), *parts]).astype(d) for d, parts in zip(dtypes, found, strict=True)]
+        table = simulation.backend.to_host(rows.table[first + begin : first + min(end + 1, n_rows)])
+        first += n_rows
+        offsets = (table[:, 0] - at) // np.uint64(synapses.itemsize)
+        starts = np.append(offsets, np.uint64(synapses.size)).astype(np.int64)[: end - begin + 1]
+        low = 0
+        while low < end - begin:
+            high = max(low + 1, int(np.searchsorted(starts, starts[low] + window, side="right")) - 1)
+            local = gids[begin + low : begin + high] - source.first_gid
+            yield _read_rows(simulation, target_id, k, local, table[low:high], starts[low], starts[high])
+            low = high
+
+
+def _read_rows(
+    simulation: Simulation, target_id: int, chunk: int, sources: npt.NDArray[np.int64],
+    table: npt.NDArray[np.uint64], begin: int, end: int,
+) -> tuple[npt.NDArray[Any], ...]:  # fmt: skip
+    """Of rows that follow one another in a chunk, with the synapses begin … end - 1: those onto the target."""
+    rows, backend = simulation.rows, simulation.backend
+    runs_array = rows.segments[2 * chunk]
+    first_run = (table[:, 1] - np.uint64(backend.pointer(runs_array))) // np.uint64(RUN.itemsize)
+    n_runs = (table[:, 2] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    words_of_run = RUN.itemsize // 4
+    from_run, to_run = int(first_run[0]), int(first_run[-1]) + int(n_runs[-1])
+    mine = backend.to_host(runs_array[from_run * words_of_run : to_run * words_of_run]).view(RUN)
+    count = mine["count"].astype(np.int64)
+    words = backend.to_host(rows.segments[2 * chunk + 1][begin:end]).astype(np.int64)
+    base = backend.to_host(rows.column_base).astype(np.int64)[mine["column"]]
+    chosen, ids, weights, receptors = _targets(
+        simulation, target_id, np.repeat(base, count) + (words & 0xFFFF), words >> 16
+    )
+    source = np.repeat(np.repeat(sources, n_runs), count)[chosen]
+    delay = np.repeat(mine["delay"].astype(np.int64), count)[chosen]
+    order = np.argsort(source, kind="stable")  # by plane so far
+    return tuple(column[order] for column in (source, ids, weights, delay, receptors))
 
 
 def _targets(

@@ -13,9 +13,10 @@ import numpy.typing as npt
 from distsim.backend import Array, Backend
 from distsim.backend.base import Later
 from distsim.build.partition import Layout
+from distsim.build.selecting import indices, local_selection
 from distsim.engine.groups import GroupState
 from distsim.grid import round_to_steps
-from distsim.kernels.loop import Recorder
+from distsim.kernels.loop import ALL, NONE, SOME, Recorder
 from distsim.network import Network, StateRecording
 
 SPIKE_ROOM = 2**20
@@ -93,6 +94,25 @@ def _joined(parts: list[Spikes]) -> Spikes:
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
+def spike_masks(network: Network, layout: Layout, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """What of a spike is recorded: by population (SOME where it depends on the neuron), and by local neuron.
+
+    The second is empty where nothing depends on it.
+    """
+    of_population = np.full(len(network.populations), NONE, np.uint8)
+    of_neuron = np.empty(0, np.uint8)
+    ids = {p.name: i for i, p in enumerate(network.populations)}
+    for selection in network.recorded_neurons():
+        number = ids[selection.name]
+        of_population[number] = ALL if selection.is_whole else SOME
+        if not selection.is_whole:
+            of_neuron = of_neuron if of_neuron.size else np.zeros(max(1, layout.n_local), np.uint8)
+            part = layout.part(number)
+            begin = layout.group_of(number).begin + part.begin
+            of_neuron[begin + indices(local_selection(selection, part, seed))] = 1
+    return of_population, of_neuron
+
+
 @dataclass(frozen=True)
 class StateSamples:
     """States of one population's recorded local neurons: float[samples, neurons, variables]."""
@@ -108,7 +128,7 @@ class StateBuffers:
 
     def __init__(
         self, network: Network, layout: Layout, groups: list[GroupState], backend: Backend, dt: float,
-        room_bytes: int = STATE_ROOM_BYTES,
+        seed: int, room_bytes: int = STATE_ROOM_BYTES,
     ) -> None:  # fmt: skip
         self._backend = backend
         self._entries: list[tuple[StateRecording, npt.NDArray[np.int64], list[Any], int]] = []
@@ -120,10 +140,9 @@ class StateBuffers:
         for recording in network.state_recordings:
             part = layout.part(ids[recording.population.name])
             group = groups[layout.group_of(ids[recording.population.name]).index]
-            local = part.positions()
-            if recording.neurons is not None:
-                local = local[np.isin(local, np.array(recording.neurons, np.int64))]
-            index = part.begin + (local + part.population.first_gid - part.first_gid) // part.stride
+            within = indices(local_selection(recording.selection, part, seed))
+            local = part.first_gid - part.population.first_gid + part.stride * within
+            index = part.begin + within
             interval = round_to_steps(recording.interval, dt)
             offsets = []
             for variable in recording.variables:

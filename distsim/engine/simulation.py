@@ -19,18 +19,20 @@ from distsim.build.routing import build_routing
 from distsim.build.rows import CELL_BUDGET, build_rows
 from distsim.checks import check_experiment
 from distsim.comm import Communicator
+from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
 from distsim.engine.digest import SpikeDigest, fold
 from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
 from distsim.engine.finite import check_finite
 from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
-from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples
+from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples, spike_masks
 from distsim.errors import CompileError, SimulationError, during
 from distsim.experiment import Experiment
 from distsim.kernels.loop import (
     DELIVER,
     FETCH_REST,
     FLUSH_HISTORY,
+    FLUSH_RATES,
     FLUSH_SPIKES,
     FLUSH_STATES,
     GROW_DUE,
@@ -56,6 +58,7 @@ class Tuning:
     message_room: int = FIRST_ROOM
     spike_room: int = SPIKE_ROOM
     state_room_bytes: int = 16 * 2**20
+    rate_room_bytes: int = RATE_ROOM_BYTES
     max_interval: int = MAX_INTERVAL
     history_room: int = HISTORY_ROOM
     overlap: bool | None = None  # of exchange and kernels; None: where kernels run beside the host
@@ -72,6 +75,7 @@ class Sinks:
 
     spikes: Callable[[np.ndarray, np.ndarray], None] = field(default=lambda steps, gids: None)
     states: Callable[[StateSamples], None] = field(default=lambda samples: None)
+    rates: Callable[[RateCounts], None] = field(default=lambda counts: None)
 
 
 class Simulation:
@@ -84,7 +88,7 @@ class Simulation:
     comm, backend
         The ranks and this rank's device.
     sinks
-        Receivers of recorded spikes (steps and gids, uint64) and states.
+        Receivers of recorded spikes (steps and gids, uint64), states and rates.
     keep_history
         Remember the spikes of the last steps, which a checkpoint needs.
     profiler
@@ -182,8 +186,10 @@ class Simulation:
         hold("route_begin", self.routing.begin)
         hold("route_rank", self.routing.rank)
         hold("route_row", self.routing.row)
-        recorded = {p.name for p in network.recorded()}
-        hold("record_spikes", np.array([p.name in recorded for p in network.populations], np.uint8))
+        for name, mask in zip(
+            ("record_spikes", "record_neuron"), spike_masks(network, self.layout, run.seed), strict=True
+        ):
+            hold(name, mask)
         hold("count_in_digest", np.array([p.model.is_neuron for p in network.populations], np.uint8))
         loop.record_after = run.steps(run.warmup)
         self.end = loop.record_after + run.steps(run.duration)
@@ -192,7 +198,10 @@ class Simulation:
         hold("digest", np.zeros((len(network.populations), loop.n_seconds, 5), np.uint64))
         hold("spike_counts", np.zeros(len(network.populations), np.uint64))
         self.spikes = SpikeBuffer(backend, loop, tuning.spike_room)
-        self.states = StateBuffers(network, self.layout, self.groups, backend, run.dt, tuning.state_room_bytes)
+        self.states = StateBuffers(
+            network, self.layout, self.groups, backend, run.dt, run.seed, tuning.state_room_bytes
+        )
+        self.rates = RateBuffer(network, run, backend, loop, tuning.rate_room_bytes)
         loop.recorders, loop.n_recorders = self.states.records.address, self.states.count
         carries = any(g.shape.is_scaled for g in self.groups)
         self.history = History(backend, loop, max_delay, tuning.history_room, carries) if keep_history else None
@@ -301,6 +310,8 @@ class Simulation:
             self.sinks.spikes(steps, gids)
         for samples in self.states.take():
             self.sinks.states(samples)
+        for counts in self.rates.take():
+            self.sinks.rates(counts)
         self.seconds["flush"] = self.seconds.get("flush", 0.0) + time.perf_counter() - started
         self.loop.samples_full = 0
 
@@ -321,7 +332,7 @@ class Simulation:
         elif status == GROW_OUT:
             assert self.exchange is not None
             self.exchange.grow_out(2 * int(loop.needed))
-        elif status in (FLUSH_SPIKES, FLUSH_STATES):
+        elif status in (FLUSH_SPIKES, FLUSH_STATES, FLUSH_RATES):
             self.flush()
         elif status == FLUSH_HISTORY:
             assert self.history is not None

@@ -30,7 +30,7 @@ FORMAT = 1
 MOST_MANIFEST_BYTES = 2**28
 _FOLDER = re.compile(r"\d{12,13}")
 _FILE = re.compile(r"rank\d{4,}\.npz")
-KINDS = ("spikes", "states")
+KINDS = ("spikes", "states", "rates")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def parse_manifest(data: bytes, origin: str) -> Manifest:
         files = tuple(Stored(str(f["name"]), int(f["bytes"]), str(f["sha256"])) for f in content.pop("files"))
         totals = Totals(**content.pop("totals"))
         manifest = Manifest(files=files, totals=totals, **content)
-        listed = {kind: [int(n) for n in manifest.segments[kind]] for kind in KINDS}
+        listed = {kind: [int(n) for n in manifest.segments.get(kind, ())] for kind in KINDS}
         manifest = dataclasses.replace(manifest, step=int(manifest.step), segments=listed)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ResultError(f"{origin}: cannot be read as a manifest ({error})") from error

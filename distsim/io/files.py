@@ -25,7 +25,7 @@ TEMPORARY = ".writing"  # suffix of unfinished files
 LAST_STEP = "distsim_last_step"  # attribute of merged files
 SONATA_MAGIC = 0x0A7A
 SONATA_VERSION = (0, 1)
-_SEGMENT_NAME = re.compile(r"(spikes|states)\.rank(\d{4,})\.(\d{4,})\.h5")
+_SEGMENT_NAME = re.compile(r"(spikes|states|rates)\.rank(\d{4,})\.(\d{4,})\.h5")
 _EXACT = 2**53  # whole numbers up to here are exact in double precision
 
 
@@ -74,7 +74,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def segment_path(directory: Path, kind: str, rank: int, index: int) -> Path:
-    """Where segment `index` of `rank` lies; `kind` is "spikes" or "states"."""
+    """Where segment `index` of `rank` lies; `kind` is "spikes", "states" or "rates"."""
     return directory / SEGMENTS / f"{kind}.rank{rank:04d}.{index:04d}.h5"
 
 

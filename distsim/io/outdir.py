@@ -8,16 +8,19 @@ from pathlib import Path
 from distsim.errors import ConfigError
 from distsim.io.checkpoints import remove_all
 from distsim.io.checksums import CHECKSUMS_FILE
+from distsim.io.edges import EDGES_FILE
 from distsim.io.files import SEGMENTS, TEMPORARY, is_segment
+from distsim.io.rates import RATES_FILE
 from distsim.io.spikes import SPIKES_FILE
 from distsim.io.states import STATES_FILE
 from distsim.io.summary import SUMMARY_FILE
 from distsim.logs import LOG_FILES
 
 # Everything that distsim writes into the directory itself; the folders of segments and checkpoints come besides.
-_PUBLISHED = (SPIKES_FILE, STATES_FILE, SUMMARY_FILE)
+_PUBLISHED = (SPIKES_FILE, STATES_FILE, RATES_FILE, SUMMARY_FILE)
 RESULT_FILES = (
-    *_PUBLISHED, *(f".{name}.new" for name in _PUBLISHED), "experiment.yaml", "raster.png", "run.json", CHECKSUMS_FILE,
+    *_PUBLISHED, *(f".{name}.new" for name in _PUBLISHED), EDGES_FILE, "experiment.yaml", "raster.png", "run.json",
+    CHECKSUMS_FILE,
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ class Status(IntEnum):
     FETCH_REST = 6
     FLUSH_HISTORY = 7
     NOT_FINITE = 8
+    FLUSH_RATES = 9
 
 
 class Phase(IntEnum):
@@ -30,8 +31,18 @@ class Phase(IntEnum):
     DELIVER = 1
 
 
+class Recorded(IntEnum):
+    """Whose spikes of a population are recorded."""
+
+    NONE = 0
+    ALL = 1
+    SOME = 2
+
+
+NONE, ALL, SOME = Recorded
 (
     RUNNING, GROW_DUE, GROW_OUT, FLUSH_SPIKES, FLUSH_STATES, TOO_MANY_SPIKES, FETCH_REST, FLUSH_HISTORY, NOT_FINITE,
+    FLUSH_RATES,
 ) = Status  # fmt: skip
 RECEIVE, DELIVER = Phase
 
@@ -125,7 +136,16 @@ Loop = declare(
         ("n_history", "uint64"),
         ("history_before", "uint64"),  # before the pending step
         ("history_capacity", "uint64"),
-        ("record_spikes", "const uint8*"),  # [population]
+        ("record_spikes", "const uint8*"),  # [population]: a Recorded
+        ("record_neuron", "const uint8*"),  # [neuron], read where it depends on the neuron
+        # spikes of populations in bins, counted from the end of the warm-up; rate_steps 0: not counted
+        ("rate_steps", "int64"),
+        ("rate_after", "int64"),  # the step after which is counted
+        ("rate_first", "int64"),  # bin of the first row
+        ("rate_capacity", "int64"),  # rows
+        ("rate_columns", "uint64"),
+        ("rate_column", "const uint32*"),  # [population]
+        ("rate_counts", "uint64*"),  # [bin][column]
         ("count_in_digest", "const uint8*"),  # [population]
         ("spike_counts", "uint64*"),  # [population], after record_after
         ("digest", "uint64*"),  # [population][second][5]

@@ -24,6 +24,9 @@ FN void stop(Loop& l, Shortage s) {
 
 FN bool is_sampled(const Recorder& r, int64 step) { return step % r.interval == 0; }
 
+// The row of counts for a step's spikes.
+FN int64 rate_row(const Loop& l, int64 step) { return (step - l.record_after - 1) / l.rate_steps - l.rate_first; }
+
 FN Shortage shortage(Loop& l, int64 pending) {
     if (l.bad_count) return {NOT_FINITE, 0};
     if (l.samples_full) return {FLUSH_STATES, 0};
@@ -34,6 +37,7 @@ FN Shortage shortage(Loop& l, int64 pending) {
     if (pending > l.record_after && l.recorded_before - l.record_tail + messages > l.record_capacity) {
         return {FLUSH_SPIKES, messages};
     }
+    if (l.rate_steps && pending > l.rate_after && rate_row(l, pending) >= l.rate_capacity) return {FLUSH_RATES, 0};
     if (l.history_capacity && l.history_before + emitted > l.history_capacity) return {FLUSH_HISTORY, emitted};
     const uint64 peak = l.due_peak + messages * l.runs_per_slot;
     if (peak > l.due_capacity) return {GROW_DUE, peak};
@@ -137,12 +141,17 @@ FN uint64 spread_pending(Loop& l, int64 pending, int64 now, uint64 groups_before
                 atomic_add(&sums[4], (uint64)e.multiplicity);
             }
             if (pending > l.record_after) atomic_add(&l.spike_counts[e.population], (uint64)e.multiplicity);
-            if (pending > l.record_after && l.record_spikes[e.population]) {
+            const uint8 recorded = pending > l.record_after ? l.record_spikes[e.population] : 0;
+            if (recorded == 1 || (recorded && l.record_neuron[e.neuron])) {
                 const uint64 at = atomic_add(&l.n_recorded, (uint64)e.multiplicity);
                 for (uint32 m = 0; m < e.multiplicity; ++m) {
                     l.recorded_step[(at + m) & (l.record_capacity - 1)] = (uint64)pending;
                     l.recorded_gid[(at + m) & (l.record_capacity - 1)] = e.gid;
                 }
+            }
+            if (l.rate_steps && pending > l.rate_after && l.rate_column[e.population] < l.rate_columns) {
+                const uint64 row = (uint64)rate_row(l, pending);
+                atomic_add(&l.rate_counts[row * l.rate_columns + l.rate_column[e.population]], (uint64)e.multiplicity);
             }
             if (l.history_capacity) {
                 const uint64 at = atomic_add(&l.n_history, (uint64)1);

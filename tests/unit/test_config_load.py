@@ -96,7 +96,16 @@ def folder(tmp_path: Path) -> Path:
 def described(experiment: distsim.Experiment) -> dict[str, Any]:
     """Everything that an experiment says, to compare."""
     network = experiment.network
-    keys = ("name", "populations", "projections", "inputs", "state_recordings", "record_spikes")
+    keys = (
+        "name",
+        "populations",
+        "projections",
+        "inputs",
+        "state_recordings",
+        "record_spikes",
+        "rate_recording",
+        "record_connections",
+    )
     return {"run": experiment.run, **{key: getattr(network, key) for key in keys}}
 
 
@@ -124,8 +133,8 @@ def test_every_form_of_every_value(folder: Path) -> None:
     assert network.projections[3].delay == NormalClipped(1.5, 1.0)
     assert network.projections[5].receptor == "inhibitory"
     assert network.record_spikes == ("E", "stim")
-    assert [(r.variables, r.interval, r.neurons) for r in network.state_recordings] == [
-        (("V_m", "I_syn_ex"), 0.5, (2, 0)), (("V_m",), 1.0, None),
+    assert [(r.variables, r.interval, r.selection.neurons) for r in network.state_recordings] == [
+        (("V_m", "I_syn_ex"), 0.5, (0, 2)), (("V_m",), 1.0, None),
     ]  # fmt: skip
 
 
