@@ -22,10 +22,16 @@ class StopRequests:
 
     While `at_once` is set, a signal raises `Stopped` on the spot: before the first step and while results are written,
     when what can be kept is kept already. Otherwise the loop goes on to where all ranks meet.
+
+    Parameters
+    ----------
+    stay
+        The process ends with this: once a signal has come, later ones stay without effect after it is left, too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stay: bool = False) -> None:
         self.name = ""
+        self._stay = stay
         self.at_once = False
         self._before: dict[signal.Signals, Any] = {}
 
@@ -37,6 +43,8 @@ class StopRequests:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._stay and self.name:
+            return  # a second signal would end the process before it has said why, and with another exit code
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}

@@ -40,7 +40,7 @@ from distsim.signals import StopRequests
 
 def main(options: argparse.Namespace) -> int:
     """Validate everything, then start MPI, then build and run."""
-    with StopRequests() as requests:
+    with StopRequests(stay=True) as requests:
         loaded = load_experiment(options.config, options.overrides)
         if options.resume:
             return go_on(options, loaded, requests)

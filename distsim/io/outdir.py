@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -22,6 +23,10 @@ RESULT_FILES = (
     *_PUBLISHED, *(f".{name}.new" for name in _PUBLISHED), EDGES_FILE, "experiment.yaml", "raster.png", "run.json",
     CHECKSUMS_FILE,
 )  # fmt: skip
+
+
+# What a run writes before it has said what it is, and unfinished forms of it.
+_FIRST = re.compile(r"experiment\.yaml|\.experiment\.yaml\.\d+\.tmp|run\.json" + re.escape(TEMPORARY))
 
 
 def check_output(path: Path | str, overwrite: bool = False) -> None:
@@ -47,9 +52,7 @@ def check_output(path: Path | str, overwrite: bool = False) -> None:
 
 def hardly_begun(directory: Path) -> bool:
     """Whether nothing is in the directory but what a run writes before it has said what it is (run.json)."""
-    names = {entry.name.removesuffix(TEMPORARY) for entry in directory.iterdir() if entry.is_file()}
-    first = not (directory / "run.json").exists() and names <= {"experiment.yaml", "run.json"}
-    return first and all(entry.is_file() for entry in directory.iterdir())
+    return all(entry.is_file() and _FIRST.fullmatch(entry.name) for entry in directory.iterdir())
 
 
 def prepare_output(path: Path | str, overwrite: bool = False) -> Path:

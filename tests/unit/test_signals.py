@@ -119,6 +119,15 @@ def test_handlers_are_put_back_and_only_the_first_signal_counts() -> None:
             requests.check()
         os.kill(os.getpid(), signal.SIGINT)  # the work of the first goes on
     assert {n: signal.getsignal(n) for n in before} == before
+    try:
+        with pytest.raises(Stopped), StopRequests(stay=True) as requests:
+            requests.at_once = True
+            os.kill(os.getpid(), signal.SIGUSR1)
+            time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGTERM)  # while the process ends: it says why all the same
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     with StopRequests() as requests:
         requests.at_once = True
         with pytest.raises(Stopped, match="SIGTERM"):
