@@ -126,6 +126,14 @@ NETWORKS = {
         for m in (example_of(name).chosen({"delta": 1.0}) for name in ("iaf_psc_exp", "iaf_tum_2000"))
     ],
 }
+# Groups whose kernels must not spill: those of integrate-and-fire networks such as the microcircuit.
+LINEAR = ("iaf_psc_exp", "parrot_neuron", "spike_generator")
+NETWORKS |= {
+    "linear": [shape(name) for name in LINEAR],
+    "linear, two planes, Poisson, each its own": [
+        shape(name, planes=2, poisson=2, each=True, wide=k % 2 == 0) for k, name in enumerate(LINEAR)
+    ],
+}
 
 
 def same_layout(structures: Sequence[type[ctypes.Structure]]) -> str:

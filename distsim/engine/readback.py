@@ -76,7 +76,7 @@ def read_windows(
         # The chunk's runs and synapses follow one another in the order of its rows.
         table = simulation.backend.to_host(rows.table[first + begin : first + min(end + 1, n_rows)])
         first += n_rows
-        offsets = (table[:, 0] - at) // np.uint64(synapses.itemsize)
+        offsets = (table[:, 0] - at) // np.uint64(synapses.dtype.itemsize)
         starts = np.append(offsets, np.uint64(synapses.size)).astype(np.int64)[: end - begin + 1]
         low = 0
         while low < end - begin:

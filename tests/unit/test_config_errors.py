@@ -38,7 +38,7 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("initial: {V_m", "initial: {V_n", "populations.E.initial.V_n", "did you mean 'V_m'"),
     ("rate:", "raet:", "inputs.background.raet", "did you mean 'rate'"),
     ("target: [E", "targets: [E", "projections[0].targets", "did you mean 'target'"),
-    ("{p: 0.1}", "{q: 0.1}", "projections[1].rule.pairwise_bernoulli.q", "allowed: autapses, p"),
+    ("{p: 0.1}", "{q: 0.1}", "projections[1].rule.pairwise_bernoulli.q", "allowed: autapses, mask, p"),
     ("{p: 0.1}", "{p: 0.1, autapse: false}", "projections[1].rule.pairwise_bernoulli.autapse", "'autapses'"),
     ("{normal: [87.8", "{nornal: [87.8", "projections[0].weight.nornal", "did you mean 'normal'"),
     ("{fixed_indegree: 2}", "{fixed_in_degree: 2}", "projections[0].rule.fixed_in_degree", "'fixed_indegree'"),

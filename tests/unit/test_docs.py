@@ -194,6 +194,7 @@ WITH_COMMANDS = sorted(
 NOT_RUN = {
     "launch/run -n 2 configs/microcircuit.yaml": "full scale: minutes and gigabytes",
     "launch/test": "runs this test",
+    "launch/faults --count 20 --campaign kills --out faults.jsonl": "minutes; tests/faults runs a short form",
     ".venv/bin/python -m distsim bench --out docs/benchmarks.md": "full scale; test_cli_docs runs a short one",
     "slurm/submit setup": "set-up",
     ".venv/bin/python -m distsim verify results/full": "of the job before it, which is not submitted",

@@ -147,7 +147,7 @@ def every(n: int, statement: str) -> str:
 
 ADD = "add_to(&input[target_in(s)], weight_in(s));"
 ROW = "const Row row = l.rows[row_index];"
-RECEIVED = "schedule<false>(l, *message, l.received_start + nth, 1, 0);"
+RECEIVED = "schedule<false>(l, *message, l.received_start + nth, 1, sent, 0);"
 
 FAULTS = (
     Fault("one synaptic event in a million is not added", ADD, every(1_000_000, ADD), (relays_alone,)),
