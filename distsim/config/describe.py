@@ -99,7 +99,7 @@ def _value(value: Value | list[float] | bool) -> Any:
         given = dataclasses.asdict(value)
         bounds = {"min": given.pop("minimum"), "max": given.pop("maximum"), "bounds": given.pop("bounds")}
         finite = {k: v for k, v in bounds.items() if v is not None and v not in (math.inf, -math.inf)}
-        return {_NAMES[type(value)]: {**given, **(finite if len(finite) > 1 else {})}}
+        return {_NAMES[type(value)]: {**given, **finite}}
     if isinstance(value, Listed):
         return list(value.values)
     if isinstance(value, Expression):

@@ -79,8 +79,10 @@ def test_the_loop_does_not_spill(network: str, architecture: str, precision: str
     found = of_loop(network, architecture, precision)
     for name in LOOP_KERNELS:
         assert (found[name].frame, found[name].stack) == (0, 0), f"{name}: local memory on {architecture}"
-        # 64 Ki registers a multiprocessor: below this a block fits at all, and two of them hide latency.
-        assert 0 < found[name].registers <= 65536 // (2 * THREADS), f"{name}: {found[name].registers} registers"
+        # 64 Ki registers a multiprocessor: below this two blocks fit, which hide latency; in double precision, made for
+        # comparison, one does.
+        blocks = 2 if precision == "single" else 1
+        assert 0 < found[name].registers <= 65536 // (blocks * THREADS), f"{name}: {found[name].registers} registers"
     # The grid of delivery is four blocks a multiprocessor: all of them at once.
     assert found["deliver_step"].registers <= 65536 // (4 * THREADS)
 
@@ -90,12 +92,14 @@ def test_construction_does_not_spill(architecture: str) -> None:
     """Counting and filling draw everything twice: local memory there is construction time."""
     found = resources(compiled(construction_source(False), architecture))
     drawing = [name for name in found if name.startswith(("count_", "fill_"))]
-    assert len(drawing) == 24
+    assert len(drawing) == 28
     for name in drawing:
         rule = name.partition("_")[2]
         # Where a thread scatters a neuron's draws, it keeps the tree's open nodes (48 of 32 bytes) and a leaf's draws;
         # a Poisson number takes a table of ten.
-        room = 2304 if rule in ("distinct", "by_source", "symmetric") else 80 if rule == "pairwise_poisson" else 0
+        # In space: the stacks of expressions.
+        room = {"distinct": 2304, "by_source": 2304, "symmetric": 2304, "pairwise_poisson": 80}.get(rule, 0)
+        room = 384 if rule.startswith("spatial") else room
         assert max(found[name].frame, found[name].stack) <= room, f"{name}: local memory on {architecture}"
         assert 0 < found[name].registers <= 65536 // THREADS
 
