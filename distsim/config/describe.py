@@ -164,15 +164,14 @@ def _record(network: Network) -> dict[str, Any]:
     spikes: Any = "all" if network.record_spikes is None else [s.document() for s in network.recorded_neurons()]
     states = {
         r.population.name: {
-            "variables": list(r.variables), "interval": r.interval,
+            "variables": list(r.variables), "interval": r.interval, "draw": 0,
             **_which(r.selection),
         }
         for r in network.state_recordings
     }  # fmt: skip
     rates = network.rate_recording
     counted = {"rates": {"bin": rates.bin, "populations": [p.name for p in rates.populations]}} if rates else {}
-    written = {"connections": list(network.record_connections)} if network.record_connections else {}
-    return {"spikes": spikes, "states": states, **counted, **written}
+    return {"spikes": spikes, "states": states, **counted, "connections": list(network.record_connections)}
 
 
 def _which(selection: Selection) -> dict[str, Any]:
