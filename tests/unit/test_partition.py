@@ -237,7 +237,7 @@ def test_shares_of_a_total_do_not_depend_on_the_partition() -> None:
         ("random", "run.partition: found 'random'; allowed: round_robin, block, populations, or a rank for each"),
         (["E"], "run.partition: found ['E']; allowed: round_robin"),
         ({"P0": -1, "P1": 0}, "run.partition.P0: found -1; allowed: a rank"),
-        ({"P0": True, "P1": 0}, "run.partition.P0: found True; allowed: a rank"),
+        ({"P0": True, "P1": 0}, "run.partition.P0: found true; allowed: a rank"),
         ({"P0": 0, "P1": 1.0}, "run.partition.P1: found 1.0; allowed: a rank"),
         ({"P0": 0}, "run.partition: population 'P1' has no rank; name a rank for each population"),
         ({}, "run.partition: population 'P0' has no rank (and 1 more)"),
