@@ -20,8 +20,8 @@ PLACES: dict[str, tuple[str, str, int]] = {
     "partition": ("distsim.build.partition", "partition_of", 1),
     "construct": ("distsim.engine.simulation", "build_rows", 1),
     "routing": ("distsim.build.routing", "Routing", 1),
-    "run": ("distsim.backend.host:HostStepper", "advance", 60),
-    "exchange": ("distsim.comm:_MpiCollective", "run", 60),
+    "run": ("distsim.backend.host:HostStepper", "finish", 60),
+    "exchange": ("distsim.comm:_MpiCollective", "start", 60),
     "checkpoint": ("distsim.checkpointing", "write_arrays", 2),
     "merge": ("distsim.output", "merge_spikes", 1),
 }
