@@ -9,11 +9,25 @@ from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from distsim.models.base import Constant, Parameter, State
 
 FLOOR = 1e-20  # decaying states end here, long before they would be subnormal
+FIRE = """
+        const bool crossed = V_m >= theta;
+        V_m = crossed ? reset : V_m;
+        refractory_steps = crossed ? refractory_count : refractory_steps;
+        spikes = crossed ? 1 : 0;"""
 MAX_COUNT = 2**16 - 1  # refractory_steps has 16 bits
 
 refractory_steps = State("refractory_steps", "steps", "steps until V_m moves again", kind="uint16")
 t_ref = Parameter("t_ref", 2.0, "ms", "refractory time", at_least=0.0)
 I_e = Parameter("I_e", 0.0, "pA", "constant input current")
+membrane = (  # of the integrate-and-fire neurons
+    Parameter("E_L", -70.0, "mV", "resting potential"),
+    Parameter("C_m", 250.0, "pF", "membrane capacitance", above=0.0),
+    Parameter("tau_m", 10.0, "ms", "membrane time constant", above=0.0),
+    t_ref,
+    Parameter("V_th", -55.0, "mV", "spike threshold"),
+    Parameter("V_reset", -70.0, "mV", "potential after a spike"),
+)
+V_m = State("V_m", "mV", "membrane potential", "E_L", relative_to="E_L", floor=FLOOR, recordable=True)
 V_min = Parameter("V_min", -1e30, "mV", "lower bound of V_m; the default is none")
 
 
@@ -50,6 +64,7 @@ def current_to_voltage(name: str, tau_syn: str, stages: int = 1) -> Constant:
 
 
 rise_I_e = Constant("rise_I_e", ("tau_m", "C_m"), lambda p, dt: p["tau_m"] / p["C_m"] * (1 - (-dt / p["tau_m"]).exp()))
+threshold = (difference("theta", "V_th", "E_L"), difference("reset", "V_reset", "E_L"), refractory_count)
 floor_V_m = Constant("floor_V_m", ("V_min", "E_L"), lambda p, dt: p["V_min"] - p["E_L"])
 
 

@@ -7,17 +7,18 @@ from decimal import Decimal
 
 from distsim.models.base import Constant, Model, Parameter, Probe, Receptor, State
 from distsim.models.common import (
+    FIRE,
     FLOOR,
     I_e,
+    V_m,
     V_min,
     current_to_voltage,
     decay,
-    difference,
     floor_V_m,
-    refractory_count,
+    membrane,
     refractory_steps,
     rise_I_e,
-    t_ref,
+    threshold,
 )
 from distsim.models.forms import Family, Form
 from distsim.models.iaf_psc_exp_multisynapse import TAU_SYN
@@ -60,19 +61,14 @@ def _neuron(
         name=name,
         doc=doc,
         parameters=(
-            Parameter("E_L", -70.0, "mV", "resting potential"),
-            Parameter("C_m", 250.0, "pF", "membrane capacitance", above=0.0),
-            Parameter("tau_m", 10.0, "ms", "membrane time constant", above=0.0),
-            t_ref,
-            Parameter("V_th", -55.0, "mV", "spike threshold"),
-            Parameter("V_reset", -70.0, "mV", "potential after a spike"),
+            *membrane,
             V_min,
             I_e,
             *taus,
         ),
         ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
         states=(
-            State("V_m", "mV", "membrane potential", "E_L", relative_to="E_L", floor=FLOOR, recordable=True),
+            V_m,
             *(State(f"I_syn_{end}", "pA", "synaptic current", floor=FLOOR, recordable=True) for end in ends),
             *(State(f"dI_syn_{end}", "pA/ms", "feeds I_syn", floor=FLOOR) for end in ends),
             refractory_steps,
@@ -88,9 +84,7 @@ def _neuron(
             *(_jump(end) for end in ends),
             *(current_to_voltage(f"rise_I_syn_{end}", f"tau_syn_{end}") for end in ends),
             *(current_to_voltage(f"rise_dI_syn_{end}", f"tau_syn_{end}", 2) for end in ends),
-            difference("theta", "V_th", "E_L"),
-            difference("reset", "V_reset", "E_L"),
-            refractory_count,
+            *threshold,
         ),
         # V_m is relative to E_L here. Input of this step reaches the slopes at the step's end.
         update=f"""
@@ -99,10 +93,7 @@ def _neuron(
         const real bounded = moved < floor_V_m ? floor_V_m : moved;
         V_m = refractory ? V_m : bounded;
         refractory_steps = refractory ? refractory_steps - 1 : 0;{advance}
-        const bool crossed = V_m >= theta;
-        V_m = crossed ? reset : V_m;
-        refractory_steps = crossed ? refractory_count : refractory_steps;
-        spikes = crossed ? 1 : 0;
+        {FIRE}
         """,
         accuracy="Exact: in double precision NEST's numbers to 1e-9.",
     )

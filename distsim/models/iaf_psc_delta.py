@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from distsim.models.base import Model, Parameter, Receptor, State
+from distsim.models.base import Model, Receptor, State
 from distsim.models.common import (
+    FIRE,
     FLOOR,
     I_e,
+    V_m,
     V_min,
     decay,
-    difference,
     floor_V_m,
-    refractory_count,
+    membrane,
     refractory_steps,
     rise_I_e,
-    t_ref,
+    threshold,
 )
 from distsim.models.forms import Family, Flag, Form
 
@@ -26,18 +27,13 @@ def _make(form: Form) -> Model:
         name="iaf_psc_delta",
         doc=iaf_psc_delta.doc,
         parameters=(
-            Parameter("E_L", -70.0, "mV", "resting potential"),
-            Parameter("C_m", 250.0, "pF", "membrane capacitance", above=0.0),
-            Parameter("tau_m", 10.0, "ms", "membrane time constant", above=0.0),
-            t_ref,
-            Parameter("V_th", -55.0, "mV", "spike threshold"),
-            Parameter("V_reset", -70.0, "mV", "potential after a spike"),
+            *membrane,
             V_min,
             I_e,
         ),
         ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
         states=(
-            State("V_m", "mV", "membrane potential", "E_L", relative_to="E_L", floor=FLOOR, recordable=True),
+            V_m,
             *((State("waiting", "mV", "input of the refractory time, decayed", floor=FLOOR),) if kept else ()),
             refractory_steps,
         ),
@@ -46,9 +42,7 @@ def _make(form: Form) -> Model:
             decay("tau_m"),
             rise_I_e,
             floor_V_m,
-            difference("theta", "V_th", "E_L"),
-            difference("reset", "V_reset", "E_L"),
-            refractory_count,
+            *threshold,
         ),
         # V_m is relative to E_L here. Input moves V_m in the step in which it arrives, before the threshold is asked.
         update=f"""
@@ -58,10 +52,7 @@ def _make(form: Form) -> Model:
         V_m = refractory ? V_m : bounded;
         {keep}
         refractory_steps = refractory ? refractory_steps - 1 : 0;
-        const bool crossed = V_m >= theta;
-        V_m = crossed ? reset : V_m;
-        refractory_steps = crossed ? refractory_count : refractory_steps;
-        spikes = crossed ? 1 : 0;
+        {FIRE}
         """,
         accuracy="Exact: in double precision NEST's numbers to 1e-9.",
     )

@@ -12,13 +12,13 @@ from distsim.models.base import Constant, Model, Parameter, Receptor, State
 from distsim.models.common import (
     FLOOR,
     I_e,
+    V_m,
     current_to_voltage,
     decay,
-    difference,
-    refractory_count,
+    membrane,
     refractory_steps,
     rise_I_e,
-    t_ref,
+    threshold,
 )
 
 HARD = Decimal("1e-10")  # a threshold that is narrower is one, as in NEST
@@ -47,12 +47,7 @@ iaf_psc_exp = Model(
     the linear system is propagated exactly (Rotter & Diesmann 1999, doi:10.1007/s004220050570); names and conventions
     as in NEST.""",
     parameters=(
-        Parameter("E_L", -70.0, "mV", "resting potential"),
-        Parameter("C_m", 250.0, "pF", "membrane capacitance", above=0.0),
-        Parameter("tau_m", 10.0, "ms", "membrane time constant", above=0.0),
-        t_ref,
-        Parameter("V_th", -55.0, "mV", "spike threshold"),
-        Parameter("V_reset", -70.0, "mV", "potential after a spike"),
+        *membrane,
         Parameter("tau_syn_ex", 2.0, "ms", "time constant of excitatory currents", above=0.0),
         Parameter("tau_syn_in", 2.0, "ms", "time constant of inhibitory currents", above=0.0),
         I_e,
@@ -61,7 +56,7 @@ iaf_psc_exp = Model(
     ),
     ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
     states=(
-        State("V_m", "mV", "membrane potential", "E_L", relative_to="E_L", floor=FLOOR, recordable=True),
+        V_m,
         State("I_syn_ex", "pA", "excitatory synaptic current", floor=FLOOR, recordable=True),
         State("I_syn_in", "pA", "inhibitory synaptic current", floor=FLOOR, recordable=True),
         refractory_steps,
@@ -74,9 +69,7 @@ iaf_psc_exp = Model(
         rise_I_e,
         current_to_voltage("rise_I_syn_ex", "tau_syn_ex"),
         current_to_voltage("rise_I_syn_in", "tau_syn_in"),
-        difference("theta", "V_th", "E_L"),
-        difference("reset", "V_reset", "E_L"),
-        refractory_count,
+        *threshold,
     ),
     # V_m is relative to E_L here. Input of this step reaches the currents at the step's end.
     update=f"""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from distsim.models.base import Model, Parameter, Probe, Receptor, State
+from distsim.models.base import Model, Probe, Receptor, State
 from distsim.models.common import (
+    FIRE,
     FLOOR,
     I_e,
+    V_m,
     current_to_voltage,
     decay,
-    difference,
-    refractory_count,
+    membrane,
     refractory_steps,
     rise_I_e,
-    t_ref,
+    threshold,
 )
 from distsim.models.forms import Family, Form, ListParameter
 
@@ -29,18 +30,13 @@ def _make(form: Form) -> Model:
         name="iaf_psc_exp_multisynapse",
         doc=iaf_psc_exp_multisynapse.doc,
         parameters=(
-            Parameter("E_L", -70.0, "mV", "resting potential"),
-            Parameter("C_m", 250.0, "pF", "membrane capacitance", above=0.0),
-            Parameter("tau_m", 10.0, "ms", "membrane time constant", above=0.0),
-            t_ref,
-            Parameter("V_th", -55.0, "mV", "spike threshold"),
-            Parameter("V_reset", -70.0, "mV", "potential after a spike"),
+            *membrane,
             I_e,
             *(TAU_SYN.element(k) for k in ports),
         ),
         ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
         states=(
-            State("V_m", "mV", "membrane potential", "E_L", relative_to="E_L", floor=FLOOR, recordable=True),
+            V_m,
             *(State(f"I_syn_{k}", "pA", f"synaptic current of port {k}", floor=FLOOR, recordable=True) for k in ports),
             refractory_steps,
         ),
@@ -51,9 +47,7 @@ def _make(form: Form) -> Model:
             rise_I_e,
             *(decay(f"tau_syn_{k}") for k in ports),
             *(current_to_voltage(f"rise_I_syn_{k}", f"tau_syn_{k}") for k in ports),
-            difference("theta", "V_th", "E_L"),
-            difference("reset", "V_reset", "E_L"),
-            refractory_count,
+            *threshold,
         ),
         update=f"""
         const bool refractory = refractory_steps > 0;
@@ -61,10 +55,7 @@ def _make(form: Form) -> Model:
         V_m = refractory ? V_m : moved;
         refractory_steps = refractory ? refractory_steps - 1 : 0;
         {decayed}
-        const bool crossed = V_m >= theta;
-        V_m = crossed ? reset : V_m;
-        refractory_steps = crossed ? refractory_count : refractory_steps;
-        spikes = crossed ? 1 : 0;
+        {FIRE}
         """,
     )
 
