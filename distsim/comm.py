@@ -18,11 +18,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distsim.comm_base import Collective, Communicator, Counts, Serial, Words
+from distsim.comm_base import Collective, Communicator, Counts, Everyone, Peers, Serial, Words
 from distsim.comm_threads import Threads
 from distsim.errors import CommunicationError, DistsimError, one_line, phase_of
 
-__all__ = ["Collective", "Communicator", "Mpi", "Serial", "Threads", "connect", "launched_as", "mpi_library"]
+__all__ = [
+    "Collective", "Communicator", "Everyone", "Mpi", "Peers", "Serial", "Threads", "connect", "launched_as",
+    "mpi_library",
+]  # fmt: skip
 
 
 class Mpi(Communicator):
@@ -72,6 +75,9 @@ class Mpi(Communicator):
     ) -> Collective:
         kind = self._mpi.UINT32_T
         return _MpiCollective(self._world, [send, (send_counts, send_at), kind], [receive, (counts, at), kind])
+
+    def neighbours(self, sources: Counts, destinations: Counts) -> Peers:
+        return _MpiNeighbours(self._mpi, self._world, sources, destinations)
 
     def reduce(self, values: npt.NDArray[Any], how: str) -> npt.NDArray[Any]:
         result = np.empty_like(values)
@@ -128,6 +134,44 @@ class _MpiCollective(Collective):
             self._request.Start()
         else:
             self._request = self._world.Ialltoallv(self._send, self._receive)
+
+    def wait(self) -> None:
+        self._request.Wait()
+
+
+class _MpiNeighbours(Peers):
+    """A graph of ranks. Its collectives are begun anew each time: persistent ones all ranks would have to remake."""
+
+    def __init__(self, mpi: Any, world: Any, sources: Counts, destinations: Counts) -> None:
+        self.sources, self.destinations = sources, destinations
+        self._mpi = mpi
+        self._graph = world.Create_dist_graph_adjacent(sources.tolist(), destinations.tolist())
+
+    def prepare(
+        self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
+    ) -> Collective:
+        kind = self._mpi.UINT32_T
+        return _NeighbourCollective(self._graph, [send, (send_counts, send_at), kind], [receive, (counts, at), kind])
+
+    def bring(
+        self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
+    ) -> None:
+        kind, graph, requests = self._mpi.UINT32_T, self._graph, []
+        for rank, n, a in zip(self.sources.tolist(), counts.tolist(), at.tolist(), strict=True):
+            if n:
+                requests.append(graph.Irecv([receive[a : a + n], kind], rank))
+        for rank, n, a in zip(self.destinations.tolist(), send_counts.tolist(), send_at.tolist(), strict=True):
+            if n:
+                requests.append(graph.Isend([send[a : a + n], kind], rank))
+        self._mpi.Request.Waitall(requests)
+
+
+class _NeighbourCollective(Collective):
+    def __init__(self, graph: Any, send: list[Any], receive: list[Any]) -> None:
+        self._graph, self._send, self._receive = graph, send, receive
+
+    def start(self) -> None:
+        self._request = self._graph.Ineighbor_alltoallv(self._send, self._receive)
 
     def wait(self) -> None:
         self._request.Wait()

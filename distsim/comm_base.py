@@ -40,6 +40,49 @@ class Collective(ABC):
         self.wait()
 
 
+class Peers(ABC):
+    """Ranks that this one sends words to and receives words from, again and again.
+
+    Attributes
+    ----------
+    destinations, sources
+        int64, ascending; this rank is among both.
+    """
+
+    destinations: Counts
+    sources: Counts
+
+    @abstractmethod
+    def prepare(
+        self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
+    ) -> Collective:
+        """An exchange of `send_counts[i]` words from `send_at[i]` for destination i; sources alike."""
+
+    @abstractmethod
+    def bring(
+        self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
+    ) -> None:
+        """The same, once. Destinations and sources of this call, who know of it, are all who must call."""
+
+
+class Everyone(Peers):
+    """All ranks, by all-to-all: who prepares or brings anything does it on all ranks at once."""
+
+    def __init__(self, ranks: Communicator) -> None:
+        self._ranks = ranks
+        self.destinations = self.sources = np.arange(ranks.size, dtype=np.int64)
+
+    def prepare(
+        self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
+    ) -> Collective:
+        return self._ranks.prepare(send, send_counts, send_at, receive, counts, at)
+
+    def bring(
+        self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
+    ) -> None:
+        self.prepare(send, send_counts, send_at, receive, counts, at).run()
+
+
 class Communicator(ABC):
     """What distsim asks of the ranks around it."""
 
@@ -57,6 +100,18 @@ class Communicator(ABC):
         self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
     ) -> Collective:
         """An all-to-all of `send_counts[r]` words from `send_at[r]`, to be run many times."""
+
+    def neighbours(self, sources: Counts, destinations: Counts) -> Peers:
+        """Only some ranks, by neighbourhood collectives (every rank must call).
+
+        What is prepared for them belongs to this rank alone: a pair may change its counts without the others.
+
+        Parameters
+        ----------
+        sources, destinations
+            Ranks in ascending order, this one among both. Who sends to a rank is one of its sources.
+        """
+        raise CommunicationError("one rank has nobody to exchange spikes with")
 
     @abstractmethod
     def reduce(self, values: npt.NDArray[Any], how: str) -> npt.NDArray[Any]:
