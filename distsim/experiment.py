@@ -12,7 +12,7 @@ from distsim.errors import wrong
 from distsim.grid import on_grid
 from distsim.network import Network
 
-PartitionName = Literal["round_robin", "block", "populations"]
+PartitionName = Literal["round_robin", "block", "populations", "balanced"]
 RoutingName = Literal["auto", "broadcast", "listed"]
 ExchangeName = Literal["auto", "alltoall", "neighbourhood"]
 MAX_RANKS = 2**24
@@ -76,7 +76,8 @@ class RunSettings:
 
     `partition` says which rank computes which neurons, never what they compute: round_robin (neuron by
     neuron), block (each population in contiguous blocks), populations (whole populations, shared out by
-    their expected cost), or a rank for each population by name. `routing` says which sources' spikes go to all ranks:
+    their expected cost), balanced (contiguous neurons of all populations together, cut into equal expected costs), or
+    a rank for each population by name. `routing` says which sources' spikes go to all ranks:
     those that most ranks need (auto), all that another rank needs (broadcast), none (listed). `exchange` says how
     spikes travel: between all ranks in one collective (alltoall), only between ranks that have any for each other
     (neighbourhood), or so where these are few (auto). Neither changes a result. `wall_time` ends a run with a

@@ -136,7 +136,7 @@ def layouts(draw: st.DrawFn) -> dict[str, Any]:
         "ranks": draw(st.integers(1, 5)),
         "run": {
             "exchange_interval": draw(st.sampled_from([None, None, 0.1, 0.3, 1.9])),
-            "partition": draw(st.sampled_from(["round_robin", "block", "populations"])),
+            "partition": draw(st.sampled_from(["round_robin", "block", "populations", "balanced"])),
             "routing": draw(st.sampled_from(["auto", "broadcast", "listed"])),
             "exchange": draw(st.sampled_from(["auto", "alltoall", "neighbourhood"])),
         },
