@@ -15,8 +15,10 @@ import numpy as np
 
 from distsim.build.costs import NOMINAL_RATE
 from distsim.build.expected import Expectation, RankConnectivity
+from distsim.build.expected_routing import ExpectedRouting, expected_routing
 from distsim.build.partition import Layout, WholePopulations, partition_of
 from distsim.build.quanta import PlaneTable, plan_planes
+from distsim.build.routing import ENTRY_BYTES
 from distsim.build.rows import CELL_BUDGET, ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES, plan_chunks
 from distsim.build.signals import factor_arrays
 from distsim.distributions import Listed
@@ -134,10 +136,14 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
     connectivity = [_connectivity(expectation, layout, found) for layout in layouts]
     has_row = np.array([[s.row for s in c.by_source] for c in connectivity])
     rows_anywhere = weights @ has_row  # ranks with a row, by population
+    routings = [expected_routing(has_row, weights, i, n_ranks, run.routing) for i in range(len(layouts))]
+    local = np.array([[layout.part(p).count for p in range(len(network.populations))] for layout in layouts])
+    empty = float(sum(w * n @ r.empty for w, n, r in zip(weights, local, routings, strict=True)))  # rows, of all ranks
     ranks: list[RankMemory] = []
-    for i, c in enumerate(connectivity):
+    for i, (c, routing) in enumerate(zip(connectivity, routings, strict=True)):
         elsewhere = np.maximum(rows_anywhere - has_row[i], 0.0) * (n_ranks > 1)
-        ranks.append(_Rank(c, expectation, shapes, planes, elsewhere, n_ranks, files).memory(baseline))
+        made = _Rank(c, expectation, shapes, planes, elsewhere, routing, empty / n_ranks, n_ranks, files)
+        ranks.append(made.memory(baseline))
     total = RankMemory(
         **{
             f.name: float(weights @ np.array([getattr(m, f.name) for m in ranks]))
@@ -146,7 +152,7 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
     )
     synapses = float(weights @ np.array([c.synapses for c in connectivity]))
     rows = float(weights @ np.array([c.rows for c in connectivity]))
-    stored = total.synapses + total.runs + rows * ROW_BYTES + total.routing
+    stored = total.synapses + total.runs + (rows + empty) * ROW_BYTES + total.routing
     return Estimate(
         n_ranks, sum(p.size for p in network.populations if p.model.is_neuron), synapses,
         float(weights @ np.array([c.runs for c in connectivity])), rows,
@@ -188,15 +194,17 @@ class _Rank:
     shapes: Sequence[GroupShape]
     planes: PlaneTable
     elsewhere: np.ndarray  # by population: on how many other ranks a neuron has a row
+    routing: ExpectedRouting
+    empty: float  # rows of broadcast sources that have no synapses here
     n_ranks: int
     files: bool
 
     def memory(self, baseline: int) -> RankMemory:
         c, run = self.connectivity, self.expectation.experiment.run
         synapses, runs = c.synapses * SYNAPSE_BYTES[run.precision], c.runs * RUN_BYTES
-        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES)
-        entries = float(sum(n * e for n, e in zip(self._local, self.elsewhere, strict=True)))
-        routing = 8.0 * c.layout.n_local + 4.0 + 8.0 * entries
+        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES) + self.empty * ROW_BYTES
+        entries = float(np.array(self._local) @ self.routing.entries)
+        routing = 8.0 * c.layout.n_local + 4.0 + ENTRY_BYTES * entries
         neurons, starting = self._neurons()
         buffers, recording, writing = self._buffers(), *self._recording()
         building = self._building()

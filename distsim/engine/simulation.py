@@ -19,10 +19,10 @@ from distsim.build.quanta import plan_planes
 from distsim.build.routing import build_routing
 from distsim.build.rows import CELL_BUDGET, build_rows
 from distsim.checks import check_experiment
-from distsim.comm import Communicator
+from distsim.comm import Communicator, Everyone
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
 from distsim.engine.digest import SpikeDigest, fold
-from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
+from distsim.engine.exchange import FIRST_ROOM, SpikeExchange, meet, places
 from distsim.engine.finite import check_finite
 from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
@@ -134,7 +134,9 @@ class Simulation:
         )  # fmt: skip
         del local
         mark("routing")
-        self.routing = build_routing(layout, self.rows, comm)
+        self.routing = build_routing(layout, self.rows, comm, run.routing)
+        if self.routing.number is not None:
+            self.rows.place(self.routing.number, self.routing.n_rows, backend)
         mark("states")
         self._sum = np.dtype(np.int64 if double else np.int32)
         self._input = backend.zeros(max(1, self.rows.input_size), self._sum)
@@ -185,7 +187,8 @@ class Simulation:
         hold("column_scaled", self._scaled_columns())
         hold("local_row", self.routing.local_row)
         hold("route_begin", self.routing.begin)
-        hold("route_rank", self.routing.rank)
+        peers = meet(self.comm, self.routing, run.exchange) if self.comm.size > 1 else None
+        hold("route_to", places(peers, self.routing.rank) if peers is not None else self.routing.rank)
         hold("route_row", self.routing.row)
         for name, mask in zip(
             ("record_spikes", "record_neuron"), spike_masks(network, self.layout, run.seed), strict=True
@@ -207,11 +210,11 @@ class Simulation:
         carries = any(g.shape.is_scaled for g in self.groups)
         self.history = History(backend, loop, max_delay, tuning.history_room, carries) if keep_history else None
         loop.sample_every = self.states.every
-        loop.n_ranks = 1
+        loop.n_ranks = self.comm.size
         self.exchange: SpikeExchange | None = None
-        if self.comm.size > 1:
+        if peers is not None:
             self.exchange = SpikeExchange(
-                self.comm, backend, loop, self.interval, tuning.message_room, overlap, tuning.direct
+                self.comm.rank, peers, backend, loop, self.interval, tuning.message_room, overlap, tuning.direct
             )
         groups = []
         for group in self.groups:
@@ -391,6 +394,16 @@ class Simulation:
             f"{population.model.states[loop.bad_state].name}: {'not a number' if loop.bad_is_nan else 'infinite'} "
             f"at {loop.bad_step * self.experiment.run.dt:g} ms"
         )
+
+    def how_spikes_travel(self) -> dict[str, Any]:
+        """`routing` of the summary (every rank must call)."""
+        routing, peers = self.routing, self.exchange.peers if self.exchange is not None else None
+        most = max(routing.destinations.size, routing.sources.size)
+        return {
+            "exchange": None if peers is None else "alltoall" if isinstance(peers, Everyone) else "neighbourhood",
+            "most_neighbours": int(self.comm.reduce(np.array([most], np.int64), "max")[0]),
+            "broadcast_sources": routing.n_broadcast,
+        }
 
     def digest_sums(self) -> np.ndarray:
         """uint64[population, second, 5] over all ranks; see `digest.fold`."""

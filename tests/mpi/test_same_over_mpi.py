@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import support
+from chain import chain
 from driven import driven
 from packing import pack, unpack
 
@@ -95,6 +96,20 @@ def test_small_network_has_every_spike_of_nest(comm: Communicator) -> None:
     """The reference of tests/reference, over real ranks."""
     experiment, expected = support.small_network("iaf_psc_exp")
     support.check_spikes(over(comm, experiment, Tuning()), expected)
+
+
+def test_areas_that_send_to_their_neighbours(comm: Communicator) -> None:
+    """Neighbourhood collectives, by choice and where asked; pairs that grow by themselves; broadcast spikes."""
+    areas = chain(comm.size)
+    spread = dataclasses.replace(areas, run=dataclasses.replace(areas.run, partition="round_robin"))
+    reference = alone(comm, spread)
+    forced = dataclasses.replace(spread.run, exchange="neighbourhood", routing="broadcast")
+    for experiment in (areas, dataclasses.replace(spread, run=forced)):
+        for tuning in (Tuning(), dataclasses.replace(support.TINY, overlap=True)):
+            found = over(comm, experiment, tuning, (7, 33))
+            support.check_same(found, reference, f"{comm.size} ranks")
+            assert (found.growths > 0) == (tuning.message_room == 1)
+        assert found.interval == (10 if experiment is areas else 1)
 
 
 def test_stop_and_continue(comm: Communicator) -> None:
