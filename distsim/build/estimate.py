@@ -20,6 +20,7 @@ from distsim.build.quanta import PlaneTable, plan_planes
 from distsim.build.rows import CELL_BUDGET, ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES, plan_chunks
 from distsim.build.signals import factor_arrays
 from distsim.distributions import Listed
+from distsim.edges import BLOCK_EDGES
 from distsim.engine.exchange import FIRST_ROOM
 from distsim.engine.groups import CHUNK, group_shape
 from distsim.engine.recording import SPIKE_ROOM, STATE_ROOM_BYTES
@@ -27,7 +28,7 @@ from distsim.engine.simulation import Tuning
 from distsim.experiment import Experiment
 from distsim.io.spikes import WINDOW_SPIKES
 from distsim.kernels.update import GroupShape
-from distsim.rules import FixedTotalNumber
+from distsim.rules import Explicit, FixedTotalNumber
 
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
 MAX_RANKS_LOOKED_AT, MAX_WORK = 64, 200_000
@@ -241,6 +242,16 @@ class _Rank:
             starting += group.size * (8.0 * len(shape.per_neuron) + 32.0 + (400.0 if varies else 0.0))
         return size, starting
 
+    def _reading(self) -> float:
+        """While lists of connections come in: a block of a file, and this rank's own, twice while they are joined."""
+        most = 0.0
+        for p in self.connectivity.local:
+            if isinstance(p.described.rule, Explicit):
+                count = p.described.rule.summary.count
+                own = count * p.selected.count / p.described.n_targets
+                most = max(most, PARSE_BYTES * min(count, BLOCK_EDGES) + 64.0 * own)
+        return most
+
     def _building(self) -> float:
         """The most that is there at once while rows are built."""
         c, network = self.connectivity, self.expectation.experiment.network
@@ -248,7 +259,7 @@ class _Rank:
         shares = sum(8.0 * p.part.count for p in c.local if isinstance(p.described.rule, FixedTotalNumber))
         held = shares + 25.0 * c.listed
         held += sum(8.0 * len(p.weight.values) for p in network.projections if isinstance(p.weight, Listed))
-        peak = held + PARSE_BYTES * max((_listed(p.rule) for p in network.projections), default=0)
+        peak = held + self._reading()
         for chunk in plan_chunks(network.populations, c.local, c.columns_of, CELL_BUDGET):
             columns = len(set().union(*(c.columns_of(p) for p in chunk.projections)))
             delays = max(p.delays.last for p in chunk.projections) - min(p.delays.first for p in chunk.projections) + 1
@@ -309,8 +320,3 @@ class _Rank:
         held += 2.0 * 40.0 * n_seconds * len(network.populations)
         merged = layout.rank == 0 and self.files and run.duration > 0.0 and recorded
         return held, min(everyone, WINDOW_SPIKES) * MERGE_BYTES + FIGURE_BYTES if merged else 0.0
-
-
-def _listed(rule: object) -> int:
-    summary = getattr(rule, "summary", None)
-    return int(summary.count) if summary is not None else 0
