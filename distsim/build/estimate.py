@@ -22,6 +22,7 @@ from distsim.build.routing import ENTRY_BYTES
 from distsim.build.rows import CELL_BUDGET, ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES, plan_chunks
 from distsim.build.signals import factor_arrays
 from distsim.distributions import Listed
+from distsim.edges import BLOCK_EDGES
 from distsim.engine.binning import RATE_ROOM_BYTES
 from distsim.engine.edges_dump import WINDOW_SYNAPSES
 from distsim.engine.exchange import FIRST_ROOM
@@ -31,7 +32,7 @@ from distsim.engine.simulation import Tuning
 from distsim.experiment import Experiment
 from distsim.io.spikes import WINDOW_SPIKES
 from distsim.kernels.update import GroupShape
-from distsim.rules import FixedTotalNumber
+from distsim.rules import Explicit, FixedTotalNumber
 
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
 MAX_RANKS_LOOKED_AT, MAX_WORK = 64, 200_000
@@ -251,6 +252,16 @@ class _Rank:
             starting += group.size * (8.0 * len(shape.per_neuron) + 32.0 + (400.0 if varies else 0.0))
         return size, starting
 
+    def _reading(self) -> float:
+        """While lists of connections come in: a block of a file, and this rank's own, twice while they are joined."""
+        most = 0.0
+        for p in self.connectivity.local:
+            if isinstance(p.described.rule, Explicit):
+                count = p.described.rule.summary.count
+                own = count * p.selected.count / p.described.n_targets
+                most = max(most, PARSE_BYTES * min(count, BLOCK_EDGES) + 64.0 * own)
+        return most
+
     def _building(self) -> float:
         """The most that is there at once while rows are built."""
         c, network = self.connectivity, self.expectation.experiment.network
@@ -258,7 +269,7 @@ class _Rank:
         shares = sum(8.0 * p.part.count for p in c.local if isinstance(p.described.rule, FixedTotalNumber))
         held = shares + 25.0 * c.listed
         held += sum(8.0 * len(p.weight.values) for p in network.projections if isinstance(p.weight, Listed))
-        peak = held + PARSE_BYTES * max((_listed(p.rule) for p in network.projections), default=0)
+        peak = held + self._reading()
         for chunk in plan_chunks(network.populations, c.local, c.columns_of, CELL_BUDGET):
             columns = len(set().union(*(c.columns_of(p) for p in chunk.projections)))
             delays = max(p.delays.last for p in chunk.projections) - min(p.delays.first for p in chunk.projections) + 1
@@ -331,8 +342,3 @@ class _Rank:
         written = sum(expected_synapses(network.projections[k]) for k in network.record_connections)
         mine = written if self.connectivity.layout.rank == 0 else min(written, self.connectivity.synapses)
         return DUMP_BYTES * min(mine, float(WINDOW_SYNAPSES))
-
-
-def _listed(rule: object) -> int:
-    summary = getattr(rule, "summary", None)
-    return int(summary.count) if summary is not None else 0
