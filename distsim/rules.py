@@ -15,7 +15,7 @@ from typing import Literal, TypeGuard
 from distsim.edges import EdgeList, EdgeSummary
 from distsim.errors import wrong
 from distsim.expressions import Expression
-from distsim.space import AnyMask
+from distsim.masks import AnyMask
 
 Generate = Literal["by_target", "by_source"]
 

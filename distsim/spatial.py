@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from distsim.errors import ConfigError, wrong
 from distsim.expressions import Expression, Interval
+from distsim.lengths import AXES
+from distsim.masks import AnyMask, Doughnut
 from distsim.rules import PairwiseBernoulli, PairwisePoisson, is_spatial, pair_value
-from distsim.space import AXES, AnyMask, Space, domain
+from distsim.space import Space
 
 if TYPE_CHECKING:
     from distsim.network import Projection
@@ -81,3 +85,36 @@ def _bounded_rule(
     if isinstance(rule, PairwiseBernoulli):
         return dataclasses.replace(rule, p=bounded)
     return dataclasses.replace(rule, pairwise_avg_num_conns=bounded)
+
+
+def domain(source_boxes: Sequence[Sequence[Interval]], target_boxes: Sequence[Sequence[Interval]],
+           space: Space | None, mask: AnyMask | None) -> dict[str, Interval]:  # fmt: skip
+    """Between which numbers the names of an expression lie, over all pairs that can be connected."""
+    dimensions = len(source_boxes[0])
+    found: dict[str, Interval] = {}
+    furthest = nearest_square = 0.0
+    window = mask.window(dimensions) if mask is not None else ((-math.inf, math.inf),) * dimensions
+    for axis in range(dimensions):
+        sources, targets = [b[axis] for b in source_boxes], [b[axis] for b in target_boxes]
+        low, high = min(s[0] for s in sources), max(s[1] for s in sources)
+        left, right = min(t[0] for t in targets), max(t[1] for t in targets)
+        least, most = left - high, right - low
+        period = space.period(axis) if space is not None else 0.0
+        if period and (least < -0.5 * period or most > 0.5 * period):
+            least, most = -0.5 * period, 0.5 * period
+        slack = 1e-9 * max(abs(low), abs(high), abs(left), abs(right), most - least)
+        least, most = max(least - slack, window[axis][0]), min(most + slack, window[axis][1])
+        least, most = min(least, most), max(least, most)
+        found[f"d{AXES[axis]}"] = (least, most)
+        found[f"source.{AXES[axis]}"] = (low - slack, high + slack)
+        found[f"target.{AXES[axis]}"] = (left - slack, right + slack)
+        furthest += max(abs(least), abs(most)) ** 2
+        nearest_square += 0.0 if least <= 0.0 <= most else min(abs(least), abs(most)) ** 2
+    reach = math.sqrt(furthest) * (1.0 + 1e-12)
+    if mask is not None and mask.radius():
+        reach = min(reach, mask.radius())
+    closest = math.sqrt(nearest_square) * (1.0 - 1e-12)
+    if isinstance(mask, Doughnut):
+        closest = max(closest, mask.inner_radius)
+    found["distance"] = (min(closest, reach), reach)
+    return found

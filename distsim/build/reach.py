@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.expressions import NAMES, Program
+from distsim.lengths import AXES
+from distsim.masks import AnyMask
 from distsim.network import Projection
 from distsim.rules import PairwiseBernoulli, PairwisePoisson, chance_of
 from distsim.selection import Selection
-from distsim.space import AXES, AnyMask, Ellipse, Grid, PositionList
+from distsim.space import Ellipse, Grid, PositionList
 
 Floats = npt.NDArray[np.float64]
 SAMPLES = 2**17  # pairs by which a mean is estimated

@@ -19,10 +19,12 @@ from distsim.build.partition import Part
 from distsim.build.selecting import selected_ids
 from distsim.expressions import OPERATIONS, Expression, Program
 from distsim.kernels import space as structs
+from distsim.lengths import AXES
+from distsim.masks import AnyMask
 from distsim.network import Population, Projection
 from distsim.rules import chance_of, is_spatial
 from distsim.selection import Selection
-from distsim.space import AXES, AnyMask, Box, Ellipse, Grid, PositionList
+from distsim.space import Box, Ellipse, Grid, PositionList
 
 Pointer = Callable[[npt.NDArray[Any] | Array], int]
 CHUNK = 2**20  # sources located at once
