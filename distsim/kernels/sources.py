@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent
 RULES = (
     "one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "pairwise_poisson",
     "explicit", "one_to_one_by_source", "all_to_all_by_source", "distinct", "by_source", "symmetric",
-    "spatial_bernoulli", "spatial_poisson",
+    "spatial", "spatial_by_source",
 )  # fmt: skip
 BUILD_KERNELS = (
     "split_level",
@@ -29,6 +29,7 @@ BUILD_KERNELS = (
     "spaced_values",
     "find_thresholds",
     "locate",
+    "find_limits",
 )
 CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count", "fill")), *BUILD_KERNELS)
 TEST_KERNELS = ("evaluate", "evaluate_function", "philox_words")

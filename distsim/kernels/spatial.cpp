@@ -1,7 +1,11 @@
-// pairwise_bernoulli and pairwise_poisson whose probability depends on where the two neurons are, and masks.
+// Rules that depend on where the two neurons are: probabilities, masks, and degrees among the candidates in a mask.
 //
-// A target looks at the cells of sources that its mask can reach, and at nothing else. Each pair draws from one Philox
-// block of its own (source, target, projection), so the order of cells and candidates does not matter.
+// A neuron looks at the cells of the other side that its mask can reach, and at nothing else: a target at sources, or
+// by source a source at targets. Each pair draws from Philox blocks of its own (source, target, projection), so neither
+// the order of cells and candidates nor the side that looks matters: by_source is the same network.
+//
+// One source's row is `draw_row` below, for anyone who wants it once more: it calls `add` or `add_located` of what it
+// is given for each synapse onto a local target.
 
 #define FEW_DRAWS 256u  // of one pair: the connections of pairwise_poisson
 
@@ -62,73 +66,287 @@ FN double gap_to(double target, double origin, double per_length, int64 cell, do
     return d > 0.0 ? d * (1.0 - 1e-9) : 0.0;
 }
 
-// The pairs of one target with the entries a … b - 1 of the cells of one selection.
-template <bool FILL, bool POISSON>
-FN_ONCE void draw_pairs(const Connect& c, const Cells& cells, uint32 selection, const Target& target, const Position& x,
-                        int64 a, int64 b, double y_of_row, double z_of_row, int64 row, Batch<FILL>& batch) {
-    const Space& s = c.space;
-    const Side& side = c.sources;
-    const uint64 begin = side_begin(side, selection);
-    const bool uses_place = s.delay.n || s.weight.n;
+// A neuron that looks for partners.
+struct Seeker {
+    uint64 gid;
+    uint64 at;       // by target: its index within its group; by source: its position on the side
+    Position place;
+    double limit;    // of a fixed degree: see Space
+    uint64 last;
+};
+
+// The neurons in some cells: member k has the global id gid + step k or gid + list[k], and is known as begin + k.
+struct Others {
+    uint64 gid, step, begin;
+    const uint64* list;
+};
+
+// Candidates: what they are known as, and where both neurons are. On the host those too far away are left out.
+struct Found {
+    uint32 n;
     Pairs pairs;
-    for (int64 k0 = a; k0 < b; k0 += LANES) {
-        const uint32 m = (uint32)(b - k0 < LANES ? b - k0 : LANES);
-        VARYING(uint64, place);
-        VARYING(uint64, gid);
+    VARYING(uint64, gid);
+    VARYING(uint64, known);
+};
+#ifndef __CUDACC__
+#define ENOUGH (LANES * 3 / 4)  // candidates, not to be stuck with little room
+// Appends those of the first n values whose `near` is not zero.
+template <class T>
+FN void append_near(T* RESTRICT to, const T* RESTRICT from, const uint64* RESTRICT near, uint32 n) {
+#if defined(__AVX512F__)
+    for (uint32 j = 0; j < n; j += 8) {  // n may end within eight, as in philox_lanes
+        const __m512i wanted = _mm512_load_si512(near + j);
+        const uint32 mask = _mm512_test_epi64_mask(wanted, wanted) & (n - j < 8 ? (1u << (n - j)) - 1u : 255u);
+        const uint32 more = (uint32)__builtin_popcount(mask);
+        const __m512i packed = _mm512_maskz_compress_epi64((__mmask8)mask, _mm512_load_si512(from + j));
+        _mm512_mask_storeu_epi64(to, (__mmask8)((1u << more) - 1u), packed);
+        to += more;
+    }
+#else
+    for (uint32 j = 0; j < n; ++j) {
+        if (near[j]) *to++ = from[j];
+    }
+#endif
+}
+#endif
+
+// Of n candidates: the distances, and where the seeker itself is, as far as programs ask for it.
+FN void complete(const Space& s, const Seeker& me, uint32 n, Pairs& pairs) {
+    FOR_LANES(j, n) {
+        const double dx = AT(pairs.of[AT_DX], j), dy = AT(pairs.of[AT_DY], j), dz = AT(pairs.of[AT_DZ], j);
+        AT(pairs.of[AT_DISTANCE], j) = square_root(dx * dx + dy * dy + dz * dz);
+    }
+    const uint32 own = s.by_source ? AT_SOURCE : AT_TARGET;
+    if (s.names >> own & 7u) FOR_LANES(j, n) {
+        AT(pairs.of[own], j) = me.place.x;
+        AT(pairs.of[own + 1], j) = me.place.y;
+        AT(pairs.of[own + 2], j) = me.place.z;
+    }
+}
+
+template <class Use>
+FN void use_found(const Connect& c, const Seeker& me, Found& found, Use& use) {
+    complete(c.space, me, found.n, found.pairs);
+    use.take(c, me, found);
+    found.n = 0;
+}
+
+// Candidates among the entries a … b - 1 of some cells.
+template <class Use>
+FN_ONCE void look_along(const Connect& c, const Seeker& me, const Others& others, const Cells& cells, const Layer* grid,
+                        int64 a, int64 b, int64 row, double y_of_row, double z_of_row, Found& found, Use& use) {
+    const Space& s = c.space;
+    const double sign = s.by_source ? -1.0 : 1.0;  // displacements run from the source to the target
+    const uint32 other = s.by_source ? AT_TARGET : AT_SOURCE;
+    for (int64 k0 = a; k0 < b;) {
+#ifdef __CUDACC__
+        const uint32 before = 0, room = LANES;
+        Found& f = found;
+#else
+        const uint32 before = found.n, room = LANES - before;
+        Found f;
+#endif
+        const uint32 m = (uint32)(b - k0 < room ? b - k0 : room);
+        if (grid) {
+            FOR_LANES(j, m) {
+                AT(f.known, j) = (uint64)(k0 + j);
+                AT(f.pairs.of[other], j) = grid->low_x + ((double)(k0 + j - row) + 0.5) * grid->size_x;
+                AT(f.pairs.of[other + 1], j) = y_of_row;
+                AT(f.pairs.of[other + 2], j) = z_of_row;
+            }
+        } else {
+            FOR_LANES(j, m) {
+                AT(f.known, j) = cells.member[k0 + j];
+                AT(f.pairs.of[other], j) = cells.x[k0 + j];
+                AT(f.pairs.of[other + 1], j) = cells.y[k0 + j];
+            }
+            if (s.target.dimensions > 2) {
+                FOR_LANES(j, m) { AT(f.pairs.of[other + 2], j) = cells.z[k0 + j]; }
+            } else {
+                FOR_LANES(j, m) { AT(f.pairs.of[other + 2], j) = 0.0; }
+            }
+        }
+        FOR_LANES(j, m) {
+            AT(f.pairs.of[AT_DX], j) = nearest_image(sign * (me.place.x - AT(f.pairs.of[other], j)), s.period_x);
+            AT(f.pairs.of[AT_DY], j) = nearest_image(sign * (me.place.y - AT(f.pairs.of[other + 1], j)), s.period_y);
+            AT(f.pairs.of[AT_DZ], j) = nearest_image(sign * (me.place.z - AT(f.pairs.of[other + 2], j)), s.period_z);
+        }
+        uint32 n = m;
+#ifndef __CUDACC__
+        VARYING(uint64, near);
+        FOR_LANES(j, m) {
+            const double dx = f.pairs.of[AT_DX][j], dy = f.pairs.of[AT_DY][j], dz = f.pairs.of[AT_DZ][j];
+            near[j] = dx * dx + dy * dy + dz * dz <= s.furthest ? 1 : 0;
+        }
+        append_near(found.known + before, f.known, near, m);
+        for (uint32 k = AT_DX; k < N_NAMES; ++k) {
+            const bool wanted = k <= AT_DZ ? k < AT_DX + s.target.dimensions : (k - other < 3u && s.names >> other & 7u);
+            if (wanted) append_near(found.pairs.of[k] + before, f.pairs.of[k], near, m);
+        }
+        n = 0;
+        for (uint32 j = 0; j < m; ++j) n += (uint32)near[j];
+        for (uint32 k = AT_DX + s.target.dimensions; k <= AT_DZ; ++k) {
+            FOR_LANES(j, n) { found.pairs.of[k][before + j] = 0.0; }
+        }
+#endif
+        if (others.list) {
+            FOR_LANES(j, n) { AT(found.gid, before + j) = others.gid + others.list[AT(found.known, before + j)]; }
+        } else {
+            FOR_LANES(j, n) { AT(found.gid, before + j) = others.gid + AT(found.known, before + j) * others.step; }
+        }
+        FOR_LANES(j, n) { AT(found.known, before + j) += others.begin; }
+        found.n = before + n;
+        k0 += m;
+#ifdef __CUDACC__
+        use_found(c, me, found, use);
+#else
+        if (found.n > ENOUGH) use_found(c, me, found, use);
+#endif
+    }
+}
+
+// All candidates in the cells of some neurons that a seeker's mask can reach.
+template <class Use>
+FN_ONCE void look(const Connect& c, const Seeker& me, const Others& others, const Cells& g, const Layer* grid, Found& found,
+                  Use& use) {
+    const Space& s = c.space;
+    // Others stand at centre - d, d within the window.
+    const double sign = s.by_source ? -1.0 : 1.0;
+    const Position centre = {me.place.x - sign * s.anchor_x, me.place.y - sign * s.anchor_y, me.place.z - sign * s.anchor_z};
+    const double low_x = s.by_source ? -s.window_high_x : s.window_low_x, high_x = s.by_source ? -s.window_low_x : s.window_high_x;
+    const double low_y = s.by_source ? -s.window_high_y : s.window_low_y, high_y = s.by_source ? -s.window_low_y : s.window_high_y;
+    const double low_z = s.by_source ? -s.window_high_z : s.window_low_z, high_z = s.by_source ? -s.window_low_z : s.window_high_z;
+    const CellRange rx = cells_between(centre.x, low_x, high_x, g.low_x, g.per_x, g.n_x, s.period_x > 0.0);
+    const CellRange ry = cells_between(centre.y, low_y, high_y, g.low_y, g.per_y, g.n_y, s.period_y > 0.0);
+    const CellRange rz = cells_between(centre.z, low_z, high_z, g.low_z, g.per_z, g.n_z, s.period_z > 0.0);
+    for (int64 i = 0; i < ry.count * rz.count; ++i) {
+        const int64 z = (rz.first + i / ry.count) % g.n_z, y = (ry.first + i % ry.count) % g.n_y;
+        const int64 row = (z * g.n_y + y) * g.n_x;
+        CellRange along = rx;
+        if (s.radius > 0.0) {  // the chord of the sphere that this row of cells may reach
+            const double dy = g.n_y > 1 ? gap_to(centre.y, g.low_y, g.per_y, y, s.period_y) : 0.0;
+            const double dz = g.n_z > 1 ? gap_to(centre.z, g.low_z, g.per_z, z, s.period_z) : 0.0;
+            const double rest = s.radius * s.radius * (1.0 + 1e-9) - dy * dy - dz * dz;
+            if (rest < 0.0) continue;
+            const double chord = square_root(rest);
+            along = cells_between(centre.x, clamped(-chord, low_x, high_x), clamped(chord, low_x, high_x), g.low_x,
+                                  g.per_x, g.n_x, s.period_x > 0.0);
+        }
+        // A periodic row may begin near its end: two stretches of cells.
+        const int64 over = along.first + along.count - g.n_x;
+        for (int32 part = 0; part < (over > 0 ? 2 : 1); ++part) {
+            const int64 first = part ? 0 : along.first;
+            const int64 last = part ? over : (over > 0 ? g.n_x : along.first + along.count);
+            if (last <= first) continue;
+            double y_of_row = 0.0, z_of_row = 0.0;
+            int64 a = row + first, b = row + last;
+            if (grid) {
+                if (grid->dimensions > 1) y_of_row = grid->low_y + ((double)y + 0.5) * grid->size_y;
+                if (grid->dimensions > 2) z_of_row = grid->low_z + ((double)z + 0.5) * grid->size_z;
+            } else {
+                a = g.begin[row + first];
+                b = g.begin[row + last];
+            }
+            look_along(c, me, others, g, grid, a, b, row, y_of_row, z_of_row, found, use);
+        }
+    }
+}
+
+// The same in all selections of a side.
+template <class Use>
+FN void look_at_side(const Connect& c, const Seeker& me, const Side& side, Found& found, Use& use) {
+    const Space& s = c.space;
+    for (uint32 k = 0; k < side.n; ++k) {
+        const uint64* const list = side.list_begin[k] != ~0ull ? side.list + side.list_begin[k] : 0;
+        const Others others = {side.gid[k], side.step[k], side_begin(side, k), list};
+        look(c, me, others, s.cells[k], s.cells[k].begin ? 0 : &s.sources[k], found, use);
+    }
+#ifndef __CUDACC__
+    use_found(c, me, found, use);
+#endif
+}
+
+// The words of a pair's draw number `number`: words 0 and 1 decide, 2 and 3 are for delay and weight.
+FN Block pair_block(const Connect& c, const Seeker& me, uint64 other, uint32 number) {
+    const uint64 source = c.space.by_source ? me.gid : other, target = c.space.by_source ? other : me.gid;
+    return philox((uint32)source, (uint32)(source >> 32) | (number << 8), (uint32)target,
+                  (uint32)(target >> 32) | (c.projection << 8), c.seed, STREAM_PAIR);
+}
+
+// Those of the first draws of n candidates, and their chances.
+FN void draw_first(const Connect& c, const Seeker& me, Found& f, VARYING_REFERENCE(uint32, w0),
+                   VARYING_REFERENCE(uint32, w1), VARYING_REFERENCE(uint32, w2), VARYING_REFERENCE(uint32, w3),
+                   VARYING_REFERENCE(double, chance)) {
+    const uint32 n = f.n, low = (uint32)me.gid, high = (uint32)(me.gid >> 32), mark = c.projection << 8;
+    const uint32 theirs = c.space.by_source ? mark : 0;
+    FOR_LANES(j, n) {
+        AT(w0, j) = (uint32)AT(f.gid, j);
+        AT(w1, j) = (uint32)(AT(f.gid, j) >> 32) | theirs;
+    }
+    if (c.space.by_source) philox_lanes<true>(n, w0, w1, w2, w3, low, high, c.seed, STREAM_PAIR);
+    else philox_lanes<false>(n, w0, w1, w2, w3, low, high | mark, c.seed, STREAM_PAIR);
+    evaluate_program(c.space.chance, n, f.pairs, chance);
+    // Neither another chunk's row, nor itself where that must not be.
+    const uint64 first = c.space.by_source ? 0 : c.first_source, many = c.space.by_source ? ~0ull : c.n_rows;
+    const uint64 own = c.autapses ? ~0ull : me.gid;
+    FOR_LANES(j, n) {
+        const bool open = AT(f.gid, j) - first < many && AT(f.gid, j) != own;
+        AT(chance, j) = open ? AT(chance, j) : 0.0;
+    }
+}
+
+// Fixed degrees. A candidate has events at the times of a Poisson process whose rate is its chance, so the first event
+// of all is that of a candidate with a probability in proportion to its chance, and so on: the first K events are K
+// draws with replacement, and the first K candidates that have one are K draws without. Which events these are does not
+// depend on who asks, nor in what order; a neuron that draws needs to know but the time of its K-th.
+#define LEAST_CHANCE 1e-200  // what is below counts as none
+
+FN double waiting_time(uint32 w0, uint32 w1, double chance) { return -logarithm(uniform(w0, w1)) / chance; }
+
+FN double later(double time, double wait) {
+    const double next = time + wait;
+    return next > time ? next : double_of(bits_of(time) + 1u);  // no two events of a candidate at once
+}
+
+FN bool is_early(const Seeker& me, double time, uint64 gid) {
+    return time < me.limit || (time == me.limit && gid <= me.last);
+}
+
+// Connects the candidates that are drawn; Out takes synapses as Batch of scatter.cpp does.
+template <class Out>
+struct DrawPairs {
+    Out& out;
+    FN_MEMBER void put(const Connect& c, const Seeker& me, Found& f, uint32 j, uint32 delay, uint32 weight) {
+        const Space& s = c.space;
+        const uint64 position = s.by_source ? me.at : AT(f.known, j);
+        const uint32 target = s.by_source ? (uint32)AT(f.known, j) : (uint32)me.at;
+        if (s.delay.n || s.weight.n) out.add_located(position, target, delay, weight, f.pairs, j);
+        else out.add(position, target, delay, weight);
+    }
+    FN_MEMBER_ONCE void take(const Connect& c, const Seeker& me, Found& f) {
+        const uint32 m = f.n;
+        if (m == 0) return;
         VARYING(uint32, w0);
         VARYING(uint32, w1);
         VARYING(uint32, w2);
         VARYING(uint32, w3);
         VARYING(double, chance);
-        if (cells.begin) {
-            FOR_LANES(j, m) {
-                AT(place, j) = cells.member[k0 + j];
-                AT(pairs.of[AT_SOURCE], j) = cells.x[k0 + j];
-                AT(pairs.of[AT_SOURCE + 1], j) = cells.y[k0 + j];
-                AT(pairs.of[AT_SOURCE + 2], j) = cells.z[k0 + j];
-            }
-        } else {
-            const Layer& l = s.sources[selection];
-            FOR_LANES(j, m) {
-                AT(place, j) = (uint64)(k0 + j);
-                AT(pairs.of[AT_SOURCE], j) = l.low_x + ((double)(k0 + j - row) + 0.5) * l.size_x;
-                AT(pairs.of[AT_SOURCE + 1], j) = y_of_row;
-                AT(pairs.of[AT_SOURCE + 2], j) = z_of_row;
-            }
-        }
-        if (side.list_begin[selection] != ~0ull) {
-            const uint64* const list = side.list + side.list_begin[selection];
-            FOR_LANES(j, m) { AT(gid, j) = side.gid[selection] + list[AT(place, j)]; }
-        } else {
-            const uint64 first = side.gid[selection], step = side.step[selection];
-            FOR_LANES(j, m) { AT(gid, j) = first + AT(place, j) * step; }
-        }
-        FOR_LANES(j, m) {
-            AT(pairs.of[AT_TARGET], j) = x.x;
-            AT(pairs.of[AT_TARGET + 1], j) = x.y;
-            AT(pairs.of[AT_TARGET + 2], j) = x.z;
-            AT(w0, j) = (uint32)AT(gid, j);
-            AT(w1, j) = (uint32)(AT(gid, j) >> 32);
-        }
-        measure(s, m, pairs);
-        evaluate_program(s.chance, m, pairs, chance);
-        FOR_LANES(j, m) {
-            // Another chunk's rows, and neurons themselves, where they must not connect to themselves.
-            const bool open = AT(gid, j) - c.first_source < c.n_rows && (c.autapses || AT(gid, j) != target.gid);
-            AT(chance, j) = open ? AT(chance, j) : 0.0;
-        }
-        const uint32 low = (uint32)target.gid, high = (uint32)(target.gid >> 32) | (c.projection << 8);
-        philox_lanes(m, w0, w1, w2, w3, low, high, c.seed, STREAM_PAIR);
         VARYING(uint32, chosen);
-        FOR_LANES(j, m) {
-            const double u = uniform(AT(w0, j), AT(w1, j));
-            AT(chosen, j) = u < AT(chance, j) || (POISSON && AT(chance, j) > 0.0) ? 1 : 0;
+        VARYING(double, time);
+        draw_first(c, me, f, w0, w1, w2, w3, chance);
+        if (c.draws == DRAWS_BERNOULLI) {
+            FOR_LANES(j, m) { AT(chosen, j) = uniform(AT(w0, j), AT(w1, j)) < AT(chance, j) ? 1 : 0; }
+        } else if (c.draws == DRAWS_POISSON) {
+            FOR_LANES(j, m) { AT(chosen, j) = AT(chance, j) > 0.0 ? 1 : 0; }
+        } else {
+            FOR_LANES(j, m) {
+                const bool can = AT(chance, j) >= LEAST_CHANCE;
+                AT(time, j) = waiting_time(AT(w0, j), AT(w1, j), can ? AT(chance, j) : 1.0);
+                AT(chosen, j) = can && is_early(me, AT(time, j), AT(f.gid, j)) ? 1 : 0;
+            }
         }
         EACH_CHOSEN(j, m, chosen) {
-            if (!POISSON) {
-                if (uses_place) batch.add_located(begin + AT(place, j), target.local, AT(w2, j), AT(w3, j), pairs, j);
-                else batch.add(begin + AT(place, j), target.local, AT(w2, j), AT(w3, j));
-            } else {
+            if (c.draws == DRAWS_POISSON) {
                 const double u = uniform(AT(w0, j), AT(w1, j)), mean = AT(chance, j);
                 double mass = bounded_exp(-mean), below_ = mass;
                 uint32 n = 0;
@@ -138,65 +356,179 @@ FN_ONCE void draw_pairs(const Connect& c, const Cells& cells, uint32 selection, 
                     below_ += mass;
                 }
                 for (uint32 k = 0; k < n; ++k) {
-                    const Block block = philox((uint32)AT(gid, j), (uint32)(AT(gid, j) >> 32) | ((k + 1) << 8), low,
-                                               high, c.seed, STREAM_PAIR);
-                    if (uses_place) batch.add_located(begin + AT(place, j), target.local, block.w2, block.w3, pairs, j);
-                    else batch.add(begin + AT(place, j), target.local, block.w2, block.w3);
+                    const Block block = pair_block(c, me, AT(f.gid, j), k + 1);
+                    put(c, me, f, j, block.w2, block.w3);
+                }
+            } else {
+                put(c, me, f, j, AT(w2, j), AT(w3, j));
+                if (c.draws == DRAWS_FIXED && !c.distinct) {
+                    double now = AT(time, j);
+                    for (uint32 k = 1;; ++k) {
+                        const Block block = pair_block(c, me, AT(f.gid, j), k);
+                        now = later(now, waiting_time(block.w0, block.w1, AT(chance, j)));
+                        if (!is_early(me, now, AT(f.gid, j))) break;
+                        put(c, me, f, j, block.w2, block.w3);
+                    }
                 }
             }
         }
     }
+};
+
+// The synapses of one source onto the local targets of c.selection, whatever the chunk; `found` is scratch memory.
+template <class Out>
+FN void draw_row(const Connect& c, uint64 gid, uint64 position, Found& found, Out& out) {
+    const Space& s = c.space;
+    uint32 selection = 0;
+    while (position >= c.sources.end[selection]) ++selection;
+    const Seeker me = {gid, position, position_of(s.sources[selection], gid, c.seed), s.limit ? s.limit[position] : 0.0,
+                       s.limit ? s.last[position] : 0};
+    const Others others = {c.target_gid, c.target_stride, c.target_local, 0};
+    DrawPairs<Out> draw = {out};
+    look(c, me, others, s.cells[0], 0, found, draw);
+#ifndef __CUDACC__
+    use_found(c, me, found, draw);
+#endif
 }
 
-template <bool FILL, bool POISSON>
+template <bool FILL>
+FN void connect_spatial_by_source(const Connect* connect) {
+    const Connect& c = *connect;
+    BATCH(FILL, c);
+    Found found;
+    found.n = 0;
+    GROUP_FOR(row, c.n_rows) {
+        const uint64 gid = c.first_source + (uint64)row;
+        const uint64 position = position_in(c.sources, gid);
+        if (position != ~0ull) draw_row(c, gid, position, found, batch);
+    }
+    batch.flush();
+}
+
+template <bool FILL>
 FN void connect_spatial(const Connect* connect) {
     const Connect& c = *connect;
     const Space& s = c.space;
     BATCH(FILL, c);
+    Found found;
+    found.n = 0;
     GROUP_FOR(t, c.n_targets) {
         const Target target = target_at(c, (uint64)t);
-        const Position x = position_of(s.target, target.gid, c.seed);
-        for (uint32 k = 0; k < c.sources.n; ++k) {
-            const Cells& g = s.cells[k];
-            const CellRange rx = cells_between(x.x, s.window_low_x, s.window_high_x, g.low_x, g.per_x, g.n_x, s.period_x > 0.0);
-            const CellRange ry = cells_between(x.y, s.window_low_y, s.window_high_y, g.low_y, g.per_y, g.n_y, s.period_y > 0.0);
-            const CellRange rz = cells_between(x.z, s.window_low_z, s.window_high_z, g.low_z, g.per_z, g.n_z, s.period_z > 0.0);
-            for (int64 i = 0; i < ry.count * rz.count; ++i) {
-                const int64 z = (rz.first + i / ry.count) % g.n_z, y = (ry.first + i % ry.count) % g.n_y;
-                const int64 row = (z * g.n_y + y) * g.n_x;
-                CellRange along = rx;
-                if (s.radius > 0.0) {  // the chord of the sphere that this row of cells may reach
-                    const double dy = g.n_y > 1 ? gap_to(x.y, g.low_y, g.per_y, y, s.period_y) : 0.0;
-                    const double dz = g.n_z > 1 ? gap_to(x.z, g.low_z, g.per_z, z, s.period_z) : 0.0;
-                    const double rest = s.radius * s.radius * (1.0 + 1e-9) - dy * dy - dz * dz;
-                    if (rest < 0.0) continue;
-                    const double chord = square_root(rest);
-                    along = cells_between(x.x, clamped(-chord, s.window_low_x, s.window_high_x),
-                                          clamped(chord, s.window_low_x, s.window_high_x), g.low_x, g.per_x, g.n_x,
-                                          s.period_x > 0.0);
-                }
-                // A periodic row may begin near its end: two stretches of cells.
-                const int64 over = along.first + along.count - g.n_x;
-                for (int32 part = 0; part < (over > 0 ? 2 : 1); ++part) {
-                    const int64 first = part ? 0 : along.first;
-                    const int64 last = part ? over : (over > 0 ? g.n_x : along.first + along.count);
-                    if (last <= first) continue;
-                    double y_of_row = 0.0, z_of_row = 0.0;
-                    int64 a = row + first, b = row + last;
-                    if (g.begin) {
-                        a = g.begin[row + first];
-                        b = g.begin[row + last];
-                    } else {
-                        const Layer& l = s.sources[k];
-                        if (l.dimensions > 1) y_of_row = l.low_y + ((double)y + 0.5) * l.size_y;
-                        if (l.dimensions > 2) z_of_row = l.low_z + ((double)z + 0.5) * l.size_z;
+        const Seeker me = {target.gid, target.local, position_of(s.target, target.gid, c.seed), s.limit ? s.limit[t] : 0.0,
+                           s.limit ? s.last[t] : 0};
+        DrawPairs<Batch<FILL>> draw = {batch};
+        look_at_side(c, me, c.sources, found, draw);
+    }
+    batch.flush();
+}
+
+// Counts a seeker's events up to its limit; without a limit its candidates, and sums their chances in units of
+// most / 2^20.
+struct CountEvents {
+    uint64 events, sum;
+    FN_MEMBER_ONCE void take(const Connect& c, const Seeker& me, Found& f) {
+        VARYING(uint32, w0);
+        VARYING(uint32, w1);
+        VARYING(uint32, w2);
+        VARYING(uint32, w3);
+        VARYING(double, chance);
+        VARYING(uint64, n);
+        VARYING(uint64, share);
+        FOR_LANES(j, LANES) { AT(n, j) = AT(share, j) = 0; }
+        draw_first(c, me, f, w0, w1, w2, w3, chance);
+        EACH_LANE(j, f.n) {
+            if (AT(chance, j) >= LEAST_CHANCE) {
+                double now = waiting_time(AT(w0, j), AT(w1, j), AT(chance, j));
+                if (me.limit < 0.0) {
+                    AT(n, j) = 1;
+                    AT(share, j) = (uint64)(clamped(AT(chance, j) / c.space.most, 0.0, 1.0) * 1048576.0);
+                } else if (is_early(me, now, AT(f.gid, j))) {
+                    uint32 k = 1;
+                    while (!c.distinct) {
+                        const Block block = pair_block(c, me, AT(f.gid, j), k);
+                        now = later(now, waiting_time(block.w0, block.w1, AT(chance, j)));
+                        if (!is_early(me, now, AT(f.gid, j))) break;
+                        ++k;
                     }
-                    draw_pairs<FILL, POISSON>(c, g, k, target, x, a, b, y_of_row, z_of_row, row, batch);
+                    AT(n, j) = k;
                 }
             }
         }
+        SUM_TO(n, LANES);
+        SUM_TO(share, LANES);
+        events += LAST_OF(n, LANES);
+        sum += LAST_OF(share, LANES);
     }
-    batch.flush();
+};
+
+FN uint64 events_until(const Connect& c, Seeker& me, double limit, uint64 last, Found& found, uint64& sum) {
+    CountEvents count = {0, 0};
+    me.limit = limit;
+    me.last = last;
+    look_at_side(c, me, c.space.by_source ? c.targets : c.sources, found, count);
+    sum = count.sum;
+    return count.events;
+}
+
+// Of each neuron with a fixed degree: the limit up to which it has as many events. Any search finds the same.
+KERNEL find_limits(const Connect* connect) {
+    const Connect& c = *connect;
+    const Space& s = c.space;
+    Found found;
+    found.n = 0;
+    GROUP_FOR(i, s.by_source ? c.n_sources : c.n_targets) {
+        Seeker me = {0, 0, {0.0, 0.0, 0.0}, -1.0, ~0ull};
+        if (s.by_source) {
+            uint32 selection = 0;
+            while ((uint64)i >= c.sources.end[selection]) ++selection;
+            me.gid = gid_at(c.sources, (uint64)i);
+            me.place = position_of(s.sources[selection], me.gid, c.seed);
+        } else {
+            me.gid = target_at(c, (uint64)i).gid;
+            me.place = position_of(s.target, me.gid, c.seed);
+        }
+        const uint64 wanted = c.indegree;
+        uint64 sum, last = ~0ull;
+        const uint64 candidates = events_until(c, me, -1.0, ~0ull, found, sum);
+        const bool too_few = candidates < (c.distinct ? wanted : 1);
+        double limit = 1e300;
+        if (!too_few && !(c.distinct && candidates == wanted)) {
+            // From the mean rate of events on: up to an enough, then by secants and halves in between.
+            double below_ = 0.0, above = (double)wanted / ((double)(sum + 1) * s.most * (1.0 / 1048576.0));
+            uint64 n_below = 0, ignored, n_above = events_until(c, me, above, ~0ull, found, ignored);
+            while (n_above < wanted) {
+                below_ = above;
+                n_below = n_above;
+                above *= n_above * 2 > wanted ? 1.25 : 4.0;
+                n_above = events_until(c, me, above, ~0ull, found, ignored);
+            }
+            for (uint32 step = 0; n_above != wanted; ++step) {
+                const double share = (double)(wanted - n_below) / (double)(n_above - n_below);
+                double middle = below_ + (above - below_) * share;
+                if (step % 3 == 2 || !(middle > below_ && middle < above)) {
+                    middle = double_of(bits_of(below_) + (bits_of(above) - bits_of(below_)) / 2);
+                }
+                if (!(middle > below_ && middle < above)) break;  // several events at the very same time
+                const uint64 n = events_until(c, me, middle, ~0ull, found, ignored);
+                if (n < wanted) { below_ = middle; n_below = n; }
+                else { above = middle; n_above = n; }
+            }
+            limit = above;
+            if (n_above != wanted) {
+                uint64 low = 0, high = ~0ull >> 1;
+                while (low < high) {
+                    const uint64 middle = low + (high - low) / 2;
+                    if (events_until(c, me, limit, middle, found, ignored) < wanted) low = middle + 1; else high = middle;
+                }
+                last = low;
+            }
+        }
+        if (LEADER) {
+            s.limit[i] = limit;
+            s.last[i] = last;
+            s.candidates[i] = too_few ? (uint32)candidates : ~0u;
+        }
+    }
 }
 
 // Which cell each selected source of a chunk of places is in, and where it is: `n` places from `first` on.
@@ -212,7 +544,7 @@ KERNEL locate(const Located* located) {
     }
 }
 
-KERNEL count_spatial_bernoulli(const Connect* c) { connect_spatial<false, false>(c); }
-KERNEL fill_spatial_bernoulli(const Connect* c) { connect_spatial<true, false>(c); }
-KERNEL count_spatial_poisson(const Connect* c) { connect_spatial<false, true>(c); }
-KERNEL fill_spatial_poisson(const Connect* c) { connect_spatial<true, true>(c); }
+KERNEL count_spatial(const Connect* c) { connect_spatial<false>(c); }
+KERNEL fill_spatial(const Connect* c) { connect_spatial<true>(c); }
+KERNEL count_spatial_by_source(const Connect* c) { connect_spatial_by_source<false>(c); }
+KERNEL fill_spatial_by_source(const Connect* c) { connect_spatial_by_source<true>(c); }
