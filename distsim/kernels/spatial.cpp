@@ -90,25 +90,34 @@ struct Found {
 };
 #ifndef __CUDACC__
 #define ENOUGH (LANES * 3 / 4)  // candidates, not to be stuck with little room
-// Appends those of the first n values whose `near` is not zero.
+// Appends those of the first n values whose `near` is not zero; says how many. `from` may begin anywhere.
 template <class T>
-FN void append_near(T* RESTRICT to, const T* RESTRICT from, const uint64* RESTRICT near, uint32 n) {
+FN uint32 append_near(T* RESTRICT to, const T* RESTRICT from, const uint64* RESTRICT near, uint32 n) {
+    uint32 found = 0;
 #if defined(__AVX512F__)
-    for (uint32 j = 0; j < n; j += 8) {  // n may end within eight, as in philox_lanes
-        const __m512i wanted = _mm512_load_si512(near + j);
-        const uint32 mask = _mm512_test_epi64_mask(wanted, wanted) & (n - j < 8 ? (1u << (n - j)) - 1u : 255u);
+    for (uint32 j = 0; j < n; j += 8) {
+        const __mmask8 here = (__mmask8)(n - j < 8 ? (1u << (n - j)) - 1u : 255u);
+        const __m512i wanted = _mm512_load_si512(near + j);  // VARYING arrays hold whole eights
+        const __mmask8 mask = _mm512_mask_test_epi64_mask(here, wanted, wanted);
         const uint32 more = (uint32)__builtin_popcount(mask);
-        const __m512i packed = _mm512_maskz_compress_epi64((__mmask8)mask, _mm512_load_si512(from + j));
-        _mm512_mask_storeu_epi64(to, (__mmask8)((1u << more) - 1u), packed);
-        to += more;
+        const __m512i packed = _mm512_maskz_compress_epi64(mask, _mm512_maskz_loadu_epi64(here, from + j));
+        _mm512_mask_storeu_epi64(to + found, (__mmask8)((1u << more) - 1u), packed);
+        found += more;
     }
 #else
     for (uint32 j = 0; j < n; ++j) {
-        if (near[j]) *to++ = from[j];
+        if (near[j]) to[found++] = from[j];
     }
 #endif
+    return found;
 }
 #endif
+
+// Before its first use.
+FN void clear(Found& found) {
+    found.n = 0;
+    FOR_LANES(j, LANES) { AT(found.pairs.of[AT_DZ], j) = 0.0; }  // stays so on a line or in a plane
+}
 
 // Of n candidates: the distances, and where the seeker itself is, as far as programs ask for it.
 FN void complete(const Space& s, const Seeker& me, uint32 n, Pairs& pairs) {
@@ -131,78 +140,99 @@ FN void use_found(const Connect& c, const Seeker& me, Found& found, Use& use) {
     found.n = 0;
 }
 
-// Candidates among the entries a … b - 1 of some cells.
+// Candidates among the entries a … b - 1 of some cells: `at` and `known` say where and who they are.
 template <class Use>
 FN_ONCE void look_along(const Connect& c, const Seeker& me, const Others& others, const Cells& cells, const Layer* grid,
                         int64 a, int64 b, int64 row, double y_of_row, double z_of_row, Found& found, Use& use) {
     const Space& s = c.space;
     const double sign = s.by_source ? -1.0 : 1.0;  // displacements run from the source to the target
     const uint32 other = s.by_source ? AT_TARGET : AT_SOURCE;
-    for (int64 k0 = a; k0 < b;) {
 #ifdef __CUDACC__
-        const uint32 before = 0, room = LANES;
-        Found& f = found;
+    for (int64 k0 = a; k0 < b; k0 += LANES) {
+        found.n = (uint32)(b - k0 < LANES ? b - k0 : LANES);
+        FOR_LANES(j, found.n) {
+            const int64 k = k0 + j;
+            const double x = grid ? grid->low_x + ((double)(k - row) + 0.5) * grid->size_x : cells.x[k];
+            const double y = grid ? y_of_row : cells.y[k], z = grid ? z_of_row : cells.z[k];
+            const uint64 known = grid ? (uint64)k : cells.member[k];
+            found.pairs.of[AT_DX] = nearest_image(sign * (me.place.x - x), s.period_x);
+            found.pairs.of[AT_DY] = nearest_image(sign * (me.place.y - y), s.period_y);
+            found.pairs.of[AT_DZ] = nearest_image(sign * (me.place.z - z), s.period_z);
+            found.pairs.of[other] = x;
+            found.pairs.of[other + 1] = y;
+            found.pairs.of[other + 2] = z;
+            found.gid = others.gid + (others.list ? others.list[known] : known * others.step);
+            found.known = others.begin + known;
+        }
+        use_found(c, me, found, use);
+    }
 #else
-        const uint32 before = found.n, room = LANES - before;
-        Found f;
-#endif
-        const uint32 m = (uint32)(b - k0 < room ? b - k0 : room);
+    const bool places = (s.names >> other & 7u) != 0, deep = s.target.dimensions > 2;
+    const double furthest = s.furthest, period_x = s.period_x, period_y = s.period_y, period_z = s.period_z;
+    const double own_x = me.place.x, own_y = me.place.y, own_z = me.place.z;
+    for (int64 k0 = a; k0 < b;) {
+        const uint32 m = (uint32)(b - k0 < LANES - found.n ? b - k0 : LANES - found.n);
+        VARYING(uint64, known);
+        VARYING(uint64, near);
+        VARYING(double, d[3]);
+        VARYING(double, at[3]);
+        const double *x = at[0], *y = at[1], *z = at[2];
         if (grid) {
             FOR_LANES(j, m) {
-                AT(f.known, j) = (uint64)(k0 + j);
-                AT(f.pairs.of[other], j) = grid->low_x + ((double)(k0 + j - row) + 0.5) * grid->size_x;
-                AT(f.pairs.of[other + 1], j) = y_of_row;
-                AT(f.pairs.of[other + 2], j) = z_of_row;
+                known[j] = (uint64)(k0 + j);
+                at[0][j] = grid->low_x + ((double)(k0 + j - row) + 0.5) * grid->size_x;
+                at[1][j] = y_of_row;
+                at[2][j] = z_of_row;
+            }
+        } else {
+            const uint32* const member = cells.member + k0;
+            FOR_LANES(j, m) { known[j] = member[j]; }
+            x = cells.x + k0;
+            y = cells.y + k0;
+            z = cells.z + k0;
+        }
+        if (deep) {
+            FOR_LANES(j, m) {
+                const double dx = nearest_image(sign * (own_x - x[j]), period_x);
+                const double dy = nearest_image(sign * (own_y - y[j]), period_y);
+                const double dz = nearest_image(sign * (own_z - z[j]), period_z);
+                d[0][j] = dx;
+                d[1][j] = dy;
+                d[2][j] = dz;
+                near[j] = dx * dx + dy * dy + dz * dz <= furthest ? 1 : 0;
             }
         } else {
             FOR_LANES(j, m) {
-                AT(f.known, j) = cells.member[k0 + j];
-                AT(f.pairs.of[other], j) = cells.x[k0 + j];
-                AT(f.pairs.of[other + 1], j) = cells.y[k0 + j];
-            }
-            if (s.target.dimensions > 2) {
-                FOR_LANES(j, m) { AT(f.pairs.of[other + 2], j) = cells.z[k0 + j]; }
-            } else {
-                FOR_LANES(j, m) { AT(f.pairs.of[other + 2], j) = 0.0; }
+                const double dx = nearest_image(sign * (own_x - x[j]), period_x);
+                const double dy = nearest_image(sign * (own_y - y[j]), period_y);
+                d[0][j] = dx;
+                d[1][j] = dy;
+                near[j] = dx * dx + dy * dy <= furthest ? 1 : 0;
             }
         }
-        FOR_LANES(j, m) {
-            AT(f.pairs.of[AT_DX], j) = nearest_image(sign * (me.place.x - AT(f.pairs.of[other], j)), s.period_x);
-            AT(f.pairs.of[AT_DY], j) = nearest_image(sign * (me.place.y - AT(f.pairs.of[other + 1], j)), s.period_y);
-            AT(f.pairs.of[AT_DZ], j) = nearest_image(sign * (me.place.z - AT(f.pairs.of[other + 2], j)), s.period_z);
+        uint64* const RESTRICT who = found.known + found.n;
+        uint64* const RESTRICT gid = found.gid + found.n;
+        const uint32 n = append_near(who, known, near, m);
+        for (uint32 k = 0; k < (deep ? 3u : 2u); ++k) append_near(found.pairs.of[AT_DX + k] + found.n, d[k], near, m);
+        if (places) {
+            append_near(found.pairs.of[other] + found.n, x, near, m);
+            append_near(found.pairs.of[other + 1] + found.n, y, near, m);
+            append_near(found.pairs.of[other + 2] + found.n, z, near, m);
         }
-        uint32 n = m;
-#ifndef __CUDACC__
-        VARYING(uint64, near);
-        FOR_LANES(j, m) {
-            const double dx = f.pairs.of[AT_DX][j], dy = f.pairs.of[AT_DY][j], dz = f.pairs.of[AT_DZ][j];
-            near[j] = dx * dx + dy * dy + dz * dz <= s.furthest ? 1 : 0;
-        }
-        append_near(found.known + before, f.known, near, m);
-        for (uint32 k = AT_DX; k < N_NAMES; ++k) {
-            const bool wanted = k <= AT_DZ ? k < AT_DX + s.target.dimensions : (k - other < 3u && s.names >> other & 7u);
-            if (wanted) append_near(found.pairs.of[k] + before, f.pairs.of[k], near, m);
-        }
-        n = 0;
-        for (uint32 j = 0; j < m; ++j) n += (uint32)near[j];
-        for (uint32 k = AT_DX + s.target.dimensions; k <= AT_DZ; ++k) {
-            FOR_LANES(j, n) { found.pairs.of[k][before + j] = 0.0; }
-        }
-#endif
+        const uint64 first = others.gid, step = others.step, begin = others.begin;
         if (others.list) {
-            FOR_LANES(j, n) { AT(found.gid, before + j) = others.gid + others.list[AT(found.known, before + j)]; }
+            for (uint32 j = 0; j < n; ++j) gid[j] = first + others.list[who[j]];
+        } else if (step == 1) {
+            FOR_LANES(j, n) { gid[j] = first + who[j]; }
         } else {
-            FOR_LANES(j, n) { AT(found.gid, before + j) = others.gid + AT(found.known, before + j) * others.step; }
+            FOR_LANES(j, n) { gid[j] = first + who[j] * step; }
         }
-        FOR_LANES(j, n) { AT(found.known, before + j) += others.begin; }
-        found.n = before + n;
+        FOR_LANES(j, n) { who[j] += begin; }
+        found.n += n;
         k0 += m;
-#ifdef __CUDACC__
-        use_found(c, me, found, use);
-#else
         if (found.n > ENOUGH) use_found(c, me, found, use);
-#endif
     }
+#endif
 }
 
 // All candidates in the cells of some neurons that a seeker's mask can reach.
@@ -375,7 +405,8 @@ struct DrawPairs {
     }
 };
 
-// The synapses of one source onto the local targets of c.selection, whatever the chunk; `found` is scratch memory.
+// The synapses of one source onto the local targets of c.selection, whatever the chunk; `found` is scratch memory,
+// cleared once.
 template <class Out>
 FN void draw_row(const Connect& c, uint64 gid, uint64 position, Found& found, Out& out) {
     const Space& s = c.space;
@@ -396,7 +427,7 @@ FN void connect_spatial_by_source(const Connect* connect) {
     const Connect& c = *connect;
     BATCH(FILL, c);
     Found found;
-    found.n = 0;
+    clear(found);
     GROUP_FOR(row, c.n_rows) {
         const uint64 gid = c.first_source + (uint64)row;
         const uint64 position = position_in(c.sources, gid);
@@ -411,7 +442,7 @@ FN void connect_spatial(const Connect* connect) {
     const Space& s = c.space;
     BATCH(FILL, c);
     Found found;
-    found.n = 0;
+    clear(found);
     GROUP_FOR(t, c.n_targets) {
         const Target target = target_at(c, (uint64)t);
         const Seeker me = {target.gid, target.local, position_of(s.target, target.gid, c.seed), s.limit ? s.limit[t] : 0.0,
@@ -475,7 +506,7 @@ KERNEL find_limits(const Connect* connect) {
     const Connect& c = *connect;
     const Space& s = c.space;
     Found found;
-    found.n = 0;
+    clear(found);
     GROUP_FOR(i, s.by_source ? c.n_sources : c.n_targets) {
         Seeker me = {0, 0, {0.0, 0.0, 0.0}, -1.0, ~0ull};
         if (s.by_source) {
