@@ -87,8 +87,8 @@ def construction_source(double: bool) -> str:
     )  # fmt: skip
     structures = space.OPERATION_ENUM + space.LAYER_ENUM + "".join(cpp_of(s) for s in declared)
     files = (
-        "counts.h", "space.h", "connect.cpp", "scatter.cpp", "spatial.cpp", "shares.cpp", "rows.cpp",
-        "values.cpp",
+        "counts.h", "space.h", "connect.cpp", "scatter.cpp", "cells.h", "spatial.cpp", "degrees.cpp", "shares.cpp",
+        "rows.cpp", "values.cpp",
     )  # fmt: skip
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
 
