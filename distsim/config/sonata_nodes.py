@@ -266,7 +266,8 @@ def _kind(config: Sections, nodes: Nodes, type_id: int) -> _Kind:
 def _example(kind: _Kind) -> Model:
     declared = MODELS[kind.model]
     if isinstance(declared, Family):
-        made, _ = declared.resolve(dict(kind.structure), "dynamics_params")
+        whole = {w.name: kind.values[w.name] for w in declared.wholes if w.name in kind.values}
+        made, _ = declared.resolve({**kind.structure, **whole}, "dynamics_params")
         return made
     return declared
 

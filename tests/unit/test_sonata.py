@@ -194,7 +194,7 @@ def test_node_sets_reports_and_conditions(tmp_path: Path) -> None:
     assert recording.selection.neurons == (1, 12, 13, 14, 15)
     assert (recording.variables, recording.interval) == (("V_m",), 0.5)
     (clamp,) = network.inputs
-    assert clamp.targets[0].neurons == (2, 3) and clamp.params["amplitude_times"] == (0.1, 50.0)
+    assert clamp.targets[0].neurons == (2, 3) and (clamp.start, clamp.stop) == (0.0, 50.0)
     assert network["cortex"].initial["V_m"] == -61.0
     assert experiment.run.precision == "double" and experiment.run.seed == 9
     assert [w for w in network.warnings if "celsius" in w]
