@@ -118,6 +118,6 @@ def circuit_document(nodes: Sequence[NodeKind], edges: Sequence[str], edges_file
     }  # fmt: skip
     folder = f"$NETWORK_DIR/{COMPONENTS}"
     return {
-        "version": 2, "target_simulator": "NEST", "manifest": {"$NETWORK_DIR": "."},
+        "version": 2, "manifest": {"$NETWORK_DIR": "."},
         "components": {"point_neuron_models_dir": folder, "synaptic_models_dir": folder}, "networks": networks,
     }  # fmt: skip

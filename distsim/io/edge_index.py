@@ -29,7 +29,8 @@ def _write_index(into: h5py.Group, column: h5py.Dataset, n_nodes: int, folder: P
     for node, _, _ in _runs(column, window):
         np.add.at(count, node, 1)
     end = np.cumsum(count)
-    into.create_dataset("node_id_to_ranges", data=np.stack([end - count, end], axis=1).astype(np.uint64))
+    ranges_of = np.stack([end - count, end], axis=1).astype(np.uint64)
+    into["node_id_to_range"] = into.create_dataset("node_id_to_ranges", data=ranges_of)  # BMTK's name, and libsonata's
     n_ranges = int(end[-1]) if n_nodes else 0
     ranges = into.create_dataset("range_to_edge_id", (n_ranges, 2), np.uint64)
     if not n_ranges:

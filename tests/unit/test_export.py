@@ -88,7 +88,7 @@ def test_libsonata_reads_it_and_its_indices_find_every_edge(circuit: Path) -> No
             assert edges.efferent_edges([node]).flatten().tolist() == np.flatnonzero(source == node).tolist()
     assert total > 600
     config = libsonata.CircuitConfig.from_file(str(circuit / "circuit_config.json"))
-    assert config.node_populations == {"E", "I", "stim"} and "E_to_I" in config.edge_populations
+    assert config.node_populations == {"E", "I", "stim"} and "I_to_E" in config.edge_populations
     with h5py.File(circuit / "nodes.h5") as file:
         assert len(set(file["nodes/E/0/dynamics_params/I_e"][:])) == 40
 
