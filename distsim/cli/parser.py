@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="what computes (default: auto)"
     )
     bench.add_argument("--neurons", type=int, metavar="N",
-                       help="of random and memory (default: 20,000; 1 M on a GPU), a rank's of weak-scaling")  # fmt: skip
+                       help="of random, memory (default: 20,000; 1 M on a GPU), weak-scaling (a rank)")  # fmt: skip
     bench.add_argument("--synapses", type=int, metavar="N", help="likewise (default: 20 M; 10 G on a GPU)")
     bench.add_argument("--delays", type=int, default=1, metavar="N", help="likewise: different delays (default: 1)")
     bench.add_argument("--duration", type=float, metavar="MS", help="of floor, random and memory (2000, 200, 200)")

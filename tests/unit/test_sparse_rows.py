@@ -68,8 +68,12 @@ def test_sorted_rows_are_the_counted_ones(n_ranks: int, block_bits: int, monkeyp
     chunks.clear()
     found = build(sparse_network(), n_ranks=n_ranks, block_bits=block_bits, cell_budget=BUDGET)
     assert sum(c.expected is not None for c in chunks) > 2 * n_ranks
-    for a, b in zip(counted, found, strict=True):
-        assert a.n > 600 and a.same(b)
+    monkeypatch.setattr("distsim.build.chunks.CELLS_A_SYNAPSE", 1e9)
+    chunks.clear()
+    by_parts = build(sparse_network(), n_ranks=n_ranks, block_bits=block_bits, cell_budget=50 * BUDGET)
+    assert len(chunks) > 5 * n_ranks and all(c.expected is None for c in chunks)
+    for a, b, c in zip(counted, found, by_parts, strict=True):
+        assert a.n > 600 and a.same(b) and a.same(c)
 
 
 def test_chunks_of_more_synapses_than_can_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
