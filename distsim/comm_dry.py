@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distsim.comm import Collective, Communicator, Counts, Words
+from distsim.comm_base import Collective, Communicator, Counts, Words
 from distsim.errors import CommunicationError
 
 Lists = Sequence[npt.NDArray[Any]]

@@ -16,11 +16,14 @@ import numpy as np
 from distsim.build.chunks import CELL_BUDGET, SORT_BYTES, cells_per_row, plan_chunks
 from distsim.build.costs import NOMINAL_RATE, expected_synapses
 from distsim.build.expected import Expectation, RankConnectivity
+from distsim.build.expected_routing import ExpectedRouting, expected_routing
 from distsim.build.partition import Layout, WholePopulations, partition_of
 from distsim.build.quanta import PlaneTable, plan_planes
+from distsim.build.routing import ENTRY_BYTES
 from distsim.build.rows import ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES
 from distsim.build.signals import factor_arrays
 from distsim.distributions import Listed
+from distsim.edges import BLOCK_EDGES
 from distsim.engine.binning import RATE_ROOM_BYTES
 from distsim.engine.edges_dump import WINDOW_SYNAPSES
 from distsim.engine.exchange import FIRST_ROOM
@@ -30,7 +33,7 @@ from distsim.engine.simulation import Tuning
 from distsim.experiment import Experiment
 from distsim.io.spikes import WINDOW_SPIKES
 from distsim.kernels.update import GroupShape
-from distsim.rules import FixedTotalNumber
+from distsim.rules import Explicit, FixedTotalNumber
 
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
 MAX_RANKS_LOOKED_AT, MAX_WORK = 64, 200_000
@@ -137,10 +140,14 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
     connectivity = [_connectivity(expectation, layout, found) for layout in layouts]
     has_row = np.array([[s.row for s in c.by_source] for c in connectivity])
     rows_anywhere = weights @ has_row  # ranks with a row, by population
+    routings = [expected_routing(has_row, weights, i, n_ranks, run.routing) for i in range(len(layouts))]
+    local = np.array([[layout.part(p).count for p in range(len(network.populations))] for layout in layouts])
+    empty = float(sum(w * n @ r.empty for w, n, r in zip(weights, local, routings, strict=True)))  # rows, of all ranks
     ranks: list[RankMemory] = []
-    for i, c in enumerate(connectivity):
+    for i, (c, routing) in enumerate(zip(connectivity, routings, strict=True)):
         elsewhere = np.maximum(rows_anywhere - has_row[i], 0.0) * (n_ranks > 1)
-        ranks.append(_Rank(c, expectation, shapes, planes, elsewhere, n_ranks, files).memory(baseline))
+        made = _Rank(c, expectation, shapes, planes, elsewhere, routing, empty / n_ranks, n_ranks, files)
+        ranks.append(made.memory(baseline))
     total = RankMemory(
         **{
             f.name: float(weights @ np.array([getattr(m, f.name) for m in ranks]))
@@ -149,7 +156,7 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
     )
     synapses = float(weights @ np.array([c.synapses for c in connectivity]))
     rows = float(weights @ np.array([c.rows for c in connectivity]))
-    stored = total.synapses + total.runs + rows * ROW_BYTES + total.routing
+    stored = total.synapses + total.runs + (rows + empty) * ROW_BYTES + total.routing
     return Estimate(
         n_ranks, sum(p.size for p in network.populations if p.model.is_neuron), synapses,
         float(weights @ np.array([c.runs for c in connectivity])), rows,
@@ -191,15 +198,17 @@ class _Rank:
     shapes: Sequence[GroupShape]
     planes: PlaneTable
     elsewhere: np.ndarray  # by population: on how many other ranks a neuron has a row
+    routing: ExpectedRouting
+    empty: float  # rows of broadcast sources that have no synapses here
     n_ranks: int
     files: bool
 
     def memory(self, baseline: int) -> RankMemory:
         c, run = self.connectivity, self.expectation.experiment.run
         synapses, runs = c.synapses * SYNAPSE_BYTES[run.precision], c.runs * RUN_BYTES
-        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES)
-        entries = float(sum(n * e for n, e in zip(self._local, self.elsewhere, strict=True)))
-        routing = 8.0 * c.layout.n_local + 4.0 + 8.0 * entries
+        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES) + self.empty * ROW_BYTES
+        entries = float(np.array(self._local) @ self.routing.entries)
+        routing = 8.0 * c.layout.n_local + 4.0 + ENTRY_BYTES * entries
         neurons, starting = self._neurons()
         buffers, recording, writing = self._buffers(), *self._recording()
         building = self._building()
@@ -244,6 +253,16 @@ class _Rank:
             starting += group.size * (8.0 * len(shape.per_neuron) + 32.0 + (400.0 if varies else 0.0))
         return size, starting
 
+    def _reading(self) -> float:
+        """While lists of connections come in: a block of a file, and this rank's own, twice while they are joined."""
+        most = 0.0
+        for p in self.connectivity.local:
+            if isinstance(p.described.rule, Explicit):
+                count = p.described.rule.summary.count
+                own = count * p.selected.count / p.described.n_targets
+                most = max(most, PARSE_BYTES * min(count, BLOCK_EDGES) + 64.0 * own)
+        return most
+
     def _building(self) -> float:
         """The most that is there at once while rows are built."""
         c, network = self.connectivity, self.expectation.experiment.network
@@ -251,7 +270,7 @@ class _Rank:
         shares = sum(8.0 * p.part.count for p in c.local if isinstance(p.described.rule, FixedTotalNumber))
         held = shares + 25.0 * c.listed
         held += sum(8.0 * len(p.weight.values) for p in network.projections if isinstance(p.weight, Listed))
-        peak = held + PARSE_BYTES * max((_listed(p.rule) for p in network.projections), default=0)
+        peak = held + self._reading()
         largest = 0.0
         for chunk in plan_chunks(network.populations, c.local, c.columns_of, CELL_BUDGET):
             stays = rows = 0.0
@@ -326,8 +345,3 @@ class _Rank:
         written = sum(expected_synapses(network.projections[k]) for k in network.record_connections)
         mine = written if self.connectivity.layout.rank == 0 else min(written, self.connectivity.synapses)
         return DUMP_BYTES * min(mine, float(WINDOW_SYNAPSES))
-
-
-def _listed(rule: object) -> int:
-    summary = getattr(rule, "summary", None)
-    return int(summary.count) if summary is not None else 0
