@@ -104,7 +104,7 @@ FN uint32 delay_of(const Connect& c, uint32 word, uint64 item) {
 
 #if SPATIAL
 // Weights and delays that depend on the place of a synapse, for the first n lanes: positions are found again from the
-// identities of both neurons, unless `known` has them. Lanes of another chunk are left as they are.
+// identities of both neurons, unless `known` has what programs ask for. Lanes of another chunk are left as they are.
 template <class Targets>
 FN_ONCE void spatial_values(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
                             Pairs* known, VARYING_REFERENCE(double, weight), VARYING_REFERENCE(uint32, delay)) {
@@ -127,7 +127,7 @@ FN_ONCE void spatial_values(const Connect& c, const Targets target, uint32 n, VA
         AT(pairs.of[AT_TARGET + 1], j) = to.y;
         AT(pairs.of[AT_TARGET + 2], j) = to.z;
     }
-    measure(s, n, pairs);
+    if (!known) measure(s, n, pairs);
     if (s.weight.n) {
         evaluate_program(s.weight, n, pairs, weight);
         FOR_LANES(j, n) { AT(weight, j) = clamped(AT(weight, j), s.weight_low, s.weight_high); }

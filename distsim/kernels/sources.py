@@ -18,7 +18,7 @@ RULES = (
     "one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "pairwise_poisson",
     "explicit", "one_to_one_by_source", "all_to_all_by_source", "distinct", "by_source", "symmetric",
 )  # fmt: skip
-SPATIAL_RULES = ("spatial_bernoulli", "spatial_poisson")
+SPATIAL_RULES = ("spatial", "spatial_by_source")
 BUILD_KERNELS = (
     "split_level",
     "split_to_targets",
@@ -40,7 +40,7 @@ def _of_rules(rules: Sequence[str]) -> tuple[str, ...]:
 
 
 CONSTRUCTION_KERNELS = (*_of_rules(RULES), *BUILD_KERNELS)
-SPATIAL_KERNELS = (*_of_rules(SPATIAL_RULES), "locate")
+SPATIAL_KERNELS = (*_of_rules(SPATIAL_RULES), "locate", "find_limits")
 TEST_KERNELS = ("evaluate", "evaluate_function", "philox_words")
 LOOP_KERNELS = (
     "deliver_step", "step_models", "close_steps", "settle_steps", "run_steps", "admit_received", "receive",
@@ -100,7 +100,7 @@ def construction_source(double: bool, spatial: bool = True) -> str:
     )  # fmt: skip
     structures = space.OPERATION_ENUM + space.LAYER_ENUM + "".join(cpp_of(s) for s in declared)
     files = ["counts.h", "space.h", "connect.cpp", "scatter.cpp", "shares.cpp", "rows.cpp", "sparse.cpp", "values.cpp"]
-    files += ["spatial.cpp"] if spatial else []
+    files += ["cells.h", "spatial.cpp", "degrees.cpp"] if spatial else []
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
 
 

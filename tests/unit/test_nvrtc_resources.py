@@ -108,7 +108,7 @@ def test_construction_in_space_spills_no_more_than_its_stacks() -> None:
     checked = construction_source(False) + construction_layout()  # the text that test_nvrtc.py compiles too
     found = resources(compiled(checked, architecture))
     for name in (f"{verb}_{rule}" for rule in SPATIAL_RULES for verb in ("count", "fill")):
-        assert 0 < max(found[name].frame, found[name].stack) <= 384, f"{name}: local memory on {architecture}"
+        assert 0 < max(found[name].frame, found[name].stack) <= 448, f"{name}: local memory on {architecture}"
 
 
 def test_a_spill_is_seen() -> None:
