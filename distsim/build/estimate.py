@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distsim.build.chunks import CELL_BUDGET, SORT_BYTES, cells_per_row, plan_chunks
 from distsim.build.costs import NOMINAL_RATE, expected_synapses
 from distsim.build.expected import Expectation, RankConnectivity
 from distsim.build.expected_routing import ExpectedRouting, expected_routing
 from distsim.build.partition import Layout, WholePopulations, partition_of
 from distsim.build.quanta import PlaneTable, plan_planes
 from distsim.build.routing import ENTRY_BYTES
-from distsim.build.rows import CELL_BUDGET, ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES, plan_chunks
+from distsim.build.rows import ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES
 from distsim.build.signals import factor_arrays
 from distsim.distributions import Listed
 from distsim.edges import BLOCK_EDGES
@@ -270,19 +271,21 @@ class _Rank:
         held = shares + 25.0 * c.listed
         held += sum(8.0 * len(p.weight.values) for p in network.projections if isinstance(p.weight, Listed))
         peak = held + self._reading()
+        largest = 0.0
         for chunk in plan_chunks(network.populations, c.local, c.columns_of, CELL_BUDGET):
-            columns = len(set().union(*(c.columns_of(p) for p in chunk.projections)))
-            delays = max(p.delays.last for p in chunk.projections) - min(p.delays.first for p in chunk.projections) + 1
             stays = rows = 0.0
             for population, s in zip(network.populations, c.by_source, strict=True):
                 begin, end = population.first_gid, population.first_gid + population.size
                 n = max(0, min(chunk.high, end) - max(chunk.low, begin))
                 stays += n * (s.synapses * synapse + s.runs * RUN_BYTES)
                 rows += n * s.row
-            n_sources = chunk.high - chunk.low
-            peak = max(peak, held + stays + n_sources * (4.0 * delays * columns + 24.0))
+            scratch = (chunk.high - chunk.low) * (4.0 * cells_per_row(chunk.projections, c.columns_of) + 24.0)
+            if chunk.expected is not None:
+                scratch = SORT_BYTES * chunk.expected + rows * (ROW_BYTES + HOST_ROW_BYTES + 10.0)
+            peak = max(peak, held + stays + scratch)
             held += stays + rows * (ROW_BYTES + HOST_ROW_BYTES)
-        return max(peak, held + c.rows * ROW_BYTES)
+            largest = max(largest, rows)
+        return max(peak, held + largest * ROW_BYTES)  # tables of rows are put together one by one
 
     def _buffers(self) -> float:
         """The wheel (room for a burst in every slot), and the messages to and from every rank."""

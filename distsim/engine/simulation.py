@@ -12,12 +12,13 @@ import numpy as np
 
 from distsim.backend import Backend, Module
 from distsim.backend.profile import Profiler
+from distsim.build.chunks import CELL_BUDGET
 from distsim.build.kernels import construction_kernels
 from distsim.build.partition import Layout
 from distsim.build.projections import local_projections
 from distsim.build.quanta import plan_planes
 from distsim.build.routing import build_routing
-from distsim.build.rows import CELL_BUDGET, build_rows
+from distsim.build.rows import build_rows
 from distsim.checks import check_experiment
 from distsim.comm import Communicator, Everyone
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
