@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import Array, Backend, Module
+from distsim.build.degrees import Limits, find_limits
 from distsim.build.partition import Layout, Part
 from distsim.build.quanta import Endpoint, PlaneTable, share_bound
 from distsim.build.sampling import Delays, delays, sampler
@@ -90,7 +91,7 @@ class LocalProjection:
         """What the kernels that draw it are called, after count_ and fill_."""
         rule, by_source = self.described.rule, self.described.by_source
         if is_spatial(rule):
-            return "spatial_bernoulli" if isinstance(rule, PairwiseBernoulli) else "spatial_poisson"
+            return "spatial_by_source" if by_source else "spatial"
         if by_source:
             return f"{rule.name}_by_source" if isinstance(rule, (OneToOne, AllToAll)) else "by_source"
         if isinstance(rule, SymmetricPairwiseBernoulli):
@@ -101,8 +102,9 @@ class LocalProjection:
         """What the kernels go over, in a chunk of `n_rows` sources."""
         if self.edges is not None:
             return self.edges.source.size
-        rows = n_rows if self.kernel in ("by_source", "symmetric") else 0
-        return rows + (self.selected.count if self.kernel != "by_source" else 0)
+        scattered = self.kernel in ("by_source", "spatial_by_source")
+        rows = n_rows if scattered or self.kernel == "symmetric" else 0
+        return rows + (0 if scattered else self.selected.count)
 
     @property
     def positive_plane(self) -> int:
@@ -184,7 +186,7 @@ class LocalProjection:
         elif isinstance(rule, OneToOne):
             c.items_per_target = 1
         elif is_spatial(rule):
-            pass
+            c.draws = structs.DRAWS_BERNOULLI if isinstance(rule, PairwiseBernoulli) else structs.DRAWS_POISSON
         elif isinstance(rule, (PairwiseBernoulli, SymmetricPairwiseBernoulli)):
             p = plain_value(rule) if isinstance(rule, PairwiseBernoulli) else rule.p
             c.draws, c.chance, c.gap_scale = structs.DRAWS_BERNOULLI, p, gap_scale(p)
@@ -262,6 +264,7 @@ def local_projections(
         if isinstance(projection.weight, Listed):
             values = np.array(projection.weight.values, np.float64)
             listed = backend.to_device(levels.of(values) if levels else values)
+        limits: Limits | None = None
         shares = _source_shares(number, projection, rule, backend, kernels, seed)
         for index, target in enumerate(projection.targets):
             part = layout.part(ids[target.name])
@@ -273,7 +276,10 @@ def local_projections(
             )  # fmt: skip
             if not selected.count:
                 continue
-            local.placed = placed(projection, part, target, seed, dt, backend, kernels)
+            local.placed = placed(projection, part, selected, target, seed, dt, backend, kernels)
+            if isinstance(rule, (FixedIndegree, FixedOutdegree)) and is_spatial(rule):
+                limits = limits if rule.name == "fixed_outdegree" and limits else find_limits(local, backend, kernels)
+                local.placed = local.placed and limits.put_into(local.placed, backend)
             if isinstance(rule, FixedTotalNumber) and not projection.by_source:
                 local.shares = _target_shares(local, rule, backend, kernels)
             found.append(local)

@@ -8,7 +8,7 @@ from typing import Any
 
 from distsim.config import schema
 from distsim.config import schema_values as forms
-from distsim.config.convert_space import to_pair_rule, to_positions, to_space
+from distsim.config.convert_space import to_degree_rule, to_pair_rule, to_positions, to_space
 from distsim.config.edge_files import listed_in_file
 from distsim.config.files import FileStore
 from distsim.config.schema_space import LinearDistanceSpec
@@ -176,6 +176,9 @@ def _rule(spec: Any, where: str) -> Rule:
     if isinstance(spec, (forms.PairwiseBernoulliSpec, forms.PairwisePoissonSpec)):
         key = next(iter(type(spec).model_fields))
         return to_pair_rule(key, getattr(spec, key), f"{where}.rule.{key}")
+    if isinstance(spec, (forms.FixedIndegreeSpec, forms.FixedOutdegreeSpec)):
+        key = next(iter(type(spec).model_fields))
+        return to_degree_rule(key, getattr(spec, key), f"{where}.rule.{key}")
     (key, arguments), *_ = spec.model_dump().items()
     rule: Rule = RULES[key](**arguments)
     return rule

@@ -123,7 +123,7 @@ def _positions(positions: Positions) -> dict[str, Any]:
 def _rule(rule: Any) -> dict[str, Any]:
     given = {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule)}
     mask = given.pop("mask", None)
-    kept = {k: v.text if isinstance(v, Expression) else v for k, v in given.items()}
+    kept = {k: v.text if isinstance(v, Expression) else v for k, v in given.items() if v is not None}
     return {rule.name: {**kept, **({"mask": mask.document()} if mask is not None else {})}}
 
 
