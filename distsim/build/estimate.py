@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distsim.build.costs import NOMINAL_RATE
+from distsim.build.costs import NOMINAL_RATE, expected_synapses
 from distsim.build.expected import Expectation, RankConnectivity
 from distsim.build.expected_routing import ExpectedRouting, expected_routing
 from distsim.build.partition import Layout, WholePopulations, partition_of
@@ -22,6 +22,8 @@ from distsim.build.routing import ENTRY_BYTES
 from distsim.build.rows import CELL_BUDGET, ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES, plan_chunks
 from distsim.build.signals import factor_arrays
 from distsim.distributions import Listed
+from distsim.engine.binning import RATE_ROOM_BYTES
+from distsim.engine.edges_dump import WINDOW_SYNAPSES
 from distsim.engine.exchange import FIRST_ROOM
 from distsim.engine.groups import CHUNK, group_shape
 from distsim.engine.recording import SPIKE_ROOM, STATE_ROOM_BYTES
@@ -34,11 +36,12 @@ from distsim.rules import FixedTotalNumber
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
 MAX_RANKS_LOOKED_AT, MAX_WORK = 64, 200_000
 HOST_ROW_BYTES = 16  # source and first delay of each row, kept on the host
+NUMBER_BYTES = 4  # and its number, where some are broadcast
 BURST = 4.0  # the busiest step has so many times the spikes of a mean one (microcircuit: 2.3)
 
 # Measured, per item: lists of requests and answers while routing is built; spikes while they are merged and
-# sorted; connections while an edge file is parsed.
-ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES = 64, 72, 125
+# sorted; connections while an edge file is parsed, and while they are written to one.
+ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES, DUMP_BYTES = 64, 72, 125, 180
 MPI_BYTES, FIGURE_BYTES = 16 * 10**6, 36 * 10**6  # MPICH after MPI_Init; Matplotlib and one raster
 
 
@@ -59,7 +62,7 @@ class RankMemory:
     construction
         What construction takes at its peak beyond the synapses, runs and rows that it leaves; freed after.
     writing
-        What putting the results together takes at the end.
+        What putting the results together takes at the end, or writing connections before the first step.
     baseline
         Python, its libraries, MPI, the description.
     peak
@@ -202,7 +205,8 @@ class _Rank:
     def memory(self, baseline: int) -> RankMemory:
         c, run = self.connectivity, self.expectation.experiment.run
         synapses, runs = c.synapses * SYNAPSE_BYTES[run.precision], c.runs * RUN_BYTES
-        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES) + self.empty * ROW_BYTES
+        numbered = bool((self.routing.broadcast > 1e-9).any())
+        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES + NUMBER_BYTES * numbered) + self.empty * ROW_BYTES
         entries = float(np.array(self._local) @ self.routing.entries)
         routing = 8.0 * c.layout.n_local + 4.0 + ENTRY_BYTES * entries
         neurons, starting = self._neurons()
@@ -313,10 +317,22 @@ class _Rank:
             data = run.duration / recording.interval * share * chosen * real * len(recording.variables)
             # The buffers, and at a flush a copy of each variable and of all together.
             held += 3.0 * (min(data, STATE_ROOM_BYTES) if self.files else data)
+        if network.rate_recording is not None:
+            bins = 8.0 * len(network.rate_recording.populations) * run.duration / network.rate_recording.bin
+            # The buffer; at a flush what was counted, and zeros to begin anew.
+            held += 2.0 * RATE_ROOM_BYTES + (min(bins, RATE_ROOM_BYTES) if self.files else bins)
         n_seconds = max(1.0, (run.duration + run.warmup) / 1000.0)
         held += 2.0 * 40.0 * n_seconds * len(network.populations)
         merged = layout.rank == 0 and self.files and run.duration > 0.0 and recorded
-        return held, min(everyone, WINDOW_SPIKES) * MERGE_BYTES + FIGURE_BYTES if merged else 0.0
+        writing = min(everyone, WINDOW_SPIKES) * MERGE_BYTES + FIGURE_BYTES if merged else 0.0
+        return held, max(writing, self._dumping() if self.files else 0.0)
+
+    def _dumping(self) -> float:
+        """What writing connections takes: a window of this rank's own, on the first rank of everybody's."""
+        network = self.expectation.experiment.network
+        written = sum(expected_synapses(network.projections[k]) for k in network.record_connections)
+        mine = written if self.connectivity.layout.rank == 0 else min(written, self.connectivity.synapses)
+        return DUMP_BYTES * min(mine, float(WINDOW_SYNAPSES))
 
 
 def _listed(rule: object) -> int:

@@ -21,7 +21,7 @@ from distsim.checks import check_experiment
 from distsim.comm import Communicator, Everyone
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
 from distsim.engine.digest import SpikeDigest, fold
-from distsim.engine.exchange import FIRST_ROOM, SpikeExchange, meet, places
+from distsim.engine.exchange import FIRST_ROOM, SpikeExchange, meet, most_neighbours, places
 from distsim.engine.finite import check_finite
 from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
@@ -397,10 +397,9 @@ class Simulation:
     def how_spikes_travel(self) -> dict[str, Any]:
         """`routing` of the summary (every rank must call)."""
         routing, peers = self.routing, self.exchange.peers if self.exchange is not None else None
-        most = max(routing.destinations.size, routing.sources.size)
         return {
             "exchange": None if peers is None else "alltoall" if isinstance(peers, Everyone) else "neighbourhood",
-            "most_neighbours": int(self.comm.reduce(np.array([most], np.int64), "max")[0]),
+            "most_neighbours": most_neighbours(self.comm, routing),
             "broadcast_sources": routing.n_broadcast,
         }
 
