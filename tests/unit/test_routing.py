@@ -169,6 +169,26 @@ def test_no_result_depends_on_how_spikes_travel(overlap: bool) -> None:
         support.check_same(support.run(asking(experiment, **layout), 3, tuning), expected, str(layout))
 
 
+def test_a_pair_grows_without_the_others() -> None:
+    """A rank grows for one neighbour on one side of its buffers, then for another on the other side.
+
+    What it prepares anew then must be as before for the first, who was told nothing of it.
+    """
+    network = Network("sides")
+    a = network.population("A", 3, "spike_generator", spike_times=[[1.5]] * 3)  # second interval of ten steps
+    b = network.population("B", 3, "spike_generator", spike_times=[[0.5, 3.5]] * 3)  # first, fourth
+    onto_b, onto_c = network.population("onto_B", 2, "parrot_neuron"), network.population("onto_C", 2, "parrot_neuron")
+    network.project(a, onto_b, AllToAll(), 1.0, 2.0)
+    network.project(b, onto_c, AllToAll(), 1.0, 2.0)
+    settings = RunSettings(8.0, partition={"A": 0, "B": 1, "onto_B": 1, "onto_C": 2}, exchange="neighbourhood")
+    experiment = Experiment(network, settings)
+    reference = support.run(asking(experiment, partition="round_robin"))
+    assert reference.count == 2 * 3 + 2 * 6
+    found = support.run(experiment, 3, Tuning(message_room=2, overlap=True))
+    assert found.interval == 10 and found.growths == 3
+    support.check_same(found, reference)
+
+
 def test_a_neighbour_that_does_not_know_of_it() -> None:
     """A graph whose edge one end alone believes in would hang MPI."""
 
