@@ -10,6 +10,7 @@ import pytest
 import support
 from chain import chain
 
+import distsim
 from distsim import (
     AllToAll,
     ConfigError,
@@ -144,6 +145,14 @@ def test_interval_of_areas_on_ranks_is_the_delay_between_them() -> None:
     spread = support.run(asking(chain(), partition="round_robin"), 3)
     assert spread.interval == 1
     support.check_same(spread, reference, "round robin")
+
+    def said(comm: Communicator) -> Any:
+        run = chain().run
+        return distsim.simulate(chain().network, 10.0, comm=comm, partition=run.partition, device="cpu").summary
+
+    for summary in Threads.run(4, said):
+        assert summary["exchange_interval"] == 2.0
+        assert summary["routing"] == {"exchange": "neighbourhood", "most_neighbours": 1, "broadcast_sources": 0}
 
 
 LAYOUTS = [
