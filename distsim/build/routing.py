@@ -67,13 +67,6 @@ class Routing:
     def bytes(self) -> int:
         return self.local_row.nbytes + self.begin.nbytes + self.rank.nbytes + self.row.nbytes
 
-    def messages(self, n_ranks: int) -> npt.NDArray[np.int64]:
-        """int64[n_local]: messages that a spike of each neuron is."""
-        each = self.begin[1:].astype(np.int64) - self.begin[:-1]
-        single = np.flatnonzero(each == 1)
-        each[single[self.rank[self.begin[single]] == EVERYWHERE]] = n_ranks - 1
-        return each
-
 
 def broadcast_pays(
     needed_by: npt.NDArray[np.int64], has_row: npt.NDArray[np.bool_], n_ranks: int

@@ -216,11 +216,18 @@ class Multapses(Autapses):
     multapses: bool = True
 
 
-class Indegree(Multapses):
+class Located(Multapses):
+    """Partners drawn among those within a mask, in proportion to p."""
+
+    p: Annotated[PairValue | None, NotNull] = None
+    mask: Annotated[MaskSpec | None, NotNull] = None
+
+
+class Indegree(Located):
     indegree: int
 
 
-class Outdegree(Multapses):
+class Outdegree(Located):
     outdegree: int
 
 

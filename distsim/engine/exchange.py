@@ -72,22 +72,16 @@ class _Side:
 
 def meet(comm: Communicator, routing: Routing, how: ExchangeName) -> Peers:
     """The ranks that exchange spikes with this one, itself among them (every rank must call)."""
-    if exchange_of(most_neighbours(comm, routing), comm.size, how) == "alltoall":
+    if how == "alltoall" or (how == "auto" and most_neighbours(comm, routing) > FEW * comm.size):
         return Everyone(comm)
     here = np.array([comm.rank], np.int64)
     return comm.neighbours(np.union1d(routing.sources, here), np.union1d(routing.destinations, here))
 
 
-def exchange_of(most: int, n_ranks: int, how: ExchangeName) -> ExchangeName:
-    """What `how` amounts to where a rank has so many neighbours at the most."""
-    if how != "auto":
-        return how
-    return "alltoall" if most > FEW * n_ranks else "neighbourhood"
-
-
 def most_neighbours(comm: Communicator, routing: Routing) -> int:
     """The most other ranks that any rank sends to, or receives from (every rank must call)."""
-    return -comm.minimum(-max(routing.destinations.size, routing.sources.size))
+    mine = max(routing.destinations.size, routing.sources.size)
+    return int(comm.reduce(np.array([mine], np.int64), "max")[0])
 
 
 def places(peers: Peers, ranks: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:

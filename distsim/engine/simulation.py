@@ -12,11 +12,13 @@ import numpy as np
 
 from distsim.backend import Backend, Module
 from distsim.backend.profile import Profiler
+from distsim.build.chunks import CELL_BUDGET
+from distsim.build.kernels import construction_kernels
 from distsim.build.partition import Layout
 from distsim.build.projections import local_projections
 from distsim.build.quanta import plan_planes
 from distsim.build.routing import build_routing
-from distsim.build.rows import CELL_BUDGET, build_rows
+from distsim.build.rows import build_rows
 from distsim.checks import check_experiment
 from distsim.comm import Communicator
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
@@ -41,7 +43,7 @@ from distsim.kernels.loop import (
     TOO_MANY_SPIKES,
     Loop,
 )
-from distsim.kernels.sources import construction_source, loop_source
+from distsim.kernels.sources import loop_source
 from distsim.kernels.update import model_error
 
 FLUSH_EVERY = 10.0  # seconds after which recorded data are handed over, full or not
@@ -114,7 +116,7 @@ class Simulation:
         shapes = [group_shape(network, g, planes, run.dt) for g in layout.groups]
         double = run.precision == "double"
         mark("compile construction")
-        construction = backend.compile(construction_source(double), f"construct-{run.precision}")
+        construction = construction_kernels(network, run.precision, backend)
         mark("compile loop")
         try:
             loop_module = backend.compile(loop_source(double, shapes), f"loop-{run.precision}")

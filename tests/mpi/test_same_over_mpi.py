@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import support
 from chain import chain
+from driven import driven
 from packing import pack, unpack
 
 from distsim import Experiment, RunSettings
@@ -59,6 +61,19 @@ def test_same_as_one_process(comm: Communicator, network: str) -> None:
             assert found.growths > 0
         if network == "slow":
             assert found.interval == (1 if name == "every-step" else 20)
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_mixed_models_under_all_devices(comm: Communicator, precision: Any) -> None:
+    """Eleven models, every device and generator: draws keyed by a rank, a state or an input of a neighbour's rank."""
+    with support.optimised("-O1"):  # kernels of tests/unit/test_devices.py
+        reference = alone(comm, driven(precision))
+        assert all(n > 0 for n in reference.counts), reference.counts
+        mapping = {p.name: k % comm.size for k, p in enumerate(driven().network.populations)}
+        partitions: tuple[Any, ...] = ("round_robin", "block", "populations", mapping)
+        for k, partition in enumerate(partitions):
+            found = over(comm, driven(precision, partition=partition), support.TINY if k % 2 else Tuning())
+            support.check_same(found, reference, f"{comm.size} ranks, {partition}")
 
 
 @pytest.mark.parametrize("delay", [0.1, 2.0])
