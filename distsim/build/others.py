@@ -57,8 +57,8 @@ class Others:
         if not self._asked:
             self._needed = [np.asarray(mine, np.int64) for mine in lists]
             ranks, gids = self._requests()
-            order = np.lexsort((gids, ranks))
-            bounds = np.searchsorted(ranks[order], np.arange(self._layout.n_ranks + 1))
+            order = np.argsort(ranks, kind="stable")
+            bounds = np.concatenate(([0], np.cumsum(np.bincount(ranks, minlength=self._layout.n_ranks))))
             gids = gids[order]
             self._asked = [gids[a:b] for a, b in pairwise(bounds.tolist())]
             return list(self._asked)
@@ -101,26 +101,26 @@ class Others:
         pairs = pairs[pairs[:, 0] != pairs[:, 1]]
         return max(int(np.bincount(pairs[:, side], minlength=1).max()) for side in (0, 1))
 
-    def _requests(self) -> tuple[Ids, Ids]:
+    def _requests(self) -> tuple[npt.NDArray[np.int32], Ids]:
         """(rank, global id) of every neuron here that another rank needs."""
         layout = self._layout
-        ranks: list[Ids] = [np.empty(0, np.int64)]
+        ranks = [np.empty(0, np.int32)]
         gids: list[Ids] = [np.empty(0, np.int64)]
         for members, chances in self._chances:
             others = members[members != layout.rank]
             for i, chance in enumerate(chances):
                 part = layout.part(i)
                 found = _drawn(self._draws, others.size * part.count, chance)
-                ranks.append(others[found // max(1, part.count)])
+                ranks.append(others.astype(np.int32)[found // max(1, part.count)])
                 gids.append(part.first_gid + part.stride * (found % max(1, part.count)))
         for listed in self._listed:
             mine = (listed.source_rank == layout.rank) & (listed.target_rank != layout.rank)
-            ranks.append(listed.target_rank[mine])
+            ranks.append(listed.target_rank[mine].astype(np.int32))
             gids.append(listed.source[mine])
-        pairs = np.stack([np.concatenate(ranks), np.concatenate(gids)], axis=1)
-        if self._listed:
-            pairs = np.unique(pairs, axis=0)
-        return pairs[:, 0], pairs[:, 1]
+        if not self._listed:
+            return np.concatenate(ranks), np.concatenate(gids)
+        pairs = np.unique(np.stack([np.concatenate(ranks), np.concatenate(gids)], axis=1), axis=0)
+        return pairs[:, 0].astype(np.int32), pairs[:, 1]
 
     @cached_property
     def _chances(self) -> list[tuple[Ids, tuple[float, ...]]]:

@@ -52,6 +52,16 @@ def build_parser() -> argparse.ArgumentParser:
     _overrides(resume)
     _running(resume)
     resume.set_defaults(command=_command("distsim.cli.resume"))
+    export = commands.add_parser(
+        "export", help="write a network as a SONATA circuit", description="Build the network of CONFIG and write it."
+    )
+    _config(export)
+    export.add_argument(
+        "--out", type=Path, metavar="DIR", required=True, help="an empty folder, or a name that is free"
+    )
+    export.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="what builds (default: auto)")
+    export.add_argument("--ignore-memory", action="store_true", help="build even what is expected not to fit")
+    export.set_defaults(command=_command("distsim.cli.export"), parallel=True)
     _inspecting(commands)
     _looking(commands)
     _verifying(commands)

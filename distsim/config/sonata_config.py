@@ -147,6 +147,8 @@ class Sections:
         for name, folder in mapping(document.get("components", {}), "components").items():
             self.components[name] = self.path(f"components.{name}", folder)
         networks = mapping(document.get("networks", {}), "networks")
+        if networks.get("gap_juncs"):
+            raise ConfigError("networks.gap_juncs: found gap junctions; allowed: none, point neurons have none here")
         for kind, found_files in (("nodes", self.nodes), ("edges", self.edges)):
             for i, entry in enumerate(listing(networks.get(kind, []), f"networks.{kind}")):
                 found_files.append(self._data_file(kind, mapping(entry, f"networks.{kind}[{i}]"), i))

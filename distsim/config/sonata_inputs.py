@@ -218,13 +218,11 @@ def currents(network: Network, config: Sections, nodes: Mapping[str, Nodes], dt:
         for key, value in (("delay", start), ("duration", length)):
             if not (math.isfinite(value) and value >= 0.0 and on_grid(value, dt) is not None):
                 raise wrong(f"{where}.{key}", value, f"a multiple of dt = {dt} ms")
-        first = max(start, dt)
-        if not start + length > first:
-            continue
-        network.input(
-            "step_current_generator", targets, name=label, amplitude_times=[first, round(start + length, 9)],
-            amplitude_values=[number(entry, "amp", where), 0.0],
-        )  # fmt: skip
+        if length > 0.0:  # NEST's step_current_generator, which BMTK takes, gives the same current
+            network.input(
+                "dc_generator", targets, name=label, amplitude=number(entry, "amp", where), start=start,
+                stop=round(start + length, 9),
+            )  # fmt: skip
 
 
 def reports(network: Network, config: Sections, nodes: Mapping[str, Nodes], dt: float, tstop: float) -> None:

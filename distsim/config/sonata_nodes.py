@@ -19,7 +19,7 @@ from distsim.config.sonata_config import Sections, told_of
 from distsim.config.sonata_types import TypeTable, read_types
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.io.safe_hdf5 import child, dataset, names, open_hdf5, whole
-from distsim.models import MODELS, Family, Model
+from distsim.models import MODELS, Family, ListParameter, Model
 from distsim.network import Network, Population
 from distsim.selection import Selection, select
 
@@ -94,8 +94,8 @@ class _Kind:
 
     model: str
     virtual: bool
-    structure: Mapping[str, Any]  # lists and switches
-    values: Mapping[str, float]
+    structure: Mapping[str, Any]  # lists and switches; of a family's lists the length
+    values: Mapping[str, float]  # and elements of a family's lists, as NAME_1, NAME_2 …
 
     def fits(self, other: _Kind) -> bool:
         mine, theirs = (self.model, self.virtual, self.structure), (other.model, other.virtual, other.structure)
@@ -223,7 +223,7 @@ def _describe(
                 if v_init is not None and "V_m" in starts:
                     initial.setdefault("V_m", v_init)
                 made = network.population(
-                    name, end - begin, kind.model, params={**kind.structure, **params}, initial=initial
+                    name, end - begin, kind.model, params={**_shape(kind), **params}, initial=initial
                 )
         parts.append(NodePart(begin, end, made, kind.virtual))
     return parts
@@ -250,23 +250,43 @@ def _kind(config: Sections, nodes: Nodes, type_id: int) -> _Kind:
         raise ConfigError(f"{place}: dynamics_params: found a GLIF file of the Allen database; allowed: NEST's names")
     structure: dict[str, Any] = {}
     values: dict[str, float] = {}
+    model = "glif_psc" if template in OLD_GLIF else template
+    lists = _lists(model)
     for name, value in params.items():
         if name in EXACT and value == EXACT[name]:
             continue
         plain = isinstance(value, (int, float)) and not isinstance(value, bool)
         if plain:
             values[name] = float(value)
+        elif isinstance(value, list) and name in lists and all(type(v) in (int, float) for v in value):
+            structure[name] = len(value)
+            values.update({f"{name}_{k}": float(v) for k, v in enumerate(value, 1)})
         elif isinstance(value, (list, bool)):
             structure[name] = value
         else:
             raise wrong(f"{place}: dynamics_params: {name}", value, "a number, a list of numbers, true or false")
-    return _Kind("glif_psc" if template in OLD_GLIF else template, False, structure, values)
+    return _Kind(model, False, structure, values)
+
+
+def _lists(model: str) -> Mapping[str, ListParameter]:
+    declared = MODELS[model]
+    return {x.name: x for x in declared.lists} if isinstance(declared, Family) else {}
+
+
+def _shape(kind: _Kind) -> dict[str, Any]:
+    """Lists and switches as a description has them; elements of a family's lists are given besides."""
+    lists = _lists(kind.model)
+    return {
+        name: [lists[name].element(k).default for k in range(1, n + 1)] if name in lists and type(n) is int else n
+        for name, n in kind.structure.items()
+    }
 
 
 def _example(kind: _Kind) -> Model:
     declared = MODELS[kind.model]
     if isinstance(declared, Family):
-        made, _ = declared.resolve(dict(kind.structure), "dynamics_params")
+        whole = {w.name: kind.values[w.name] for w in declared.wholes if w.name in kind.values}
+        made, _ = declared.resolve({**_shape(kind), **whole}, "dynamics_params")
         return made
     return declared
 

@@ -20,6 +20,7 @@ from distsim.config import load_experiment
 from distsim.experiment import Experiment, RunSettings
 from distsim.io.safe_hdf5 import open_hdf5
 from distsim.io.sonata_edges import populations
+from distsim.io.spikes import read_spikes
 
 
 def _types(path: Path) -> dict[int, dict[str, str]]:
@@ -93,7 +94,7 @@ def test_a_circuit_that_changed_is_no_more_the_experiment_that_was_written(tmp_p
         load_experiment(document)
 
 
-def test_libsonata_and_bmtk_read_the_results(circuit: Path) -> None:
+def test_libsonata_reads_the_results(circuit: Path) -> None:
     reader = libsonata.SpikeReader(str(circuit / "output/spikes.h5"))
     assert reader.get_population_names() == ["cortex"]
     pairs = reader["cortex"].get()
@@ -101,8 +102,14 @@ def test_libsonata_and_bmtk_read_the_results(circuit: Path) -> None:
     assert sorted((round(t, 9), i) for i, t in pairs) == sorted(expected.trains())
     report = libsonata.ElementReportReader(str(circuit / "output/states.h5"))["cortex"].get()
     assert np.array_equal(np.asarray(report.data)[:, :, None], expected.states["cortex"])
+
+
+def test_bmtk_reads_the_spikes(circuit: Path) -> None:
     bmtk = pytest.importorskip("bmtk.utils.reports.spike_trains")
-    assert len(bmtk.SpikeTrains.load(str(circuit / "output/spikes.h5")).to_dataframe()) == len(pairs)
+    frame = bmtk.SpikeTrains.load(str(circuit / "output/spikes.h5")).to_dataframe()
+    times, ids = read_spikes(circuit / "output/spikes.h5")["cortex"]
+    found = zip(frame["timestamps"], frame["node_ids"], strict=True)
+    assert sorted(found) == sorted(zip(times, ids, strict=True)) and len(times) > 100
 
 
 def test_a_rank_reads_its_own_edges_through_the_index(circuit: Path) -> None:
@@ -194,7 +201,30 @@ def test_node_sets_reports_and_conditions(tmp_path: Path) -> None:
     assert recording.selection.neurons == (1, 12, 13, 14, 15)
     assert (recording.variables, recording.interval) == (("V_m",), 0.5)
     (clamp,) = network.inputs
-    assert clamp.targets[0].neurons == (2, 3) and clamp.params["amplitude_times"] == (0.1, 50.0)
+    assert clamp.targets[0].neurons == (2, 3) and (clamp.start, clamp.stop) == (0.0, 50.0)
     assert network["cortex"].initial["V_m"] == -61.0
     assert experiment.run.precision == "double" and experiment.run.seed == 9
     assert [w for w in network.warnings if "celsius" in w]
+
+
+def test_glif_types_of_other_lists_are_one_population(tmp_path: Path) -> None:
+    config = unpack(tmp_path)
+    table = tmp_path / "network/cortex_node_types.csv"
+    exc, inh = "nest:glif_lif_asc_psc", "nest:glif_psc"
+    text = table.read_text()
+    first = text.index("nest:iaf_psc_exp")
+    table.write_text(
+        text[:first] + text[first:].replace("nest:iaf_psc_exp", exc, 1).replace("nest:iaf_psc_exp", inh, 1)
+    )
+    shared = {"asc_decay": [0.003, 0.1], "tau_syn": [5.5, 8.5, 2.8], "V_dynamics_method": "linear_exact", "V_m": -78.0}
+    for name, asc, more in (("exc", -9.0, {}), ("inh", -5.0, {"after_spike_currents": True, "C_m": 60.0})):
+        path = tmp_path / f"components/point_neuron_models/{name}.json"
+        path.write_text(json.dumps({**shared, "asc_init": [0.0, 1.0], "asc_amps": [asc, -100.0], **more}))
+    (tmp_path / "components/synaptic_models/static.json").write_text('{"receptor_type": 3}')
+    network = load_experiment(config).experiment.network
+    cortex = network["cortex"]
+    assert cortex.model.name == "glif_psc" and cortex.size == 16
+    assert cortex.params["asc_amps_1"].values == (-9.0,) * 12 + (-5.0,) * 4
+    assert (cortex.params["asc_amps_2"], cortex.params["tau_syn_2"]) == (-100.0, 8.5)
+    assert cortex.params["C_m"].values == (58.72,) * 12 + (60.0,) * 4
+    assert {p.receptor for p in network.projections} == {"3"}
