@@ -43,7 +43,7 @@ BURST = 4.0  # the busiest step has so many times the spikes of a mean one (micr
 
 # Measured, per item: lists of requests and answers while routing is built; spikes while they are merged and
 # sorted; connections while an edge file is parsed, and while they are written to one.
-ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES, DUMP_BYTES = 64, 72, 125, 180
+ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES, DUMP_BYTES = 32, 72, 125, 180
 MPI_BYTES, FIGURE_BYTES = 16 * 10**6, 36 * 10**6  # MPICH after MPI_Init; Matplotlib and one raster
 
 
@@ -217,7 +217,9 @@ class _Rank:
         connected = synapses + runs + rows + routing
         running = connected + neurons + buffers + recording
         base = float(baseline + (MPI_BYTES if self.n_ranks > 1 else 0))
-        scratch = ROUTING_SCRATCH * (c.rows + entries)
+        scratch = ROUTING_SCRATCH * (
+            c.rows + float(np.array(self._local) @ self.elsewhere)
+        )  # requests, ours and theirs
         peak = max(building, connected + scratch, connected + neurons + starting, running + writing)
         construction = max(0.0, building - synapses - runs - rows)
         return RankMemory(
