@@ -111,6 +111,7 @@ def summarise(
             "per_rank_max": int(memory[0][0]), "total": int(memory[1][0]), "device": comm.total(on_device),
         },
         "exchange_interval": simulation.interval * run.dt,
+        "routing": simulation.how_spikes_travel(),
         "seconds": {name: seconds[name] for name in order},
         "realtime_factor": seconds["simulate"] / biological if biological else None,
         "spikes": int(sum(int(counts[i]) for i, _ in neurons)),

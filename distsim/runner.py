@@ -14,6 +14,7 @@ import numpy as np
 
 from distsim.backend import Backend
 from distsim.build.capacity import resident_bytes
+from distsim.build.kernels import construction_kernels
 from distsim.build.weights import weight_errors
 from distsim.comm import Communicator
 from distsim.course import Course, Reporter, Silent
@@ -22,7 +23,6 @@ from distsim.engine.edges_dump import EDGES_FILE, dump_connections
 from distsim.engine.simulation import Simulation, Sinks
 from distsim.errors import ConfigError
 from distsim.experiment import Experiment
-from distsim.kernels.sources import construction_source
 from distsim.logs import LOGGER, log_path, log_to_file
 from distsim.measurement import Measurement, peak_bytes, process_age, summarise
 from distsim.output import draw, merge_results, publish_results
@@ -234,7 +234,6 @@ def _weight_error(simulation: Simulation) -> list[dict[str, float] | None] | Non
     network = simulation.experiment.network
     if all(p.weight_bits is None for p in network.projections):
         return None
-    precision = simulation.experiment.run.precision
-    kernels = simulation.backend.compile(construction_source(precision == "double"), f"construct-{precision}")
+    kernels = construction_kernels(network, simulation.experiment.run.precision, simulation.backend)
     errors = weight_errors(network, simulation.planes, simulation.backend, kernels)
     return [None if e is None else {"mean": e.mean, "variance": e.variance} for e in errors]

@@ -78,7 +78,7 @@ def read_rows(
 ) -> Synapses:
     """Every synapse of a rank; also asserts the layout of rows and runs that delivery relies on."""
     word = np.dtype("i4" if precision == "single" else "i8")
-    table = np.asarray(rows.table)
+    table = np.asarray(rows.table if rows.number is None else rows.table[rows.number])
     runs_found: list[npt.NDArray[Any]] = []
     words_found: list[npt.NDArray[Any]] = []
     synapses_in_row = np.zeros(len(table), np.int64)

@@ -13,13 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distsim.build.costs import NOMINAL_RATE
+from distsim.build.costs import NOMINAL_RATE, expected_synapses
 from distsim.build.expected import Expectation, RankConnectivity
+from distsim.build.expected_routing import ExpectedRouting, expected_routing
 from distsim.build.partition import Layout, WholePopulations, partition_of
 from distsim.build.quanta import PlaneTable, plan_planes
+from distsim.build.routing import ENTRY_BYTES
 from distsim.build.rows import CELL_BUDGET, ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES, plan_chunks
 from distsim.build.signals import factor_arrays
 from distsim.distributions import Listed
+from distsim.engine.binning import RATE_ROOM_BYTES
+from distsim.engine.edges_dump import WINDOW_SYNAPSES
 from distsim.engine.exchange import FIRST_ROOM
 from distsim.engine.groups import CHUNK, group_shape
 from distsim.engine.recording import SPIKE_ROOM, STATE_ROOM_BYTES
@@ -35,8 +39,8 @@ HOST_ROW_BYTES = 16  # source and first delay of each row, kept on the host
 BURST = 4.0  # the busiest step has so many times the spikes of a mean one (microcircuit: 2.3)
 
 # Measured, per item: lists of requests and answers while routing is built; spikes while they are merged and
-# sorted; connections while an edge file is parsed.
-ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES = 64, 72, 125
+# sorted; connections while an edge file is parsed, and while they are written to one.
+ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES, DUMP_BYTES = 64, 72, 125, 180
 MPI_BYTES, FIGURE_BYTES = 16 * 10**6, 36 * 10**6  # MPICH after MPI_Init; Matplotlib and one raster
 
 
@@ -57,7 +61,7 @@ class RankMemory:
     construction
         What construction takes at its peak beyond the synapses, runs and rows that it leaves; freed after.
     writing
-        What putting the results together takes at the end.
+        What putting the results together takes at the end, or writing connections before the first step.
     baseline
         Python, its libraries, MPI, the description.
     peak
@@ -134,10 +138,14 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
     connectivity = [_connectivity(expectation, layout, found) for layout in layouts]
     has_row = np.array([[s.row for s in c.by_source] for c in connectivity])
     rows_anywhere = weights @ has_row  # ranks with a row, by population
+    routings = [expected_routing(has_row, weights, i, n_ranks, run.routing) for i in range(len(layouts))]
+    local = np.array([[layout.part(p).count for p in range(len(network.populations))] for layout in layouts])
+    empty = float(sum(w * n @ r.empty for w, n, r in zip(weights, local, routings, strict=True)))  # rows, of all ranks
     ranks: list[RankMemory] = []
-    for i, c in enumerate(connectivity):
+    for i, (c, routing) in enumerate(zip(connectivity, routings, strict=True)):
         elsewhere = np.maximum(rows_anywhere - has_row[i], 0.0) * (n_ranks > 1)
-        ranks.append(_Rank(c, expectation, shapes, planes, elsewhere, n_ranks, files).memory(baseline))
+        made = _Rank(c, expectation, shapes, planes, elsewhere, routing, empty / n_ranks, n_ranks, files)
+        ranks.append(made.memory(baseline))
     total = RankMemory(
         **{
             f.name: float(weights @ np.array([getattr(m, f.name) for m in ranks]))
@@ -146,7 +154,7 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
     )
     synapses = float(weights @ np.array([c.synapses for c in connectivity]))
     rows = float(weights @ np.array([c.rows for c in connectivity]))
-    stored = total.synapses + total.runs + rows * ROW_BYTES + total.routing
+    stored = total.synapses + total.runs + (rows + empty) * ROW_BYTES + total.routing
     return Estimate(
         n_ranks, sum(p.size for p in network.populations if p.model.is_neuron), synapses,
         float(weights @ np.array([c.runs for c in connectivity])), rows,
@@ -188,15 +196,17 @@ class _Rank:
     shapes: Sequence[GroupShape]
     planes: PlaneTable
     elsewhere: np.ndarray  # by population: on how many other ranks a neuron has a row
+    routing: ExpectedRouting
+    empty: float  # rows of broadcast sources that have no synapses here
     n_ranks: int
     files: bool
 
     def memory(self, baseline: int) -> RankMemory:
         c, run = self.connectivity, self.expectation.experiment.run
         synapses, runs = c.synapses * SYNAPSE_BYTES[run.precision], c.runs * RUN_BYTES
-        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES)
-        entries = float(sum(n * e for n, e in zip(self._local, self.elsewhere, strict=True)))
-        routing = 8.0 * c.layout.n_local + 4.0 + 8.0 * entries
+        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES) + self.empty * ROW_BYTES
+        entries = float(np.array(self._local) @ self.routing.entries)
+        routing = 8.0 * c.layout.n_local + 4.0 + ENTRY_BYTES * entries
         neurons, starting = self._neurons()
         buffers, recording, writing = self._buffers(), *self._recording()
         building = self._building()
@@ -305,10 +315,22 @@ class _Rank:
             data = run.duration / recording.interval * share * chosen * real * len(recording.variables)
             # The buffers, and at a flush a copy of each variable and of all together.
             held += 3.0 * (min(data, STATE_ROOM_BYTES) if self.files else data)
+        if network.rate_recording is not None:
+            bins = 8.0 * len(network.rate_recording.populations) * run.duration / network.rate_recording.bin
+            # The buffer; at a flush what was counted, and zeros to begin anew.
+            held += 2.0 * RATE_ROOM_BYTES + (min(bins, RATE_ROOM_BYTES) if self.files else bins)
         n_seconds = max(1.0, (run.duration + run.warmup) / 1000.0)
         held += 2.0 * 40.0 * n_seconds * len(network.populations)
         merged = layout.rank == 0 and self.files and run.duration > 0.0 and recorded
-        return held, min(everyone, WINDOW_SPIKES) * MERGE_BYTES + FIGURE_BYTES if merged else 0.0
+        writing = min(everyone, WINDOW_SPIKES) * MERGE_BYTES + FIGURE_BYTES if merged else 0.0
+        return held, max(writing, self._dumping() if self.files else 0.0)
+
+    def _dumping(self) -> float:
+        """What writing connections takes: a window of this rank's own, on the first rank of everybody's."""
+        network = self.expectation.experiment.network
+        written = sum(expected_synapses(network.projections[k]) for k in network.record_connections)
+        mine = written if self.connectivity.layout.rank == 0 else min(written, self.connectivity.synapses)
+        return DUMP_BYTES * min(mine, float(WINDOW_SYNAPSES))
 
 
 def _listed(rule: object) -> int:

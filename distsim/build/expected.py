@@ -244,21 +244,22 @@ class Expectation:
         if number not in self._delays:
             projection, dt = self.experiment.network.projections[number], self.experiment.run.dt
             if isinstance(projection.rule, Explicit):
-                steps = rounded_to_steps(self._edges_of(number).delay, dt).astype(np.int64)
+                steps = rounded_to_steps(self.edges_of(number).delay, dt).astype(np.int64)
                 self._delays[number] = _histogram(steps if steps.size else np.ones(1, np.int64))
             else:
                 self._delays[number] = delay_steps(delay_distribution(projection.delay, dt), dt)
         return self._delays[number]
 
-    def _edges_of(self, number: int) -> EdgeList:
+    def edges_of(self, number: int) -> EdgeList:
+        """The listed connections of projection `number`."""
         if number not in self._edges:
             rule = self.experiment.network.projections[number].rule
             assert isinstance(rule, Explicit)
             self._edges[number] = rule.read()
         return self._edges[number]
 
-    def rank(self, layout: Layout) -> RankConnectivity:
-        """What the rank of `layout` will hold."""
+    def rank(self, layout: Layout, listed: bool = True) -> RankConnectivity:
+        """What the rank of `layout` will hold; its listed connections not, where `listed` is false."""
         network, run = self.experiment.network, self.experiment.run
         ids = {p.name: i for i, p in enumerate(network.populations)}
         blocks = [max(1, -(-g.size // 2**self.block_bits)) for g in layout.groups]
@@ -268,7 +269,7 @@ class Expectation:
         local: list[LocalProjection] = []
         columns: dict[int, frozenset[int]] = {}
         cells = [_Cells() for _ in network.populations]
-        listed = 0
+        found = 0
         for number, projection in enumerate(network.projections):
             steps = self.delays_of(number)
             for index, target in enumerate(projection.targets):
@@ -295,17 +296,17 @@ class Expectation:
                     for source in projection.sources:
                         chosen = source.size / source.population.size
                         cells[ids[source.name]].add(_Draws(draws.trials * chosen, draws.chance), steps, here, share)
-            if isinstance(projection.rule, Explicit):
-                listed += self._count_listed(number, projection, layout, cells, ids)
+            if listed and isinstance(projection.rule, Explicit):
+                found += self._count_listed(number, projection, layout, cells, ids)
         return RankConnectivity(
-            self.experiment, layout, tuple(c.sources() for c in cells), tuple(local), columns, listed
+            self.experiment, layout, tuple(c.sources() for c in cells), tuple(local), columns, found
         )
 
     def _count_listed(
         self, number: int, projection: Projection, layout: Layout, cells: Sequence[_Cells], ids: Mapping[str, int]
     ) -> int:
         """Listed connections are not expected but counted (as if no other projection had its runs beside theirs)."""
-        edges, dt, found = self._edges_of(number), self.experiment.run.dt, 0
+        edges, dt, found = self.edges_of(number), self.experiment.run.dt, 0
         steps = rounded_to_steps(edges.delay, dt).astype(np.int64)
         kind = (edges.weight < 0.0).astype(np.int64)
         if edges.receptor.size:

@@ -38,7 +38,7 @@ class Rows:
     first_delay
         int64[n_rows]: the smallest delay of the row, in steps.
     table
-        Row[n_rows] on the device.
+        Row[n_rows] on the device, in the order of `gids`, or where `number` says.
     column_base
         uint32[n_columns] on the device: where each (plane, block) begins in the input array.
     input_size
@@ -60,9 +60,25 @@ class Rows:
     n_runs: int
     segments: list[Array]  # runs and synapses of each chunk that has any
     chunk_rows: list[int]  # rows of each of these chunks
+    number: npt.NDArray[np.uint32] | None = None  # of each row, where `place` has put them in another order
+    n_empty: int = 0  # rows of sources without synapses here
 
     def bytes(self, precision: str) -> int:
-        return self.n_synapses * SYNAPSE_BYTES[precision] + self.n_runs * RUN_BYTES + self.gids.size * ROW_BYTES
+        n_rows = self.gids.size + self.n_empty
+        return self.n_synapses * SYNAPSE_BYTES[precision] + self.n_runs * RUN_BYTES + n_rows * ROW_BYTES
+
+    def place(self, number: npt.NDArray[np.uint32], n_rows: int, backend: Backend) -> None:
+        """Give each row another number, of `n_rows`; what lies between stays empty."""
+        table = np.zeros((n_rows, 3), np.uint64)
+        table[number] = backend.to_host(self.table)
+        self.table = backend.to_device(table)
+        self.number, self.n_empty = number, n_rows - number.size
+
+    def entries(self, begin: int, end: int, backend: Backend) -> npt.NDArray[np.uint64]:
+        """The entries of `gids[begin:end]` in the table, on the host."""
+        if self.number is None:
+            return backend.to_host(self.table[begin:end])
+        return backend.to_host(self.table[backend.to_device(self.number[begin:end].astype(np.int64))])
 
 
 @dataclass(frozen=True)

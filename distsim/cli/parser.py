@@ -116,9 +116,17 @@ def _inspecting(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     _config(estimate)
     estimate.add_argument(
-        "-n", dest="ranks", type=int, default=1, metavar="RANKS", help="on so many ranks (default: 1)"
+        "-n", "--ranks", dest="ranks", type=int, default=1, metavar="RANKS", help="on so many ranks (default: 1)"
     )
     estimate.add_argument("--json", action="store_true", help="as JSON, in bytes")
+    estimate.add_argument("--dry-run", action="store_true", help="build one rank's share, and count what is there")
+    estimate.add_argument("--rank", type=int, metavar="R", help="which, with --dry-run (default: 0)")
+    estimate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu",
+                          help="what builds it, with --dry-run (default: cpu)")  # fmt: skip
+    estimate.add_argument("--ignore-memory", action="store_true", help="build even what is expected not to fit")
+    estimate.add_argument("--rate", type=float, metavar="HZ",
+                          help="of every neuron (default: published rates where there are some, else 5)")  # fmt: skip
+    estimate.add_argument("--device-memory", metavar="SIZE", help="how many devices of that much, such as 141GB")
     estimate.set_defaults(command=_command("distsim.cli.estimate"))
 
     schema = commands.add_parser(

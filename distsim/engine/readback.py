@@ -74,7 +74,7 @@ def read_windows(
         synapses = rows.segments[2 * k + 1]
         at = np.uint64(simulation.backend.pointer(synapses))
         # The chunk's runs and synapses follow one another in the order of its rows.
-        table = simulation.backend.to_host(rows.table[first + begin : first + min(end + 1, n_rows)])
+        table = rows.entries(first + begin, first + min(end + 1, n_rows), simulation.backend)
         first += n_rows
         offsets = (table[:, 0] - at) // np.uint64(synapses.dtype.itemsize)
         starts = np.append(offsets, np.uint64(synapses.size)).astype(np.int64)[: end - begin + 1]

@@ -12,16 +12,17 @@ import numpy as np
 
 from distsim.backend import Backend, Module
 from distsim.backend.profile import Profiler
+from distsim.build.kernels import construction_kernels
 from distsim.build.partition import Layout
 from distsim.build.projections import local_projections
 from distsim.build.quanta import plan_planes
 from distsim.build.routing import build_routing
 from distsim.build.rows import CELL_BUDGET, build_rows
 from distsim.checks import check_experiment
-from distsim.comm import Communicator
+from distsim.comm import Communicator, Everyone
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
 from distsim.engine.digest import SpikeDigest, fold
-from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
+from distsim.engine.exchange import FIRST_ROOM, SpikeExchange, meet, places
 from distsim.engine.finite import check_finite
 from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
@@ -41,7 +42,7 @@ from distsim.kernels.loop import (
     TOO_MANY_SPIKES,
     Loop,
 )
-from distsim.kernels.sources import construction_source, loop_source
+from distsim.kernels.sources import loop_source
 from distsim.kernels.update import model_error
 
 FLUSH_EVERY = 10.0  # seconds after which recorded data are handed over, full or not
@@ -114,7 +115,7 @@ class Simulation:
         shapes = [group_shape(network, g, planes, run.dt) for g in layout.groups]
         double = run.precision == "double"
         mark("compile construction")
-        construction = backend.compile(construction_source(double), f"construct-{run.precision}")
+        construction = construction_kernels(network, run.precision, backend)
         mark("compile loop")
         try:
             loop_module = backend.compile(loop_source(double, shapes), f"loop-{run.precision}")
@@ -133,7 +134,9 @@ class Simulation:
         )  # fmt: skip
         del local
         mark("routing")
-        self.routing = build_routing(layout, self.rows, comm)
+        self.routing = build_routing(layout, self.rows, comm, run.routing)
+        if self.routing.number is not None:
+            self.rows.place(self.routing.number, self.routing.n_rows, backend)
         mark("states")
         self._sum = np.dtype(np.int64 if double else np.int32)
         self._input = backend.zeros(max(1, self.rows.input_size), self._sum)
@@ -184,7 +187,8 @@ class Simulation:
         hold("column_scaled", self._scaled_columns())
         hold("local_row", self.routing.local_row)
         hold("route_begin", self.routing.begin)
-        hold("route_rank", self.routing.rank)
+        peers = meet(self.comm, self.routing, run.exchange) if self.comm.size > 1 else None
+        hold("route_to", places(peers, self.routing.rank) if peers is not None else self.routing.rank)
         hold("route_row", self.routing.row)
         for name, mask in zip(
             ("record_spikes", "record_neuron"), spike_masks(network, self.layout, run.seed), strict=True
@@ -206,11 +210,11 @@ class Simulation:
         carries = any(g.shape.is_scaled for g in self.groups)
         self.history = History(backend, loop, max_delay, tuning.history_room, carries) if keep_history else None
         loop.sample_every = self.states.every
-        loop.n_ranks = 1
+        loop.n_ranks = self.comm.size
         self.exchange: SpikeExchange | None = None
-        if self.comm.size > 1:
+        if peers is not None:
             self.exchange = SpikeExchange(
-                self.comm, backend, loop, self.interval, tuning.message_room, overlap, tuning.direct
+                self.comm.rank, peers, backend, loop, self.interval, tuning.message_room, overlap, tuning.direct
             )
         groups = []
         for group in self.groups:
@@ -390,6 +394,16 @@ class Simulation:
             f"{population.model.states[loop.bad_state].name}: {'not a number' if loop.bad_is_nan else 'infinite'} "
             f"at {loop.bad_step * self.experiment.run.dt:g} ms"
         )
+
+    def how_spikes_travel(self) -> dict[str, Any]:
+        """`routing` of the summary (every rank must call)."""
+        routing, peers = self.routing, self.exchange.peers if self.exchange is not None else None
+        most = max(routing.destinations.size, routing.sources.size)
+        return {
+            "exchange": None if peers is None else "alltoall" if isinstance(peers, Everyone) else "neighbourhood",
+            "most_neighbours": int(self.comm.reduce(np.array([most], np.int64), "max")[0]),
+            "broadcast_sources": routing.n_broadcast,
+        }
 
     def digest_sums(self) -> np.ndarray:
         """uint64[population, second, 5] over all ranks; see `digest.fold`."""

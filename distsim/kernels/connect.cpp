@@ -9,6 +9,14 @@
 #else
 #define FN_ONCE_ON_HOST FN_ONCE
 #endif
+// Networks without space are built by kernels that know nothing of it: see construction_source in sources.py.
+#if SPATIAL
+#define WEIGHT_BY_PLACE(c) ((c).space.weight.n != 0)
+#define DELAY_BY_PLACE(c) ((c).space.delay.n != 0)
+#else
+#define WEIGHT_BY_PLACE(c) false
+#define DELAY_BY_PLACE(c) false
+#endif
 #define NO_POSITION (~0ull >> 1)  // on no side
 
 // Draws k0 … k0 + n - 1 of a target, one Philox block each.
@@ -94,6 +102,7 @@ FN uint32 delay_of(const Connect& c, uint32 word, uint64 item) {
     return step + c.delay_first;
 }
 
+#if SPATIAL
 // Weights and delays that depend on the place of a synapse, for the first n lanes: positions are found again from the
 // identities of both neurons, unless `known` has what programs ask for. Lanes of another chunk are left as they are.
 template <class Targets>
@@ -133,6 +142,7 @@ FN_ONCE void spatial_values(const Connect& c, const Targets target, uint32 n, VA
         }
     }
 }
+#endif
 
 // A weight at the resolution of the projection.
 FN double at_resolution(const Connect& c, double weight) {
@@ -165,9 +175,11 @@ FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VAR
     VARYING(uint8, negative);
     VARYING(double, placed_weight);
     VARYING(uint32, placed_delay);
-    if (c.space.delay.n || (c.space.weight.n && (FILL || c.sign_varies))) {
+#if SPATIAL
+    if (DELAY_BY_PLACE(c) || (WEIGHT_BY_PLACE(c) && (FILL || c.sign_varies))) {
         spatial_values(c, target, n, position, known, placed_weight, placed_delay);
     }
+#endif
     if (c.weight_fixed) {
         FOR_LANES(j, n) {
             AT(quanta, j) = c.fixed_quanta;
@@ -175,7 +187,7 @@ FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VAR
         }
     } else if (FILL || c.sign_varies) {
         VARYING(double, weight);
-        if (c.space.weight.n) {
+        if (WEIGHT_BY_PLACE(c)) {
             FOR_LANES(j, n) { AT(weight, j) = AT(placed_weight, j); }
         } else if (!c.weight_list && c.weight.kind == NORMAL) {
             // The centre of the normal distribution for all lanes at once, its tails one by one.
@@ -207,7 +219,7 @@ FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VAR
         const uint64 row = row_of(c, AT(position, j));
         AT(cell, j) = 0;
         if (row < c.n_rows) {
-            const uint32 delay = c.space.delay.n ? AT(placed_delay, j) : delay_of(c, AT(delay_word, j), AT(item, j));
+            const uint32 delay = DELAY_BY_PLACE(c) ? AT(placed_delay, j) : delay_of(c, AT(delay_word, j), AT(item, j));
             AT(cell, j) = &c.cells[cell_of(c, row, delay, target.at(j) >> c.block_bits, AT(negative, j))];
             PREFETCH_TO_WRITE(AT(cell, j));
         }
@@ -236,18 +248,18 @@ FN_ONCE void place_one(const Connect& c, uint32 target, uint64 position, uint32 
     bool negative = c.fixed_negative != 0;
     double placed_weight = 0.0;
     uint32 placed_delay = 0;
-#ifdef __CUDACC__
-    if (c.space.delay.n || c.space.weight.n) {
+#if SPATIAL && defined(__CUDACC__)
+    if (DELAY_BY_PLACE(c) || WEIGHT_BY_PLACE(c)) {
         // Every lane runs for itself, whichever of its group are here.
         spatial_values(c, OneTarget{target}, LANES, position, 0, placed_weight, placed_delay);
     }
 #endif
     if (!c.weight_fixed && (FILL || c.sign_varies)) {
-        const double weight = c.space.weight.n ? placed_weight : weight_of(c, weight_word, item);
+        const double weight = WEIGHT_BY_PLACE(c) ? placed_weight : weight_of(c, weight_word, item);
         negative = c.sign_varies ? weight < 0.0 : negative;
         quanta = in_quanta(weight, negative ? c.negative_per_quantum : c.positive_per_quantum);
     }
-    const uint32 delay = c.space.delay.n ? placed_delay : delay_of(c, delay_word, item);
+    const uint32 delay = DELAY_BY_PLACE(c) ? placed_delay : delay_of(c, delay_word, item);
     const uint32 at = atomic_add(&c.cells[cell_of(c, row, delay, target >> c.block_bits, negative)], 1u);
     if (FILL) c.synapses[at] = pack_synapse(quanta, target & ((1u << c.block_bits) - 1u));
 }

@@ -17,8 +17,8 @@ FOLDER = Path(__file__).parent
 RULES = (
     "one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "pairwise_poisson",
     "explicit", "one_to_one_by_source", "all_to_all_by_source", "distinct", "by_source", "symmetric",
-    "spatial", "spatial_by_source",
 )  # fmt: skip
+SPATIAL_RULES = ("spatial", "spatial_by_source")
 BUILD_KERNELS = (
     "split_level",
     "split_to_targets",
@@ -28,10 +28,15 @@ BUILD_KERNELS = (
     "draw_rows",
     "spaced_values",
     "find_thresholds",
-    "locate",
-    "find_limits",
 )
-CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count", "fill")), *BUILD_KERNELS)
+
+
+def _of_rules(rules: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{verb}_{rule}" for rule in rules for verb in ("count", "fill"))
+
+
+CONSTRUCTION_KERNELS = (*_of_rules(RULES), *BUILD_KERNELS)
+SPATIAL_KERNELS = (*_of_rules(SPATIAL_RULES), "locate", "find_limits")
 TEST_KERNELS = ("evaluate", "evaluate_function", "philox_words")
 LOOP_KERNELS = (
     "deliver_step", "step_models", "close_steps", "settle_steps", "run_steps", "admit_received", "receive",
@@ -74,9 +79,13 @@ def words_source() -> str:
     return _text("words.h")
 
 
-def construction_source(double: bool) -> str:
-    """Everything that builds a network; independent of the network."""
+def construction_source(double: bool, spatial: bool = True) -> str:
+    """Everything that builds a network; independent of the network, but for whether anything in it depends on place.
+
+    Without space fewer kernels are compiled, and on a GPU none of them holds expressions in local memory.
+    """
     rules = (
+        f"#define SPATIAL {int(spatial)}\n"
         f"#define LONGEST_RUN {connect.LONGEST_RUN}u\n"
         "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER, PAIRWISE_POISSON };\n"
         "enum { DRAWS_FIXED, DRAWS_BERNOULLI, DRAWS_POISSON };\n"
@@ -86,10 +95,8 @@ def construction_source(double: bool) -> str:
         connect.Connect, connect.Rows, connect.Shares,
     )  # fmt: skip
     structures = space.OPERATION_ENUM + space.LAYER_ENUM + "".join(cpp_of(s) for s in declared)
-    files = (
-        "counts.h", "space.h", "connect.cpp", "scatter.cpp", "cells.h", "spatial.cpp", "degrees.cpp", "shares.cpp",
-        "rows.cpp", "values.cpp",
-    )  # fmt: skip
+    files = ["counts.h", "space.h", "connect.cpp", "scatter.cpp", "shares.cpp", "rows.cpp", "values.cpp"]
+    files += ["cells.h", "spatial.cpp", "degrees.cpp"] if spatial else []
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
 
 
