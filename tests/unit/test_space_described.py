@@ -150,12 +150,14 @@ projections:
     weight: "30.0 * exp(-distance / 0.3)"
     delay: {linear_distance: {c: 0.5, velocity: 0.3}}
   - {source: I, target: E, rule: {pairwise_poisson: "0.1 * (distance < 0.5)"}, weight: -20.0, delay: "0.3 + distance"}
+  - {source: I, target: E, rule: {fixed_indegree: {indegree: 2, p: {KERNEL}}}}
+  - {source: E, target: E, rule: {fixed_outdegree: {outdegree: 3, mask: {MASK}, multapses: false}}}
 """
 PLACES = ("box", "ellipse", "{annulus: {inner_radius: 0.2, outer_radius: 0.7}}", "{file: at.csv, columns: [x, y]}",
           "{file: at.h5, dataset: layer/at}")  # fmt: skip
 MASKS = ("circular: {radius: 0.5}", "doughnut: {inner_radius: 0.1, outer_radius: 0.6}",
          "rectangular: {lower_left: [-0.3, -0.3], upper_right: [0.5, 0.2]}",
-         "elliptical: {major_axis: 0.9, minor_axis: 0.4, azimuth_angle: 30.0}")  # fmt: skip
+         "elliptical: {major_axis: 0.9, minor_axis: 0.4, azimuth_angle: 30.0}, anchor: [0.1, 0.0]")  # fmt: skip
 KERNELS = (
     "linear: {c: 0.8, a: -0.5}", "exponential: {beta: 0.5}", "gaussian: {std: 0.4}",
     "gamma: {kappa: 2.0, theta: 1.0}",            "gaussian2d: {std_x: 0.4, std_y: 0.2, rho: 0.3}",

@@ -113,7 +113,7 @@ def test_masks_that_do_not_fit_are_refused() -> None:
     net = two(torus, box(), box(), (20, 20))
     net.project("A", "B", PairwiseBernoulli(0.5, mask=Circular(0.5, anchor=(0.0, 1.9))))  # open along y
     long = "+".join(["distance"] * 90)
-    with pytest.raises(ConfigError, match="at most 1000 characters"):
+    with pytest.raises(ConfigError, match="at most 200 operations"):
         net.project("A", "B", PairwiseBernoulli(f"0.001 * ({long})", mask=MASKS[2][3]))
 
 
