@@ -76,13 +76,15 @@ def test_the_kernel_and_numpy_agree(text: str) -> None:
     ("sin(1e15 * dx)", "angles of at most"), ("1e200 * 1e200 * dx", "stay finite"), ("dz + 1", "more dimensions"),
     ("x := 3", "an expression such as"), ("max(x=1)", "numbers, names"), ("min(1)", "min of 2 numbers"),
 ])  # fmt: skip
-@pytest.mark.parametrize("key", ["weight", "p"])
+@pytest.mark.parametrize("key", ["weight", "p", "fixed_indegree.p"])
 def test_what_is_no_expression_is_refused(text: str, message: str, key: str) -> None:
     """Catches code that is run, a crash of the parser, and an expression that would give no number somewhere."""
     net = two(None, box([1.0, 1.0]), box([1.0, 1.0]), (20, 20))
     with pytest.raises(ConfigError, match=message.replace("(", r"\(")) as caught:
         if key == "weight":
             net.project("A", "B", FixedIndegree(2), text)
+        elif key == "fixed_indegree.p":
+            net.project("A", "B", FixedIndegree(2, p=text))
         else:
             net.project("A", "B", PairwiseBernoulli(text))
     assert "\n" not in str(caught.value) and key in str(caught.value)
