@@ -275,7 +275,6 @@ class _Rank:
         held = shares + 25.0 * c.listed
         held += sum(8.0 * len(p.weight.values) for p in network.projections if isinstance(p.weight, Listed))
         peak = held + self._reading()
-        largest = 0.0
         for chunk in plan_chunks(network.populations, c.local, c.columns_of, CELL_BUDGET):
             stays = rows = 0.0
             for population, s in zip(network.populations, c.by_source, strict=True):
@@ -285,11 +284,11 @@ class _Rank:
                 rows += n * s.row
             scratch = (chunk.high - chunk.low) * (4.0 * cells_per_row(chunk.projections, c.columns_of) + 24.0)
             if chunk.expected is not None:
-                scratch = SORT_BYTES * chunk.expected + rows * (ROW_BYTES + HOST_ROW_BYTES + 10.0)
-            peak = max(peak, held + stays + scratch)
-            held += stays + rows * (ROW_BYTES + HOST_ROW_BYTES)
-            largest = max(largest, rows)
-        return max(peak, held + largest * ROW_BYTES)  # tables of rows are put together one by one
+                scratch = SORT_BYTES * chunk.expected
+            listed = rows * (ROW_BYTES + HOST_ROW_BYTES)
+            peak = max(peak, held + stays + listed + scratch)
+            held += stays + listed
+        return peak
 
     def _buffers(self) -> float:
         """The wheel (room for a burst in every slot), and the messages to and from every rank."""
