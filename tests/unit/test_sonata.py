@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import jsonschema
 import libsonata
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from support import check_same, run
 import distsim
 from distsim.cli import main
 from distsim.config import load_experiment
+from distsim.config.json_schema import experiment_schema
 from distsim.experiment import Experiment, RunSettings
 from distsim.io.safe_hdf5 import open_hdf5
 from distsim.io.sonata_edges import populations
@@ -88,6 +90,7 @@ def test_a_circuit_that_changed_is_no_more_the_experiment_that_was_written(tmp_p
     loaded = load_experiment(config)
     document = tmp_path / "experiment.yaml"
     document.write_text(json.dumps(loaded.document))
+    jsonschema.validate(loaded.document, experiment_schema())
     assert load_experiment(document).document == loaded.document
     edit(tmp_path / "components/point_neuron_models/exc.json", lambda d: d.update(C_m=251.0))
     with pytest.raises(distsim.ConfigError, match=r"exc\.json has changed since the experiment was written"):
