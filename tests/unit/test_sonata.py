@@ -185,7 +185,7 @@ def test_models_that_alternate_become_populations_one_after_the_other(tmp_path: 
     assert found == whole
 
 
-def test_node_sets_reports_and_conditions(tmp_path: Path) -> None:
+def test_node_sets_reports_and_conditions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = unpack(tmp_path)
 
     def change(d: Any) -> None:
@@ -207,7 +207,8 @@ def test_node_sets_reports_and_conditions(tmp_path: Path) -> None:
     assert clamp.targets[0].neurons == (2, 3) and (clamp.start, clamp.stop) == (0.0, 50.0)
     assert network["cortex"].initial["V_m"] == -61.0
     assert experiment.run.precision == "double" and experiment.run.seed == 9
-    assert [w for w in network.warnings if "celsius" in w]
+    assert main(["check", str(config)]) == 0
+    assert "warning: conditions.celsius: not read" in capsys.readouterr().out
 
 
 def test_glif_types_of_other_lists_are_one_population(tmp_path: Path) -> None:
