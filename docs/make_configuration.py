@@ -102,7 +102,8 @@ NOTES = {
     ),
     "Network": (
         "Every other key is an argument of the builder. `my_file.py:my_function` names a function in a file of yours "
-        "that returns a `distsim.Network`."
+        "that returns a `distsim.Network`. `sonata` reads the circuit of `config`, a SONATA configuration in JSON: "
+        "[SONATA](sonata.md)."
     ),
 }
 MODELS_NOTE = (
