@@ -15,8 +15,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from distsim.config.sonata_config import Sections, told_of
-from distsim.config.sonata_types import TypeTable, read_types
+from distsim.config.files import told_of
+from distsim.config.sonata_config import Sections
+from distsim.config.sonata_types import TypeTable
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.io.safe_hdf5 import child, dataset, names, open_hdf5, whole
 from distsim.models import MODELS, Family, ListParameter, Model
@@ -121,10 +122,7 @@ def read_nodes(network: Network, config: Sections, trains: Mapping[str, Any], v_
     for i, file in enumerate(config.nodes):
         where = f"networks.nodes[{i}]"
         path = config.files.hashed(file.data, f"{where}.nodes_file")
-        table = TypeTable("no table of node types", {}, {})
-        if file.types is not None:
-            with told_of(f"{where}.node_types_file"):
-                table = read_types(config.files.read(file.types, where), file.types, "node_type_id")
+        table = config.types(file.types, "node", where)
         with told_of(f"{where}.nodes_file"), open_hdf5(path) as opened:
             root = child(opened, "nodes")
             there = names(root)
