@@ -146,7 +146,7 @@ def placed(
 ) -> Placed | None:  # fmt: skip
     """The kernels' view of the space of `projection` onto `selected` of `part`; None where it needs none.
 
-    By source its cells hold the local targets alone: then `draw_row` of kernels/spatial.cpp draws the row of any source.
+    By source its cells hold the local targets alone: `draw_row` of kernels/spatial.cpp then draws any source's row.
     """
     if not is_placed(projection):
         return None
