@@ -23,6 +23,7 @@ from distsim.engine.groups import group_shape
 from distsim.engine.simulation import Simulation, Tuning
 from distsim.errors import wrong
 from distsim.experiment import MAX_RANKS, Experiment
+from distsim.kernels.loop import EVERYWHERE
 from distsim.measurement import peak_bytes
 
 PHASES = ("projections", "rows", "routing", "states", "loop")
@@ -40,7 +41,7 @@ class Traffic:
     messages_out, messages_in
         Messages to and from other ranks, at the given rates.
     ranks_out, ranks_in
-        Other ranks that need some neuron of this one, and that have one that this one needs.
+        Other ranks that this one may send to, and receive from.
     words_out, words_in
         What the collective of every interval carries with its headers and the room it keeps: uint32 words.
     """
@@ -61,7 +62,8 @@ class Share:
     Attributes
     ----------
     neurons, synapses, runs, rows, entries
-        On this rank; `entries`: pairs of a neuron here and another rank that needs it (drawn from what is expected).
+        On this rank; `entries`: of the routing table, each for another rank or for all of them (drawn from what is
+        expected).
     stored
         Bytes of synapses, runs, rows and routing, as summary.json counts them.
     memory
@@ -135,8 +137,7 @@ def dry_run(
         shortest = max(1, min(asked, shortest // 2 if backend.runs_beside and shortest > 1 else shortest))
         built = dataclasses.replace(run, exchange_interval=shortest * run.dt)
         experiment = dataclasses.replace(experiment, run=built)
-    longest = max((expectation.delays_of(i).last for i in range(len(network.projections))), default=0)
-    comm, phases, before = DryRun(rank, n_ranks, others.answers, longest), HostProfiler(), resident_bytes()
+    comm, phases, before = DryRun(rank, n_ranks, others), HostProfiler(), resident_bytes()
     simulation = Simulation(experiment, comm, backend, tuning=tuning, profiler=phases)
     seconds = {name: phases.construction.get(name, 0.0) for name in PHASES}
     seconds["routing"] -= comm.answering
@@ -144,29 +145,28 @@ def dry_run(
         rank, n_ranks, layout.n_local, simulation.rows.n_synapses, simulation.rows.n_runs, simulation.rows.gids.size,
         simulation.routing.rank.size, simulation.rows.bytes(run.precision) + simulation.routing.bytes(),
         footprint(simulation), max(0, peak_bytes() - before), seconds,
-        _traffic(simulation, comm, rate),
+        _traffic(simulation, comm, others, rate),
     )  # fmt: skip
 
 
-def _traffic(simulation: Simulation, comm: DryRun, rate: float | None) -> Traffic:
+def _traffic(simulation: Simulation, comm: DryRun, others: Others, rate: float | None) -> Traffic:
     """Messages of a mean interval."""
     network, layout, routing = simulation.experiment.network, simulation.layout, simulation.routing
     published = network.reference_rates
     rates = np.array([published.get(p.name, NOMINAL_RATE) if rate is None else rate for p in network.populations])
     each = rates * simulation.interval * simulation.experiment.run.dt / 1000.0  # spikes of a neuron, by population
+    receivers = np.where(routing.rank == EVERYWHERE, layout.n_ranks - 1, 1).astype(np.int64)
+    before = np.concatenate(([0], np.cumsum(receivers)))[routing.begin.astype(np.int64)]
     sent = 0.0
-    needed = np.diff(routing.begin.astype(np.int64))
     for i in range(len(network.populations)):
-        group, part = layout.group_of(i), layout.part(i)
-        begin = group.begin + part.begin
-        sent += each[i] * float(needed[begin : begin + part.count].sum())
+        begin = layout.group_of(i).begin + layout.part(i).begin
+        sent += float(each[i] * (before[begin + layout.part(i).count] - before[begin]))
     gids = simulation.rows.gids
-    owners = layout.owner(gids)
-    foreign = gids[owners != layout.rank]
+    # Of broadcast sources messages come whether they are needed or not.
+    foreign = np.union1d(gids[layout.owner(gids) != layout.rank], others.broadcast_sources)
     first = np.array([p.first_gid for p in network.populations])
-    population = np.searchsorted(first, foreign, side="right") - 1
-    counts = np.bincount(population, minlength=len(network.populations))
+    counts = np.bincount(np.searchsorted(first, foreign, side="right") - 1, minlength=len(network.populations))
     return Traffic(
-        simulation.interval, float(sent), float(each @ counts), int(np.unique(routing.rank).size),
-        int(np.unique(owners[owners != layout.rank]).size), comm.sent_words, comm.received_words,
+        simulation.interval, sent, float(each @ counts), routing.destinations.size, routing.sources.size,
+        comm.sent_words, comm.received_words,
     )  # fmt: skip

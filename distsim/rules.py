@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeGuard
 
-from distsim.edges import EdgeList, EdgeSummary
+from distsim.edges import Blocks, EdgeList, EdgeSummary
 from distsim.errors import wrong
 from distsim.expressions import Expression
 from distsim.masks import AnyMask
@@ -169,7 +169,7 @@ class Explicit:
 
     Weights (in the unit of the receptor) and delays (ms) come with the list. `receptor` holds one port
     name a connection, or is empty: then the sign of the weight decides. A list in a file is not kept in
-    memory: `from_reader` reads it again when a rank builds its own connections.
+    memory: `blocks` reads it again when a rank builds its own connections.
     """
 
     name = "explicit"
@@ -183,14 +183,18 @@ class Explicit:
             raise wrong("rule.explicit", f"columns of lengths {sorted(lengths)}", "one entry a connection")
         edges = EdgeList.of(source, target, weight, delay, receptor)
         self.summary = edges.summary()
-        self.read: Callable[[], EdgeList] = lambda: edges
+        self.blocks: Blocks = lambda targets: iter([edges.onto(targets)])
 
     @classmethod
-    def from_reader(cls, read: Callable[[], EdgeList], summary: EdgeSummary) -> Explicit:
-        """A list that `read` returns whenever it is asked."""
+    def from_blocks(cls, blocks: Blocks, summary: EdgeSummary) -> Explicit:
+        """A list that `blocks` brings block by block whenever it is asked."""
         rule = cls.__new__(cls)
-        rule.summary, rule.read = summary, read
+        rule.summary, rule.blocks = summary, blocks
         return rule
+
+    def read(self) -> EdgeList:
+        """All of it at once."""
+        return EdgeList.joined([block for block in self.blocks(None) if block.source.size])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Explicit):

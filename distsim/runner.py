@@ -100,6 +100,8 @@ def _build_and_run(
     requests.check()
     device = _take_device(comm, backend, reporter)
     _tell(reporter, "build", _describe(experiment, comm, backend))
+    for text in experiment.network.warnings:
+        _tell(reporter, "warning", f"warning: {text}")
     for reason in record.found.skipped if record is not None and record.found is not None else ():
         _tell(reporter, "warning", f"warning: a checkpoint is not taken: {reason}")
     try:

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import Backend, Module, open_backend
+from distsim.build.chunks import CELL_BUDGET
 from distsim.build.partition import Layout
 from distsim.build.projections import local_projections
 from distsim.build.quanta import PlaneTable, plan_planes
-from distsim.build.rows import CELL_BUDGET, Rows, build_rows
+from distsim.build.rows import Rows, build_rows
 from distsim.engine.groups import group_shape
 from distsim.engine.simulation import Simulation
 from distsim.experiment import Experiment, RunSettings

@@ -13,15 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distsim.build.chunks import CELL_BUDGET, SORT_BYTES, cells_per_row, plan_chunks
 from distsim.build.costs import NOMINAL_RATE, expected_synapses
 from distsim.build.expected import Expectation, RankConnectivity
 from distsim.build.expected_routing import ExpectedRouting, expected_routing
 from distsim.build.partition import Layout, WholePopulations, partition_of
 from distsim.build.quanta import PlaneTable, plan_planes
 from distsim.build.routing import ENTRY_BYTES
-from distsim.build.rows import CELL_BUDGET, ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES, plan_chunks
+from distsim.build.rows import ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES
 from distsim.build.signals import factor_arrays
 from distsim.distributions import Listed
+from distsim.edges import BLOCK_EDGES
 from distsim.engine.binning import RATE_ROOM_BYTES
 from distsim.engine.edges_dump import WINDOW_SYNAPSES
 from distsim.engine.exchange import FIRST_ROOM
@@ -31,16 +33,17 @@ from distsim.engine.simulation import Tuning
 from distsim.experiment import Experiment
 from distsim.io.spikes import WINDOW_SPIKES
 from distsim.kernels.update import GroupShape
-from distsim.rules import FixedTotalNumber
+from distsim.rules import Explicit, FixedTotalNumber
 
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
 MAX_RANKS_LOOKED_AT, MAX_WORK = 64, 200_000
 HOST_ROW_BYTES = 16  # source and first delay of each row, kept on the host
+NUMBER_BYTES = 4  # and its number, where some are broadcast
 BURST = 4.0  # the busiest step has so many times the spikes of a mean one (microcircuit: 2.3)
 
 # Measured, per item: lists of requests and answers while routing is built; spikes while they are merged and
 # sorted; connections while an edge file is parsed, and while they are written to one.
-ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES, DUMP_BYTES = 64, 72, 125, 180
+ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES, DUMP_BYTES = 32, 72, 125, 180
 MPI_BYTES, FIGURE_BYTES = 16 * 10**6, 36 * 10**6  # MPICH after MPI_Init; Matplotlib and one raster
 
 
@@ -204,7 +207,8 @@ class _Rank:
     def memory(self, baseline: int) -> RankMemory:
         c, run = self.connectivity, self.expectation.experiment.run
         synapses, runs = c.synapses * SYNAPSE_BYTES[run.precision], c.runs * RUN_BYTES
-        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES) + self.empty * ROW_BYTES
+        numbered = bool((self.routing.broadcast > 1e-9).any())
+        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES + NUMBER_BYTES * numbered) + self.empty * ROW_BYTES
         entries = float(np.array(self._local) @ self.routing.entries)
         routing = 8.0 * c.layout.n_local + 4.0 + ENTRY_BYTES * entries
         neurons, starting = self._neurons()
@@ -213,7 +217,9 @@ class _Rank:
         connected = synapses + runs + rows + routing
         running = connected + neurons + buffers + recording
         base = float(baseline + (MPI_BYTES if self.n_ranks > 1 else 0))
-        scratch = ROUTING_SCRATCH * (c.rows + entries)
+        scratch = ROUTING_SCRATCH * (
+            c.rows + float(np.array(self._local) @ self.elsewhere)
+        )  # requests, ours and theirs
         peak = max(building, connected + scratch, connected + neurons + starting, running + writing)
         construction = max(0.0, building - synapses - runs - rows)
         return RankMemory(
@@ -251,6 +257,16 @@ class _Rank:
             starting += group.size * (8.0 * len(shape.per_neuron) + 32.0 + (400.0 if varies else 0.0))
         return size, starting
 
+    def _reading(self) -> float:
+        """While lists of connections come in: a block of a file, and this rank's own, twice while they are joined."""
+        most = 0.0
+        for p in self.connectivity.local:
+            if isinstance(p.described.rule, Explicit):
+                count = p.described.rule.summary.count
+                own = count * p.selected.count / p.described.n_targets
+                most = max(most, PARSE_BYTES * min(count, BLOCK_EDGES) + 64.0 * own)
+        return most
+
     def _building(self) -> float:
         """The most that is there at once while rows are built."""
         c, network = self.connectivity, self.expectation.experiment.network
@@ -258,20 +274,21 @@ class _Rank:
         shares = sum(8.0 * p.part.count for p in c.local if isinstance(p.described.rule, FixedTotalNumber))
         held = shares + 25.0 * c.listed
         held += sum(8.0 * len(p.weight.values) for p in network.projections if isinstance(p.weight, Listed))
-        peak = held + PARSE_BYTES * max((_listed(p.rule) for p in network.projections), default=0)
+        peak = held + self._reading()
         for chunk in plan_chunks(network.populations, c.local, c.columns_of, CELL_BUDGET):
-            columns = len(set().union(*(c.columns_of(p) for p in chunk.projections)))
-            delays = max(p.delays.last for p in chunk.projections) - min(p.delays.first for p in chunk.projections) + 1
             stays = rows = 0.0
             for population, s in zip(network.populations, c.by_source, strict=True):
                 begin, end = population.first_gid, population.first_gid + population.size
                 n = max(0, min(chunk.high, end) - max(chunk.low, begin))
                 stays += n * (s.synapses * synapse + s.runs * RUN_BYTES)
                 rows += n * s.row
-            n_sources = chunk.high - chunk.low
-            peak = max(peak, held + stays + n_sources * (4.0 * delays * columns + 24.0))
-            held += stays + rows * (ROW_BYTES + HOST_ROW_BYTES)
-        return max(peak, held + c.rows * ROW_BYTES)
+            scratch = (chunk.high - chunk.low) * (4.0 * cells_per_row(chunk.projections, c.columns_of) + 24.0)
+            if chunk.expected is not None:
+                scratch = SORT_BYTES * chunk.expected
+            listed = rows * (ROW_BYTES + HOST_ROW_BYTES)
+            peak = max(peak, held + stays + listed + scratch)
+            held += stays + listed
+        return peak
 
     def _buffers(self) -> float:
         """The wheel (room for a burst in every slot), and the messages to and from every rank."""
@@ -331,8 +348,3 @@ class _Rank:
         written = sum(expected_synapses(network.projections[k]) for k in network.record_connections)
         mine = written if self.connectivity.layout.rank == 0 else min(written, self.connectivity.synapses)
         return DUMP_BYTES * min(mine, float(WINDOW_SYNAPSES))
-
-
-def _listed(rule: object) -> int:
-    summary = getattr(rule, "summary", None)
-    return int(summary.count) if summary is not None else 0

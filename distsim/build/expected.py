@@ -55,6 +55,7 @@ from distsim.rules import (
 from distsim.selection import Selection
 
 Floats = npt.NDArray[np.float64]
+LISTED = 2**20  # connections that are counted; of longer lists numbers are expected, as of drawn ones
 _EXTREME = 2.0**-33  # of a uniform 32-bit word: (k + 1/2) / 2^32
 
 
@@ -243,7 +244,7 @@ class Expectation:
         """Delays of projection `number`."""
         if number not in self._delays:
             projection, dt = self.experiment.network.projections[number], self.experiment.run.dt
-            if isinstance(projection.rule, Explicit):
+            if _is_counted(projection):
                 steps = rounded_to_steps(self.edges_of(number).delay, dt).astype(np.int64)
                 self._delays[number] = _histogram(steps if steps.size else np.ones(1, np.int64))
             else:
@@ -290,13 +291,13 @@ class Expectation:
                     ]  # fmt: skip
                     columns[id(made)] = frozenset(here)
                     local.append(made)
-                    if isinstance(projection.rule, Explicit):
+                    if _is_counted(projection):
                         continue
                     share = np.outer(_plane_shares(made), _block_shares(part, blocks[group], self.block_bits)).ravel()
                     for source in projection.sources:
                         chosen = source.size / source.population.size
                         cells[ids[source.name]].add(_Draws(draws.trials * chosen, draws.chance), steps, here, share)
-            if listed and isinstance(projection.rule, Explicit):
+            if listed and _is_counted(projection):
                 found += self._count_listed(number, projection, layout, cells, ids)
         return RankConnectivity(
             self.experiment, layout, tuple(c.sources() for c in cells), tuple(local), columns, found
@@ -333,6 +334,10 @@ class Expectation:
                     cells[ids[source.name]].count(len(rows) / size, runs / size, sources / size)
                     found += len(rows)
         return found
+
+
+def _is_counted(projection: Projection) -> bool:
+    return isinstance(projection.rule, Explicit) and projection.rule.summary.count <= LISTED
 
 
 class _Cells:

@@ -19,14 +19,15 @@ from distsim.build.selecting import (
     LocalSelection,
     Shared,
     SideArrays,
+    indices,
     local_selection,
-    places_to_ids,
     shared_places,
 )
 from distsim.build.spatial import Placed, placed
 from distsim.build.weights import Levels, weight_levels
 from distsim.checks import delay_distribution
 from distsim.distributions import Listed, support
+from distsim.edges import EdgeList, is_among
 from distsim.errors import BuildError
 from distsim.exact import exact_context
 from distsim.expressions import Expression
@@ -379,34 +380,35 @@ def _explicit(
     number: int, projection: Projection, layout: Layout, planes: PlaneTable, ids: dict[str, int], seed: int, dt: float,
     sides: tuple[SideArrays, SideArrays], levels: Levels | None,
 ) -> list[LocalProjection]:  # fmt: skip
+    """Listed connections onto local neurons: the list comes block by block, and no more than these are kept."""
     rule = projection.rule
     assert isinstance(rule, Explicit)
-    edges = rule.read()
-    source, target = edges.source, edges.target
+    chosen: list[tuple[Part, LocalSelection, npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+    offset = 0
+    for selection in projection.targets:
+        part = layout.part(ids[selection.name])
+        selected = local_selection(selection, part, seed)
+        place = selected.place
+        if place is None:
+            place = selected.first_place + selected.place_step * np.arange(selected.count, dtype=np.int64)
+        chosen.append((part, selected, offset + place, indices(selected)))
+        offset += selection.size
+    local = np.concatenate([places for _, _, places, _ in chosen])
+    edges = EdgeList.joined([block for block in rule.blocks(local) if block.source.size])
     weight = levels.of(edges.weight) if levels else edges.weight
     steps = rounded_to_steps(edges.delay, dt).astype(np.int32)
-    ports = edges.receptor if edges.receptor.size else None
-    wanted: Sequence[str | None] = rule.summary.receptors or [projection.receptor]
     found: list[LocalProjection] = []
-    offset = 0
-    for index, selection in enumerate(projection.targets):
-        population = selection.population
-        part = layout.part(ids[population.name])
-        place = target - offset
-        here = (place >= 0) & (place < selection.size)
-        offset += selection.size
-        gid = np.full(place.size, population.first_gid, np.int64)
-        gid[here] += places_to_ids(selection, place[here], seed)
-        mine = here & layout.owned(gid)
-        for port in wanted:
-            chosen = np.flatnonzero(mine if ports is None else mine & (ports == port))
-            if not chosen.size:
+    for index, (part, selected, places, k) in enumerate(chosen):
+        at = np.searchsorted(places, edges.target)
+        mine = is_among(edges.target, places)
+        for port in rule.summary.receptors or [projection.receptor]:
+            here = np.flatnonzero(mine & (edges.receptor == port) if edges.receptor.size else mine)
+            if not here.size:
                 continue
-            within = part.begin + (gid[chosen] - part.first_gid) // part.stride
-            own = Edges(source[chosen].astype(np.uint64), within.astype(np.uint32), weight[chosen], steps[chosen])
+            within = part.begin + k[at[here]]
+            own = Edges(edges.source[here].astype(np.uint64), within.astype(np.uint32), weight[here], steps[here])
             span = Delays(int(own.delay.min()), int(own.delay.max()))
-            endpoint = planes.endpoints[number, ids[population.name], port]
-            selected = local_selection(selection, part, seed)
+            endpoint = planes.endpoints[number, ids[projection.targets[index].name], port]
             found.append(
                 LocalProjection(projection, number, part, index, selected, endpoint, span, seed, sides, edges=own)
             )

@@ -2,25 +2,27 @@
 
 For each chunk of sources: count the synapses of every cell (source, delay, plane, block), turn counts into
 rows and runs by prefix sums, draw again and write every synapse to its place. No sort, no copy; cells are
-the only scratch memory.
+the only scratch memory. Where most cells would be empty, synapses are sorted instead: see `chunks` and
+kernels/sparse.cpp.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import Array, Backend, Module
+from distsim.build.chunks import CELL_BUDGET, Chunk, bucket_bits, plan_chunks
 from distsim.build.partition import Layout
 from distsim.build.projections import LocalProjection
 from distsim.errors import BuildError
 from distsim.kernels import connect as structs
-from distsim.network import Network, Population
+from distsim.network import Network
 
-CELL_BUDGET = 256 * 2**20  # bytes of counters of one chunk
 SYNAPSES_OF_A_CHUNK = 2**32 - 1  # cells count, and point to, them with 32 bits
 SYNAPSE_BYTES = {"single": 4, "double": 8}
 RUN_BYTES = 12
@@ -81,15 +83,6 @@ class Rows:
         return backend.to_host(self.table[backend.to_device(self.number[begin:end].astype(np.int64))])
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """Sources with global ids low … high - 1, and the projections that may start there."""
-
-    low: int
-    high: int
-    projections: tuple[LocalProjection, ...]
-
-
 def build_rows(
     network: Network,
     layout: Layout,
@@ -124,11 +117,10 @@ def build_rows(
         work.build_chunk(chunk)
         if progress:
             progress((i + 1) / len(chunks))
-    table = np.concatenate(work.tables) if work.tables else np.zeros((0, 3), np.uint64)
     return Rows(
-        gids=np.concatenate(work.gids) if work.gids else np.empty(0, np.int64),
-        first_delay=np.concatenate(work.first_delays) if work.first_delays else np.empty(0, np.int64),
-        table=backend.to_device(table),
+        gids=work.gids,
+        first_delay=work.first_delay,
+        table=backend.to_device(work.table),
         column_base=backend.to_device(np.array(bases or [0], np.uint32)),
         input_size=int(sum(sizes)),
         plane_begin=begin,
@@ -138,48 +130,17 @@ def build_rows(
         n_synapses=work.n_synapses,
         n_runs=work.n_runs,
         segments=work.segments,
-        chunk_rows=[g.size for g in work.gids],
+        chunk_rows=work.chunk_rows,
     )
 
 
-def plan_chunks(
-    populations: Sequence[Population],
-    projections: Sequence[LocalProjection],
-    columns_of: Callable[[LocalProjection], set[int]],
-    budget: int,
-) -> list[_Chunk]:
-    """Cut the sources into chunks whose cells fit the budget.
+@dataclass(frozen=True)
+class _Grid:
+    """Cells of a source: its delays by its columns (planes and blocks)."""
 
-    Populations that stand next to each other and share a projection go together where they fit: a chunk
-    draws each of its projections once.
-    """
-    by_source: dict[str, list[LocalProjection]] = {}
-    for projection in projections:
-        for source in projection.described.sources:
-            by_source.setdefault(source.name, []).append(projection)
-    chunks: list[_Chunk] = []
-    for population in populations:
-        mine = by_source.get(population.name)
-        if not mine:
-            continue
-        joined = [*chunks[-1].projections] if chunks else []
-        together = joined + [p for p in mine if p not in joined]
-        adjacent = bool(chunks) and chunks[-1].high == population.first_gid
-        shared = any(p in joined for p in mine)
-        low = chunks[-1].low if chunks else 0
-        high = population.first_gid + population.size
-        if adjacent and shared and (high - low) * _cells_per_row(together, columns_of) * 4 <= budget:
-            chunks[-1] = _Chunk(low, high, tuple(together))
-            continue
-        step = max(1, budget // (4 * _cells_per_row(mine, columns_of)))
-        for start in range(population.first_gid, high, step):
-            chunks.append(_Chunk(start, min(start + step, high), tuple(mine)))
-    return chunks
-
-
-def _cells_per_row(projections: Sequence[LocalProjection], columns_of: Callable[[LocalProjection], set[int]]) -> int:
-    n_delays = max(p.delays.last for p in projections) - min(p.delays.first for p in projections) + 1
-    return n_delays * max(1, len(set().union(*(columns_of(p) for p in projections))))
+    columns: list[int]
+    first_delay: int
+    n_delays: int
 
 
 class _Build:
@@ -191,9 +152,9 @@ class _Build:
     ) -> None:  # fmt: skip
         self.layout, self.backend, self.kernels, self.precision = layout, backend, kernels, precision
         self.block_bits, self.blocks, self.first_column = block_bits, blocks, first_column
-        self.tables: list[npt.NDArray[np.uint64]] = []
-        self.gids: list[npt.NDArray[np.int64]] = []
-        self.first_delays: list[npt.NDArray[np.int64]] = []
+        self.table = np.empty((0, 3), np.uint64)
+        self.gids, self.first_delay = np.empty(0, np.int64), np.empty(0, np.int64)
+        self.chunk_rows: list[int] = []
         self.segments: list[Array] = []
         self.n_synapses = self.n_runs = 0
         self.runs_per_slot = 1
@@ -206,33 +167,21 @@ class _Build:
             self.first_column[group] + plane * blocks + block for plane in projection.planes for block in range(blocks)
         }
 
-    def build_chunk(self, chunk: _Chunk) -> None:
-        backend = self.backend
-        columns = sorted(set().union(*(self.columns_of(p) for p in chunk.projections)))
-        first_delay = min(p.delays.first for p in chunk.projections)
-        n_delays = max(p.delays.last for p in chunk.projections) - first_delay + 1
-        n_rows = chunk.high - chunk.low
-        cells_per_row = n_delays * len(columns)
+    def build_chunk(self, chunk: Chunk) -> None:
+        if chunk.expected is not None:
+            self._sort_chunk(chunk)
+            return
+        backend, grid = self.backend, self._grid(chunk)
+        n_rows, cells_per_row = chunk.high - chunk.low, grid.n_delays * len(grid.columns)
         cells = backend.zeros(n_rows * cells_per_row, np.uint32)
-        launches = []
-        for p in chunk.projections:
-            group = self.layout.group_of(p.part.population_id).index
-            arguments, keep = p.arguments(backend, chunk.low, self.block_bits)
-            compact = {
-                plane: columns.index(self.first_column[group] + plane * self.blocks[group]) for plane in p.planes
-            }
-            arguments.positive_column = compact.get(p.positive_plane, 0)
-            arguments.negative_column = compact.get(p.negative_plane, 0)
-            arguments.first_delay, arguments.n_delays, arguments.n_columns = first_delay, n_delays, len(columns)
-            arguments.n_rows, arguments.cells = n_rows, backend.pointer(cells)
-            launches.append((p, arguments, keep))
+        launches = self._launches(chunk, grid, cells)
         for p, arguments, _ in launches:
             self.kernels.launch(f"count_{p.kernel}", arguments, p.n_items(n_rows))
         runs_before = backend.empty(n_rows, np.uint64)
         synapses_before = backend.empty(n_rows, np.uint64)
-        device_columns = backend.to_device(np.array(columns, np.uint16))
+        device_columns = backend.to_device(np.array(grid.columns, np.uint16))
         rows = structs.Rows(
-            n_rows=n_rows, cells_per_row=cells_per_row, n_columns=len(columns), first_delay=first_delay,
+            n_rows=n_rows, cells_per_row=cells_per_row, n_columns=len(grid.columns), first_delay=grid.first_delay,
             cells=backend.pointer(cells), runs_before=backend.pointer(runs_before),
             synapses_before=backend.pointer(synapses_before), column=backend.pointer(device_columns),
         )  # fmt: skip
@@ -243,7 +192,7 @@ class _Build:
             before = backend.to_host(synapses_before)
             del cells, runs_before, synapses_before, launches
             for low, high in _cut(before, n_synapses):
-                self.build_chunk(_Chunk(chunk.low + low, chunk.low + high, chunk.projections))
+                self.build_chunk(chunk.cut(low, high))
             return
         if not n_synapses:
             return
@@ -260,8 +209,79 @@ class _Build:
         self._keep(chunk, n_runs, n_synapses, runs, synapses, runs_before, synapses_before, shortest)
         self.runs_per_slot = max(self.runs_per_slot, int(backend.to_host(most)[0]))
 
+    def _grid(self, chunk: Chunk) -> _Grid:
+        first = min(p.delays.first for p in chunk.projections)
+        last = max(p.delays.last for p in chunk.projections)
+        return _Grid(sorted(set().union(*(self.columns_of(p) for p in chunk.projections))), first, last - first + 1)
+
+    def _launches(self, chunk: Chunk, grid: _Grid, cells: Array) -> list[tuple[LocalProjection, Any, list[Any]]]:
+        """Each projection, its kernels' arguments, and what has to outlive these."""
+        launches = []
+        for p in chunk.projections:
+            group = self.layout.group_of(p.part.population_id).index
+            arguments, keep = p.arguments(self.backend, chunk.low, self.block_bits)
+            compact = {
+                plane: grid.columns.index(self.first_column[group] + plane * self.blocks[group]) for plane in p.planes
+            }
+            arguments.positive_column = compact.get(p.positive_plane, 0)
+            arguments.negative_column = compact.get(p.negative_plane, 0)
+            arguments.first_delay, arguments.n_delays = grid.first_delay, grid.n_delays
+            arguments.n_columns = len(grid.columns)
+            arguments.n_rows, arguments.cells = chunk.high - chunk.low, self.backend.pointer(cells)
+            launches.append((p, arguments, keep))
+        return launches
+
+    def _sort_chunk(self, chunk: Chunk) -> None:
+        """Rows of sources that have few synapses here: see kernels/sparse.cpp."""
+        backend, grid, launch = self.backend, self._grid(chunk), self.kernels.launch
+        n_rows, cells_per_row = chunk.high - chunk.low, grid.n_delays * len(grid.columns)
+        bits = bucket_bits(chunk, cells_per_row)
+        n_buckets = ((n_rows - 1) >> bits) + 1
+        counters, most = backend.zeros(n_buckets, np.uint32), backend.zeros(1, np.uint32)
+        launches = self._launches(chunk, grid, counters)
+        for p, arguments, _ in launches:
+            arguments.sparse, arguments.bucket_bits = 1, bits
+            launch(f"count_{p.kernel}", arguments, p.n_items(n_rows))
+        before, runs_before = backend.empty(n_buckets, np.uint64), backend.empty(n_buckets, np.uint64)
+        columns = backend.to_device(np.array(grid.columns, np.uint16))
+        rows = structs.SparseRows(
+            n_buckets=n_buckets, bucket_bits=bits, cells_per_row=cells_per_row, n_columns=len(grid.columns),
+            first_delay=grid.first_delay, counters=backend.pointer(counters), synapses_before=backend.pointer(before),
+            rows_before=backend.pointer(before), runs_before=backend.pointer(runs_before),
+            column=backend.pointer(columns), most_of_a_delay=backend.pointer(most),
+        )  # fmt: skip
+        launch("bucket_totals", rows, n_buckets)
+        n_synapses = backend.exclusive_sum(before)
+        if n_synapses > SYNAPSES_OF_A_CHUNK:
+            bounds = _cut(backend.to_host(before), n_synapses)
+            del counters, before, runs_before, launches
+            for low, high in bounds:
+                self.build_chunk(chunk.cut(low << bits, high << bits))
+            return
+        if not n_synapses:
+            return
+        launch("open_buckets", rows, n_buckets)
+        keys = backend.empty(n_synapses, np.uint32)
+        synapses = backend.empty(n_synapses, np.int32 if self.precision == "single" else np.int64)
+        rows.keys, rows.synapses = backend.pointer(keys), backend.pointer(synapses)
+        for p, arguments, _ in launches:
+            arguments.keys, arguments.synapses = rows.keys, rows.synapses
+            launch(f"fill_{p.kernel}", arguments, p.n_items(n_rows))
+        launch("sort_buckets", rows, n_buckets)  # from here on `before` counts rows
+        n_there, n_runs = backend.exclusive_sum(before), backend.exclusive_sum(runs_before)
+        runs, table = backend.empty(n_runs * 3, np.uint32), backend.empty((n_there, 3), np.uint64)
+        source, shortest = backend.empty(n_there, np.int64), backend.empty(n_there, np.uint16)
+        rows.runs, rows.table = backend.pointer(runs), backend.pointer(table)
+        rows.source, rows.shortest = backend.pointer(source), backend.pointer(shortest)
+        launch("write_sparse_rows", rows, n_buckets)
+        del launches, arguments, keys, counters, before, runs_before
+        gids = backend.to_host(source)
+        gids += chunk.low
+        self._count(backend.to_host(table), gids, backend.to_host(shortest), runs, synapses, n_runs, n_synapses)
+        self.runs_per_slot = max(self.runs_per_slot, int(backend.to_host(most)[0]))
+
     def _keep(
-        self, chunk: _Chunk, n_runs: int, n_synapses: int, runs: Array, synapses: Array,
+        self, chunk: Chunk, n_runs: int, n_synapses: int, runs: Array, synapses: Array,
         runs_before: Array, synapses_before: Array, shortest: Array,
     ) -> None:  # fmt: skip
         first_run = self.backend.to_host(runs_before)
@@ -274,12 +294,29 @@ class _Build:
         table[:, 0] = np.uint64(self.backend.pointer(synapses)) + first_synapse * size
         table[:, 1] = np.uint64(self.backend.pointer(runs)) + first_run * np.uint64(RUN_BYTES)
         table[:, 2] = count[there]
-        self.tables.append(table)
-        self.gids.append(chunk.low + there.astype(np.int64))
-        self.first_delays.append(self.backend.to_host(shortest)[there].astype(np.int64))
+        gids = chunk.low + there.astype(np.int64)
+        self._count(table, gids, self.backend.to_host(shortest)[there], runs, synapses, n_runs, n_synapses)
+
+    def _count(
+        self, table: npt.NDArray[np.uint64], gids: npt.NDArray[np.int64], shortest: npt.NDArray[np.uint16],
+        runs: Array, synapses: Array, n_runs: int, n_synapses: int,
+    ) -> None:  # fmt: skip
+        self.chunk_rows.append(gids.size)
+        self.table, self.gids = _grown(self.table, table), _grown(self.gids, gids)
+        self.first_delay = _grown(self.first_delay, shortest.astype(np.int64))
         self.segments += [runs, synapses]
         self.n_synapses += n_synapses
         self.n_runs += n_runs
+
+
+def _grown(whole: npt.NDArray[Any], part: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """`whole` with `part` behind it, in the memory that `whole` has, so that it is not held twice."""
+    if not len(whole):
+        return np.require(part, requirements=["OWNDATA", "WRITEABLE"])
+    n = len(whole)
+    whole.resize((n + len(part), *whole.shape[1:]), refcheck=False)  # only its builder knows it so far
+    whole[n:] = part
+    return whole
 
 
 def _cut(before: npt.NDArray[np.uint64], n_synapses: int) -> list[tuple[int, int]]:

@@ -158,7 +158,7 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ),
     ("PairwisePoisson", "pairwise_poisson"): ("Every pair a Poisson number of times.", {}),
     ("PairwiseBernoulli", "pairwise_bernoulli"): ("Every pair once, with probability p.", {}),
-    ("Explicit", "explicit"): ("Connections listed in a file.", {}),
+    ("Explicit", "explicit"): ("Connections listed in a file: CSV, .npz or HDF5, read block by block.", {}),
     **WORDS_OF_SPACE,
 }  # fmt: skip
 

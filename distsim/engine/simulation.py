@@ -12,14 +12,15 @@ import numpy as np
 
 from distsim.backend import Backend, Module
 from distsim.backend.profile import Profiler
+from distsim.build.chunks import CELL_BUDGET
 from distsim.build.kernels import construction_kernels
 from distsim.build.partition import Layout
 from distsim.build.projections import local_projections
 from distsim.build.quanta import plan_planes
 from distsim.build.routing import build_routing
-from distsim.build.rows import CELL_BUDGET, build_rows
+from distsim.build.rows import build_rows
 from distsim.checks import check_experiment
-from distsim.comm import Communicator, Everyone
+from distsim.comm import Communicator
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
 from distsim.engine.digest import SpikeDigest, fold
 from distsim.engine.exchange import FIRST_ROOM, SpikeExchange, meet, places
@@ -394,16 +395,6 @@ class Simulation:
             f"{population.model.states[loop.bad_state].name}: {'not a number' if loop.bad_is_nan else 'infinite'} "
             f"at {loop.bad_step * self.experiment.run.dt:g} ms"
         )
-
-    def how_spikes_travel(self) -> dict[str, Any]:
-        """`routing` of the summary (every rank must call)."""
-        routing, peers = self.routing, self.exchange.peers if self.exchange is not None else None
-        most = max(routing.destinations.size, routing.sources.size)
-        return {
-            "exchange": None if peers is None else "alltoall" if isinstance(peers, Everyone) else "neighbourhood",
-            "most_neighbours": int(self.comm.reduce(np.array([most], np.int64), "max")[0]),
-            "broadcast_sources": routing.n_broadcast,
-        }
 
     def digest_sums(self) -> np.ndarray:
         """uint64[population, second, 5] over all ranks; see `digest.fold`."""

@@ -166,6 +166,14 @@ FN uint64 cell_of(const Connect& c, uint64 row, uint32 delay, uint32 block, bool
     return (row * c.n_delays + (delay - c.first_delay)) * c.n_columns + column;
 }
 
+// Where the synapses of a cell are counted: each cell by itself, or all of a bucket of rows (see sparse.cpp).
+FN uint32* counter_of(const Connect& c, uint64 row, uint64 cell) { return &c.cells[c.sparse ? row >> c.bucket_bits : cell]; }
+
+// The number of a cell in its bucket of rows.
+FN uint32 key_of(const Connect& c, uint64 row, uint64 cell) {
+    return (uint32)(cell - (row >> c.bucket_bits << c.bucket_bits) * ((uint64)c.n_delays * c.n_columns));
+}
+
 // Counts (FILL false) or writes (FILL true) up to LANES synapses of one target.
 template <bool FILL, class Targets>
 FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
@@ -215,12 +223,15 @@ FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VAR
     }
     // Cells and synapses lie all over the memory: three passes, so that many misses are under way at once.
     VARYING(uint32*, cell);
+    VARYING(uint32, key);
     EACH_LANE(j, n) {
         const uint64 row = row_of(c, AT(position, j));
         AT(cell, j) = 0;
         if (row < c.n_rows) {
             const uint32 delay = DELAY_BY_PLACE(c) ? AT(placed_delay, j) : delay_of(c, AT(delay_word, j), AT(item, j));
-            AT(cell, j) = &c.cells[cell_of(c, row, delay, target.at(j) >> c.block_bits, AT(negative, j))];
+            const uint64 number = cell_of(c, row, delay, target.at(j) >> c.block_bits, AT(negative, j));
+            AT(cell, j) = counter_of(c, row, number);
+            if (FILL && c.sparse) AT(key, j) = key_of(c, row, number);
             PREFETCH_TO_WRITE(AT(cell, j));
         }
     }
@@ -235,6 +246,9 @@ FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VAR
         const uint32 mask = (1u << c.block_bits) - 1u;
         EACH_LANE(j, n) {
             if (AT(cell, j)) c.synapses[AT(at, j)] = pack_synapse(AT(quanta, j), target.at(j) & mask);
+        }
+        if (c.sparse) EACH_LANE(j, n) {
+            if (AT(cell, j)) c.keys[AT(at, j)] = AT(key, j);
         }
     }
 }
@@ -260,8 +274,10 @@ FN_ONCE void place_one(const Connect& c, uint32 target, uint64 position, uint32 
         quanta = in_quanta(weight, negative ? c.negative_per_quantum : c.positive_per_quantum);
     }
     const uint32 delay = DELAY_BY_PLACE(c) ? placed_delay : delay_of(c, delay_word, item);
-    const uint32 at = atomic_add(&c.cells[cell_of(c, row, delay, target >> c.block_bits, negative)], 1u);
+    const uint64 cell = cell_of(c, row, delay, target >> c.block_bits, negative);
+    const uint32 at = atomic_add(counter_of(c, row, cell), 1u);
     if (FILL) c.synapses[at] = pack_synapse(quanta, target & ((1u << c.block_bits) - 1u));
+    if (FILL && c.sparse) c.keys[at] = key_of(c, row, cell);
 }
 
 // The position of a target among the sources, where autapses are forbidden; else no position at all.
@@ -382,9 +398,10 @@ FN void connect_explicit(const Connect* connect) {
             const uint32 target = c.edge_target[i];
             const double weight = c.weight_list[i];
             const bool negative = c.edge_negative[i] != 0;
-            const uint32 at = atomic_add(
-                &c.cells[cell_of(c, row, (uint32)c.delay_list[i], target >> c.block_bits, negative)], 1u);
+            const uint64 cell = cell_of(c, row, (uint32)c.delay_list[i], target >> c.block_bits, negative);
+            const uint32 at = atomic_add(counter_of(c, row, cell), 1u);
             if (FILL) {
+                if (c.sparse) c.keys[at] = key_of(c, row, cell);
                 const int64 quanta = c.weight_fixed ? c.fixed_quanta
                     : in_quanta(weight, negative ? c.negative_per_quantum : c.positive_per_quantum);
                 c.synapses[at] = pack_synapse(quanta, target & ((1u << c.block_bits) - 1u));

@@ -24,6 +24,10 @@ BUILD_KERNELS = (
     "split_to_targets",
     "row_totals",
     "write_runs",
+    "bucket_totals",
+    "open_buckets",
+    "sort_buckets",
+    "write_sparse_rows",
     "draw_values",
     "draw_rows",
     "spaced_values",
@@ -92,10 +96,10 @@ def construction_source(double: bool, spatial: bool = True) -> str:
     )
     declared = (
         values.Values, space.Layer, space.Program, space.Cells, space.Space, space.Located, connect.Side,
-        connect.Connect, connect.Rows, connect.Shares,
+        connect.Connect, connect.Rows, connect.SparseRows, connect.Shares,
     )  # fmt: skip
     structures = space.OPERATION_ENUM + space.LAYER_ENUM + "".join(cpp_of(s) for s in declared)
-    files = ["counts.h", "space.h", "connect.cpp", "scatter.cpp", "shares.cpp", "rows.cpp", "values.cpp"]
+    files = ["counts.h", "space.h", "connect.cpp", "scatter.cpp", "shares.cpp", "rows.cpp", "sparse.cpp", "values.cpp"]
     files += ["cells.h", "spatial.cpp", "degrees.cpp"] if spatial else []
     return _head(double) + rules + structures + "".join(_text(f) for f in files)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from distsim import (
@@ -52,18 +55,43 @@ def test_it_is_that_rank_of_a_real_run(n_ranks: int, run: dict[str, object]) -> 
     """All that is local to the byte; what others need within five standard deviations of a Poisson number."""
     experiment = network(**run)
 
-    def real(comm: Communicator) -> tuple[Footprint, int, int, int, list[int]]:
+    def real(comm: Communicator) -> tuple[Footprint, int, int, int, int, int]:
         s = Simulation(experiment, comm, open_backend("cpu"))
-        return footprint(s), s.rows.n_runs, s.rows.gids.size, s.interval, np.sort(s.routing.rank).tolist()
+        where = s.routing
+        return footprint(s), s.rows.n_runs, s.rows.gids.size, s.interval, where.rank.size, where.destinations.size
 
-    for rank, (memory, runs, rows, interval, needed) in enumerate(Threads.run(n_ranks, real)):
+    for rank, (memory, runs, rows, interval, needed, ranks) in enumerate(Threads.run(n_ranks, real)):
         found = dry_run(experiment, rank, n_ranks, open_backend("cpu"))
         for kind in ("neurons", "synapses", "runs", "rows", "buffers", "recording"):
             assert getattr(found.memory, kind) == getattr(memory, kind), (rank, kind)
         assert (found.runs, found.rows, found.traffic.interval) == (runs, rows, interval)
-        assert abs(found.entries - len(needed)) <= 5.0 * len(needed) ** 0.5
-        assert abs(found.memory.routing - memory.routing) <= 8 * 5.0 * len(needed) ** 0.5
-        assert found.traffic.ranks_out == len(set(needed))
+        assert abs(found.entries - needed) <= 5.0 * needed**0.5
+        assert abs(found.memory.routing - memory.routing) <= 8 * 5.0 * needed**0.5
+        assert found.traffic.ranks_out == ranks
+
+
+@pytest.mark.parametrize("how", ["auto", "listed", "broadcast"])
+def test_broadcast_sources(how: Any) -> None:
+    """Sources that most ranks need: entries, and the empty rows of others' sources, to a tenth."""
+    net = Network("broadcast")
+    s, e = net.population("S", 600, "parrot_neuron"), net.population("E", 240, "iaf_psc_exp")
+    net.project(s, e, FixedIndegree(70), 1.0, NormalClipped(1.5, 0.75))
+    net.project(e, e, Explicit((0, 0, 0, 9), (1, 2, 3, 10), (-1.0,) * 4, (1.0,) * 4))
+    experiment = Experiment(net, RunSettings(duration=1.0, routing=how))
+
+    def real(comm: Communicator) -> tuple[int, int, int]:
+        built = Simulation(experiment, comm, open_backend("cpu"))
+        return built.routing.rank.size, built.rows.n_empty, footprint(built).rows
+
+    def dry(rank: int) -> tuple[int, int, int]:
+        found = dry_run(experiment, rank, 8, open_backend("cpu"))
+        each = 40 if how == "listed" else 44  # rows have numbers where some are broadcast
+        return found.entries, (found.memory.rows - each * found.rows) // 24, found.memory.rows
+
+    totals = np.sum(Threads.run(8, real), axis=0)
+    found = np.sum([dry(rank) for rank in range(8)], axis=0)
+    assert bool(totals[1]) == (how != "listed")
+    assert np.abs(found[::2] / totals[::2] - 1.0).max() < 0.1 and abs(found[1] - totals[1]) <= 5.0 * totals[1] ** 0.5
 
 
 def test_listed_needs_are_exact() -> None:
@@ -102,12 +130,28 @@ def test_drawn_pairs(n: int, chance: float) -> None:
         assert abs(found.mean() / n - 0.5) < 5.0 / (12.0 * found.size) ** 0.5
 
 
+class Alike:
+    """Others who say what this rank says."""
+
+    def exchange_lists(self, lists: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        return list(lists)
+
+    def share(self, array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        return [array] * 3
+
+    def largest(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return values + 1
+
+
 def test_nobody_else_is_there() -> None:
-    comm = DryRun(1, 3, lambda lists: list(lists))
+    comm = DryRun(1, 3, Alike())
     words, counts = np.zeros(3, np.uint32), np.array([1, 1, 1])
     prepared = comm.prepare(words, counts, counts, words, 2 * counts, counts)
     assert (comm.sent_words, comm.received_words) == (2, 4)
-    assert comm.total(5) == 15 and comm.minimum(5) == 5
+    near = comm.neighbours(np.array([1, 2]), np.array([1]))
+    near.prepare(words, counts[:1], counts, words, 5 * counts[:2], counts)
+    assert (comm.sent_words, comm.received_words) == (0, 5)
+    assert comm.total(5) == 15 and comm.minimum(5) == 5 and comm.reduce(counts, "max")[0] == 2
     with pytest.raises(CommunicationError, match="nobody else"):
         prepared.run()
 
