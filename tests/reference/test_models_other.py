@@ -24,7 +24,7 @@ HODGKIN_HUXLEY = ("hh_psc_alpha", "hh_cond_exp_traub")
 @functools.cache
 def both(entry: str, which: str, precision: Any) -> tuple[support.Protocol, support.Outcome]:
     expected = support.protocol(entry, which, precision)
-    with support.optimised("-O1"):
+    with support.optimised("-O0"):
         return expected, support.run(expected.experiment)
 
 
