@@ -144,7 +144,10 @@ def placed(
     projection: Projection, part: Part, selected: LocalSelection, selection: Selection, seed: int, dt: float,
     backend: Backend, kernels: Module,
 ) -> Placed | None:  # fmt: skip
-    """The kernels' view of the space of `projection` onto `selected` of `part`; None where it needs none."""
+    """The kernels' view of the space of `projection` onto `selected` of `part`; None where it needs none.
+
+    By source its cells hold the local targets alone: `draw_row` of kernels/spatial.cpp then draws any source's row.
+    """
     if not is_placed(projection):
         return None
     keep: list[Any] = []
