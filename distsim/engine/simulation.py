@@ -388,10 +388,9 @@ class Simulation:
     def _not_finite(self) -> str:
         loop = self.loop
         population = self.experiment.network.populations[loop.bad_population]
-        return not_finite(
-            population.name, loop.bad_gid - population.first_gid, population.model.states[loop.bad_state].name,
-            bool(loop.bad_is_nan), loop.bad_step * self.experiment.run.dt,
-        )  # fmt: skip
+        neuron, state = loop.bad_gid - population.first_gid, population.model.states[loop.bad_state].name
+        time_ms = loop.bad_step * self.experiment.run.dt
+        return not_finite(population.name, neuron, state, bool(loop.bad_is_nan), time_ms)
 
     def digest_sums(self) -> np.ndarray:
         """uint64[population, second, 5] over all ranks; see `digest.fold`."""
