@@ -86,7 +86,7 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Record", "connections"): ("Projections whose synapses are written to edges.h5: all, or their indices.", {}),
     ("Record", "rates"): ("Spikes of populations counted in bins, without storing them. Default: none.", {}),
     ("Record", "states"): ("State variables by population.", {}),
-    ("Network", "builder"): ("A network of distsim.published, or my_file.py:my_function.", {}),
+    ("Network", "builder"): ("A network of distsim.published, my_file.py:my_function, or sonata.", {}),
     ("LowHigh", "low"): ("Lower bound, included.", {}),
     ("LowHigh", "high"): ("Upper bound, excluded.", {}),
     ("MeanStd", "mean"): ("Mean (of the logarithm, for lognormal).", {}),
@@ -344,7 +344,7 @@ def _describe_builders(network: Schema) -> None:
     """Published networks and their arguments; a user's own builder takes what it takes."""
     builders = published_builders()
     network["properties"]["builder"] = {
-        "anyOf": [{"enum": list(builders)}, {"type": "string", "pattern": r"\.py:\w+$"}],
+        "anyOf": [{"enum": [*builders, "sonata"]}, {"type": "string", "pattern": r"\.py:\w+$"}],
         "description": WORDS["Network", "builder"][0],
     }
     network["allOf"] = [_of_builder(name, function) for name, function in builders.items()]

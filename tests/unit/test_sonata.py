@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import jsonschema
 import libsonata
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from support import check_same, run
 import distsim
 from distsim.cli import main
 from distsim.config import load_experiment
+from distsim.config.json_schema import experiment_schema
 from distsim.experiment import Experiment, RunSettings
 from distsim.io.safe_hdf5 import open_hdf5
 from distsim.io.sonata_edges import populations
@@ -88,6 +90,7 @@ def test_a_circuit_that_changed_is_no_more_the_experiment_that_was_written(tmp_p
     loaded = load_experiment(config)
     document = tmp_path / "experiment.yaml"
     document.write_text(json.dumps(loaded.document))
+    jsonschema.validate(loaded.document, experiment_schema())
     assert load_experiment(document).document == loaded.document
     edit(tmp_path / "components/point_neuron_models/exc.json", lambda d: d.update(C_m=251.0))
     with pytest.raises(distsim.ConfigError, match=r"exc\.json has changed since the experiment was written"):
@@ -182,7 +185,7 @@ def test_models_that_alternate_become_populations_one_after_the_other(tmp_path: 
     assert found == whole
 
 
-def test_node_sets_reports_and_conditions(tmp_path: Path) -> None:
+def test_node_sets_reports_and_conditions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = unpack(tmp_path)
 
     def change(d: Any) -> None:
@@ -204,7 +207,8 @@ def test_node_sets_reports_and_conditions(tmp_path: Path) -> None:
     assert clamp.targets[0].neurons == (2, 3) and (clamp.start, clamp.stop) == (0.0, 50.0)
     assert network["cortex"].initial["V_m"] == -61.0
     assert experiment.run.precision == "double" and experiment.run.seed == 9
-    assert [w for w in network.warnings if "celsius" in w]
+    assert main(["check", str(config)]) == 0
+    assert "warning: conditions.celsius: not read" in capsys.readouterr().out
 
 
 def test_glif_types_of_other_lists_are_one_population(tmp_path: Path) -> None:
