@@ -277,7 +277,9 @@ class _Build:
         del launches, arguments, keys, counters, before, runs_before
         gids = backend.to_host(source)
         gids += chunk.low
-        self._count(backend.to_host(table), gids, backend.to_host(shortest), runs, synapses, n_runs, n_synapses)
+        made = [backend.to_host(table), gids, backend.to_host(shortest)]
+        del table, source, shortest, gids
+        self._count(made, runs, synapses, n_runs, n_synapses)
         self.runs_per_slot = max(self.runs_per_slot, int(backend.to_host(most)[0]))
 
     def _keep(
@@ -295,15 +297,16 @@ class _Build:
         table[:, 1] = np.uint64(self.backend.pointer(runs)) + first_run * np.uint64(RUN_BYTES)
         table[:, 2] = count[there]
         gids = chunk.low + there.astype(np.int64)
-        self._count(table, gids, self.backend.to_host(shortest)[there], runs, synapses, n_runs, n_synapses)
+        made: list[npt.NDArray[Any]] = [table, gids, self.backend.to_host(shortest)[there]]
+        del table, gids
+        self._count(made, runs, synapses, n_runs, n_synapses)
 
-    def _count(
-        self, table: npt.NDArray[np.uint64], gids: npt.NDArray[np.int64], shortest: npt.NDArray[np.uint16],
-        runs: Array, synapses: Array, n_runs: int, n_synapses: int,
-    ) -> None:  # fmt: skip
-        self.chunk_rows.append(gids.size)
-        self.table, self.gids = _grown(self.table, table), _grown(self.gids, gids)
-        self.first_delay = _grown(self.first_delay, shortest.astype(np.int64))
+    def _count(self, made: list[npt.NDArray[Any]], runs: Array, synapses: Array, n_runs: int, n_synapses: int) -> None:
+        """Take over the table, the sources and the shortest delays that were `made`, one after the other."""
+        self.chunk_rows.append(len(made[0]))
+        self.table = _grown(self.table, made.pop(0))
+        self.gids = _grown(self.gids, made.pop(0))
+        self.first_delay = _grown(self.first_delay, made.pop(0).astype(np.int64))
         self.segments += [runs, synapses]
         self.n_synapses += n_synapses
         self.n_runs += n_runs

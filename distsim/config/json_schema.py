@@ -22,6 +22,10 @@ Schema = dict[str, Any]
 DIALECT = "http://json-schema.org/draft-07/schema#"  # what YAML language servers read
 
 # (definition, key): what it is, its unit, and bounds. A test holds this table to the models.
+_P_OF_DEGREES = (
+    "What partners are drawn in proportion to (pairwise_bernoulli: the probability of each pair, required): a number, "
+    "an expression, or a kernel. Default: none."
+)
 WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Experiment", "name"): ("Name of the experiment; results go to results/NAME. Default: the file's name.", {}),
     ("Experiment", "run"): ("How long, how fine and how to run.", {}),
@@ -117,12 +121,12 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Spikes", "population"): ("Which population of the HDF5 file, where it has several.", {}),
     ("EdgeFile", "file"): ("A table with the columns source,target,weight,delay[,receptor].", {}),
     ("Autapses", "autapses"): ("Whether a neuron may connect to itself.", {}),
-    ("Indegree", "p"): ("What a pair is drawn in proportion to: an expression, or a kernel. Default: none.", {}),
+    ("Indegree", "p"): (_P_OF_DEGREES, {}),
     ("Indegree", "mask"): ("Displacements from source to target that can be joined. Default: all.", {}),
     ("Indegree", "autapses"): ("Whether a neuron may connect to itself.", {}),
     ("Indegree", "indegree"): ("Number of sources of each target.", {"minimum": 0}),
     ("Indegree", "multapses"): ("Whether a pair may be drawn more than once.", {}),
-    ("Outdegree", "p"): ("What a pair is drawn in proportion to: an expression, or a kernel. Default: none.", {}),
+    ("Outdegree", "p"): (_P_OF_DEGREES, {}),
     ("Outdegree", "mask"): ("Displacements from source to target that can be joined. Default: all.", {}),
     ("Outdegree", "autapses"): ("Whether a neuron may connect to itself.", {}),
     ("Outdegree", "multapses"): ("Whether a pair may be drawn more than once.", {}),

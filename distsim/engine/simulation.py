@@ -24,7 +24,7 @@ from distsim.comm import Communicator
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
 from distsim.engine.digest import SpikeDigest, fold
 from distsim.engine.exchange import FIRST_ROOM, SpikeExchange, meet, places
-from distsim.engine.finite import check_finite
+from distsim.engine.finite import check_finite, not_finite
 from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
 from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples, spike_masks
@@ -154,7 +154,7 @@ class Simulation:
         self._set_up_loop(loop_module, keep_history)
         mark("")
         comm.barrier()
-        self.check_finite()
+        check_finite(self.groups, backend)
         self.seconds["build"] = time.perf_counter() - started
 
     def _set_up_loop(self, module: Module, keep_history: bool) -> None:
@@ -262,9 +262,10 @@ class Simulation:
         if self._next_flush < clock():
             self._next_flush = clock() + FLUSH_EVERY
         step = int(self.loop.step)
-        self.loop.check_step = last
         while step <= last:
             stop = min(step + interval - 1, last)
+            flushing = clock() >= self._next_flush
+            self.loop.check_step = stop if flushing else last  # nothing is handed on before its states were looked at
             stepper.start(stop, complete)
             if exchange is not None:
                 before = clock()
@@ -283,7 +284,7 @@ class Simulation:
             if progress is not None and now >= next_report:
                 progress(stop)
                 next_report = now + every
-            if now >= self._next_flush:
+            if flushing:
                 self.flush()
                 self._next_flush = now + FLUSH_EVERY
         if exchange is not None:
@@ -307,9 +308,10 @@ class Simulation:
             self.loop.digest, self.loop.n_seconds = self.backend.pointer(self._keep["digest"]), seconds
 
     def flush(self) -> None:
-        """Hand over everything recorded so far, unless a state is no number."""
+        """Hand over everything recorded so far, unless the kernel has found a state that is no number."""
         started = time.perf_counter()
-        self.check_finite()
+        if self.loop.bad_count:
+            raise SimulationError(self._not_finite())
         steps, gids = self.spikes.take()
         if steps.size:
             self.sinks.spikes(steps, gids)
@@ -325,10 +327,6 @@ class Simulation:
         while status:
             self._mend(status)
             status = self._stepper.advance(stop)
-
-    def check_finite(self) -> None:
-        """Raise SimulationError where a state on this rank is NaN or infinite."""
-        check_finite(self.groups, self.backend, round(self.step * self.experiment.run.dt, 10))
 
     def _mend(self, status: int) -> None:
         loop = self.loop
@@ -390,11 +388,10 @@ class Simulation:
     def _not_finite(self) -> str:
         loop = self.loop
         population = self.experiment.network.populations[loop.bad_population]
-        return (
-            f"population {population.name!r}, neuron {loop.bad_gid - population.first_gid}, "
-            f"{population.model.states[loop.bad_state].name}: {'not a number' if loop.bad_is_nan else 'infinite'} "
-            f"at {loop.bad_step * self.experiment.run.dt:g} ms"
-        )
+        return not_finite(
+            population.name, loop.bad_gid - population.first_gid, population.model.states[loop.bad_state].name,
+            bool(loop.bad_is_nan), loop.bad_step * self.experiment.run.dt,
+        )  # fmt: skip
 
     def digest_sums(self) -> np.ndarray:
         """uint64[population, second, 5] over all ranks; see `digest.fold`."""

@@ -49,7 +49,12 @@ def network(**run: object) -> Experiment:
 
 @pytest.mark.parametrize(
     ("n_ranks", "run"),
-    [(2, {}), (3, {"partition": "block"}), (3, {"partition": {"E": 0, "I": 1, "S": 1}})],
+    [
+        (2, {}),
+        (3, {"partition": "block"}),
+        (3, {"partition": {"E": 0, "I": 1, "S": 1}}),
+        (4, {"partition": "balanced"}),
+    ],
 )
 def test_it_is_that_rank_of_a_real_run(n_ranks: int, run: dict[str, object]) -> None:
     """All that is local to the byte; what others need within five standard deviations of a Poisson number."""
