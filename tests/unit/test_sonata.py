@@ -196,8 +196,9 @@ def test_node_sets_reports_and_conditions(tmp_path: Path, capsys: pytest.Capture
         d["distsim"] = {"run": {"precision": "double", "seed": 9}}
 
     edit(config, change)
-    for name in ("exc", "inh"):
-        edit(tmp_path / f"components/point_neuron_models/{name}.json", lambda d: d.pop("V_m"))
+    edit(tmp_path / "components/point_neuron_models/inh.json", lambda d: d.pop("V_m"))
+    with h5py.File(tmp_path / "network/cortex_nodes.h5", "a") as file:
+        file["nodes/cortex/0/dynamics_params/C_m"] = np.where(np.arange(16) == 5, 300.0, np.nan)
     experiment = load_experiment(config).experiment
     network = experiment.network
     (recording,) = network.state_recordings
@@ -205,7 +206,13 @@ def test_node_sets_reports_and_conditions(tmp_path: Path, capsys: pytest.Capture
     assert (recording.variables, recording.interval) == (("V_m",), 0.5)
     (clamp,) = network.inputs
     assert clamp.targets[0].neurons == (2, 3) and (clamp.start, clamp.stop) == (0.0, 50.0)
-    assert network["cortex"].initial["V_m"] == -61.0
+    assert network["cortex"].initial["V_m"].values == (-60.0,) * 12 + (-61.0,) * 4
+    assert network["cortex"].params["C_m"].values == (250.0,) * 5 + (300.0,) + (250.0,) * 6 + (200.0,) * 4
+    edit(config, lambda d: d.pop("conditions"))
+    edit(tmp_path / "components/point_neuron_models/inh.json", lambda d: d.update(E_L=-66.0))
+    again = load_experiment(config).experiment.network["cortex"]
+    assert again.initial["V_m"].values == (-60.0,) * 12 + (-66.0,) * 4  # where NEST starts: at E_L
+    edit(config, lambda d: d.update(conditions={"v_init": -61.0, "celsius": 34.0}))
     assert experiment.run.precision == "double" and experiment.run.seed == 9
     assert main(["check", str(config)]) == 0
     assert "warning: conditions.celsius: not read" in capsys.readouterr().out
