@@ -12,6 +12,7 @@ from distsim.errors import wrong
 from distsim.grid import on_grid
 from distsim.network import Network
 
+Delivery = Literal["auto", "wheel", "ring"]
 PartitionName = Literal["round_robin", "block", "populations"]
 MAX_RANKS = 2**24
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -74,8 +75,9 @@ class RunSettings:
 
     `partition` says which rank computes which neurons, never what they compute: round_robin (neuron by
     neuron), block (each population in contiguous blocks), populations (whole populations, shared out by
-    their expected cost), or a rank for each population by name. `wall_time` ends a run with a checkpoint before it
-    is over: minutes, or text such as "23:30:00" or "90 min".
+    their expected cost), or a rank for each population by name. `delivery` says how spikes wait until they are due: on
+    the time wheel, in the input ring, or as is faster; it changes no result. `wall_time` ends a run with a checkpoint
+    before it is over: minutes, or text such as "23:30:00" or "90 min".
     """
 
     duration: float
@@ -85,6 +87,7 @@ class RunSettings:
     precision: Literal["single", "double"] = "single"
     partition: PartitionName | Mapping[str, int] = "round_robin"
     exchange_interval: float | None = None  # None: as long as the delays across ranks allow
+    delivery: Delivery = "auto"
     checkpoint: Checkpoints | None = None
     wall_time: float | str | None = None
 
@@ -105,6 +108,8 @@ class RunSettings:
             raise wrong("run.seed", self.seed, "a whole number from 0 to 2^32 - 1")
         if self.precision not in ("single", "double"):
             raise wrong("run.precision", self.precision, "single or double")
+        if self.delivery not in get_args(Delivery):
+            raise wrong("run.delivery", self.delivery, ", ".join(get_args(Delivery)))
         self._check_partition()
         if self.checkpoint is not None:
             self.checkpoint.check(self.dt)

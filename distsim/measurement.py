@@ -93,6 +93,7 @@ def summarise(
     names = [p.name for p in network.populations]
     neurons = [(i, p) for i, p in enumerate(network.populations) if p.model.is_neuron]
     memory = comm.reduce(np.array([peak], np.int64), "max"), comm.reduce(np.array([peak], np.int64), "sum")
+    by_ring = comm.total(int(simulation.input.at_arrival))  # ranks
     order = ("start", "compile", "build", "simulate", "update", "deliver", "spread", "exchange", "record")
     return {
         "version": __version__,
@@ -111,6 +112,7 @@ def summarise(
             "per_rank_max": int(memory[0][0]), "total": int(memory[1][0]), "device": comm.total(on_device),
         },
         "exchange_interval": simulation.interval * run.dt,
+        "delivery": {"wheel": comm.size - by_ring, "ring": by_ring},
         "seconds": {name: seconds[name] for name in order},
         "realtime_factor": seconds["simulate"] / biological if biological else None,
         "spikes": int(sum(int(counts[i]) for i, _ in neurons)),

@@ -117,7 +117,8 @@ def _build_and_run(
     _tell(
         reporter, "built",
         f"built {synapses:,} synapses in {simulation.seconds['build']:.2f} s, "
-        f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms",
+        f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms, "
+        f"delivery by {_delivery(simulation)}",
     )  # fmt: skip
     if out is not None and experiment.network.record_connections:
         _tell(reporter, "connections", f"writing connections to {out / EDGES_FILE}")
@@ -176,6 +177,14 @@ def _tell(reporter: Reporter, name: str, text: str) -> None:
     """To whoever watches rank 0, and to the log of every rank."""
     LOGGER.log(logging.WARNING if name == "warning" else logging.INFO, text, extra={"told": True})
     reporter.phase(name, text)
+
+
+def _delivery(simulation: Simulation) -> str:
+    """How spikes wait until they are due, on how many of the ranks."""
+    ranks, by_ring = simulation.comm.size, simulation.comm.total(int(simulation.input.at_arrival))
+    if 0 < by_ring < ranks:
+        return f"input ring on {by_ring} of {ranks} ranks, time wheel on the others"
+    return "input ring" if by_ring else "time wheel"
 
 
 def _log_built(simulation: Simulation) -> None:

@@ -34,7 +34,7 @@ class Simulator:
     device, comm
         As for `distsim.simulate`.
     **settings
-        dt, seed, precision, partition, exchange_interval: see RunSettings.
+        dt, seed, precision, partition, exchange_interval, delivery: see RunSettings.
     """
 
     def __init__(

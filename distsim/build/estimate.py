@@ -20,6 +20,7 @@ from distsim.build.quanta import PlaneTable, plan_planes
 from distsim.build.rows import CELL_BUDGET, ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES, plan_chunks
 from distsim.build.signals import factor_arrays
 from distsim.distributions import Listed
+from distsim.engine.delivery import delivers_by_ring, n_slots
 from distsim.engine.exchange import FIRST_ROOM
 from distsim.engine.groups import CHUNK, group_shape
 from distsim.engine.recording import SPIKE_ROOM, STATE_ROOM_BYTES
@@ -51,7 +52,7 @@ class RankMemory:
     synapses, runs, rows, routing
         Connectivity; `rows` with what the host keeps of them.
     buffers
-        The time wheel and the messages of an interval.
+        The time wheel or the input ring, and the messages of an interval.
     recording
         Recorded spikes and states until they are written, digests.
     construction
@@ -264,7 +265,7 @@ class _Rank:
         return max(peak, held + c.rows * ROW_BYTES)
 
     def _buffers(self) -> float:
-        """The wheel (room for a burst in every slot), and the messages to and from every rank."""
+        """The wheel (room for a burst in every slot) or the ring, and the messages to and from every rank."""
         c, run, tuning = self.connectivity, self.expectation.experiment.run, Tuning()
         network = self.expectation.experiment.network
         each_step = [self._rate(p.name) * run.dt / 1000.0 for p in network.populations]
@@ -272,8 +273,14 @@ class _Rank:
             r * p.size * s.runs for r, p, s in zip(each_step, network.populations, c.by_source, strict=True)
         )  # fmt: skip
         last = max((self.expectation.delays_of(i).last for i in range(len(network.projections))), default=1)
-        slots = 1 << last.bit_length()
-        wheel = slots * max(float(tuning.wheel_room(slots)), BURST * due) * 16.0
+        slots = n_slots(last)
+        wheel = slots * max(float(tuning.wheel_room(slots)), BURST * due) * 16.0 + 8.0 * slots
+        real = SYNAPSE_BYTES[run.precision]
+        planes = zip(c.layout.groups, self.shapes, strict=True)
+        ring = slots * real * sum(-(-g.size // 64) * 64.0 * s.n_planes for g, s in planes)
+        stored = c.synapses * real + c.runs * RUN_BYTES + c.rows * ROW_BYTES
+        if delivers_by_ring(run.delivery, c.synapses, c.runs, ring, stored):
+            wheel = slots * 24.0 + ring
         if self.n_ranks == 1:
             return wheel
         firsts = [self.expectation.delays_of(i).first for i in range(len(network.projections))]

@@ -38,6 +38,7 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Run", "precision"): ("single: float32 state, 16-bit weights; double: float64 state, 48-bit weights.", {}),
     ("Run", "partition"): ("Which rank computes which neurons; never changes a result.", {}),
     ("Run", "exchange_interval"): ("At most so long between exchanges of spikes (ms).", {"exclusiveMinimum": 0}),
+    ("Run", "delivery"): ("How spikes wait until they are due: time wheel, input ring, or by the length of runs.", {}),
     ("Run", "checkpoint"): ("When to keep the state, besides at the end and when stopped.", {}),
     ("Run", "wall_time"): ("Stop with a checkpoint before so long: minutes, or text such as \"23:30:00\".", {}),
     ("Checkpoint", "every"): ("Biological time between checkpoints (ms), a multiple of dt.", {"exclusiveMinimum": 0}),

@@ -56,6 +56,7 @@ class RunSpec(Spec):
     precision: Literal["single", "double"] = "single"
     partition: Partition = "round_robin"
     exchange_interval: Annotated[float | None, NotNull] = None
+    delivery: Literal["auto", "wheel", "ring"] = "auto"
     checkpoint: Annotated[CheckpointSpec | None, NotNull] = None
     wall_time: Annotated[WallTime | None, NotNull] = None
 

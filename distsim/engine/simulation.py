@@ -20,6 +20,7 @@ from distsim.build.rows import CELL_BUDGET, build_rows
 from distsim.checks import check_experiment
 from distsim.comm import Communicator
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
+from distsim.engine.delivery import StepInput, n_slots, scaled_columns
 from distsim.engine.digest import SpikeDigest, fold
 from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
 from distsim.engine.finite import check_finite
@@ -27,7 +28,7 @@ from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
 from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples, spike_masks
 from distsim.errors import CompileError, SimulationError, during
-from distsim.experiment import Experiment
+from distsim.experiment import Delivery, Experiment
 from distsim.kernels.loop import (
     DELIVER,
     FETCH_REST,
@@ -61,6 +62,7 @@ class Tuning:
     rate_room_bytes: int = RATE_ROOM_BYTES
     max_interval: int = MAX_INTERVAL
     history_room: int = HISTORY_ROOM
+    delivery: Delivery | None = None  # None: as run.delivery says
     overlap: bool | None = None  # of exchange and kernels; None: where kernels run beside the host
     direct: bool = field(default_factory=lambda: os.environ.get("DISTSIM_CUDA_AWARE_MPI", "0") not in ("", "0"))
 
@@ -135,12 +137,13 @@ class Simulation:
         mark("routing")
         self.routing = build_routing(layout, self.rows, comm)
         mark("states")
-        self._sum = np.dtype(np.int64 if double else np.int32)
-        self._input = backend.zeros(max(1, self.rows.input_size), self._sum)
+        self.max_delay = int(comm.reduce(np.array([self.rows.max_delay], np.int64), "max")[0])
+        asked = self.tuning.delivery or run.delivery
+        self.input = StepInput(backend, self.rows, self.max_delay, run.precision, asked)
         self.groups = [
             GroupState(
                 network, group, shape, planes, backend, construction, run.seed, run.dt, run.precision,
-                self.rows.plane_begin[group.index], self.rows.plane_stride[group.index], self._input,
+                self.rows.plane_begin[group.index], self.rows.plane_stride[group.index], self.input.pointer,
             )
             for group, shape in zip(layout.groups, shapes, strict=True)
         ]  # fmt: skip
@@ -155,13 +158,12 @@ class Simulation:
 
     def _set_up_loop(self, module: Module, keep_history: bool) -> None:
         network, run, tuning, backend = self.experiment.network, self.experiment.run, self.tuning, self.backend
-        max_delay = self.max_delay = int(self.comm.reduce(np.array([self.rows.max_delay], np.int64), "max")[0])
         asked = run.steps(run.exchange_interval) if run.exchange_interval else tuning.max_interval
         overlap = backend.runs_beside if tuning.overlap is None else tuning.overlap
         overlap = overlap and self.comm.size > 1 and self.routing.interval > 1 and not tuning.direct
         shortest = self.routing.interval // 2 if overlap else self.routing.interval
         self.interval = max(1, min(shortest, asked, tuning.max_interval))
-        slots = 1 << max_delay.bit_length()
+        slots = n_slots(self.max_delay)
         mirror = backend.mirror(Loop(step=1, interval_start=1, phase=DELIVER, draw_poisson=1))
         loop = self.loop = mirror.host  # current between two calls of the stepper
         self._keep: dict[str, object] = {}
@@ -173,15 +175,16 @@ class Simulation:
             self._keep[name] = on_device
             setattr(loop, name, backend.pointer(on_device))
 
-        loop.slot_mask, loop.runs_per_slot = slots - 1, self.rows.runs_per_slot
-        room = tuning.wheel_room(slots)
+        # Nothing comes onto the wheel where rows are added at arrival.
+        loop.slot_mask, loop.runs_per_slot = slots - 1, 0 if self.input.at_arrival else self.rows.runs_per_slot
+        room = 1 if self.input.at_arrival else tuning.wheel_room(slots)
         self._due = backend.empty((slots * room, 2), np.uint64)
         loop.due, loop.due_capacity = backend.pointer(self._due), room
         hold("due_count", np.zeros(slots, np.uint32))
         loop.rows, loop.column_base = backend.pointer(self.rows.table), backend.pointer(self.rows.column_base)
-        loop.input = backend.pointer(self._input)
+        loop.ring = self.input.structure
         hold("emitted", np.zeros((max(1, self.layout.n_local), 4), np.uint64))
-        hold("column_scaled", self._scaled_columns())
+        hold("column_scaled", scaled_columns(self.rows, self.groups, backend))
         hold("local_row", self.routing.local_row)
         hold("route_begin", self.routing.begin)
         hold("route_rank", self.routing.rank)
@@ -204,7 +207,7 @@ class Simulation:
         self.rates = RateBuffer(network, run, backend, loop, tuning.rate_room_bytes)
         loop.recorders, loop.n_recorders = self.states.records.address, self.states.count
         carries = any(g.shape.is_scaled for g in self.groups)
-        self.history = History(backend, loop, max_delay, tuning.history_room, carries) if keep_history else None
+        self.history = History(backend, loop, self.max_delay, tuning.history_room, carries) if keep_history else None
         loop.sample_every = self.states.every
         loop.n_ranks = 1
         self.exchange: SpikeExchange | None = None
@@ -221,18 +224,6 @@ class Simulation:
         self._stepper.watch(self.profiler)
         if self.exchange is not None:
             self.exchange.attach(self._stepper)
-
-    def _scaled_columns(self) -> np.ndarray:
-        """uint32 by column: do its synapses lie on a port whose weights are multiplied by what a spike carries?"""
-        rows = self.rows
-        base = self.backend.to_host(rows.column_base).astype(np.int64)
-        found = np.zeros(base.size, np.uint32)
-        for k, group in enumerate(self.groups):
-            begin, stride = rows.plane_begin[k], rows.plane_stride[k]
-            ports = np.repeat([r.scaled for r in group.shape.model.receptors], group.shape.planes)
-            for plane in np.flatnonzero(ports):
-                found[(base >= begin + plane * stride) & (base < begin + (plane + 1) * stride)] = 1
-        return found
 
     @property
     def step(self) -> int:

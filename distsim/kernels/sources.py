@@ -99,8 +99,8 @@ def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
 
 def model_source(double: bool, shapes: Sequence[GroupShape]) -> str:
     """The functions that update neurons of these shapes."""
-    structures = "".join(cpp_of(s) for s in (loop.Recorder, loop.Count, loop.Loop))
-    files = _text("counts.h") + _text("update.h") + _text("signals.h")
+    structures = "".join(cpp_of(s) for s in (loop.Recorder, loop.Ring, loop.Count, loop.Loop))
+    files = _text("counts.h") + _text("ring.h") + _text("update.h") + _text("signals.h")
     head = f"#define SCALED {int(any(s.is_scaled for s in shapes))}\n" + _head(double)
     return head + loop.enums() + structures + files + "".join(shape.source() for shape in shapes)
 
