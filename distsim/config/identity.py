@@ -3,8 +3,8 @@
 Keys that may differ, because no spike and no file depends on them: where and how it is computed (`run.partition`,
 `run.exchange_interval`, `run.delivery`), when its state is kept (`run.checkpoint`, `run.wall_time`), and `name`.
 `run.duration` may differ as long as it is not shorter than what was computed. Everything else may not: model and
-network, `run.seed`, `run.dt`, `run.precision`; and `run.warmup` and `record`, because they decide what of the past was written. Files count
-by what is in them, not by where they lie.
+network, `run.seed`, `run.dt`, `run.precision`; and `run.warmup` and `record`, because they decide what of the past was
+written. Files count by what is in them, not by where they lie.
 """
 
 from __future__ import annotations
