@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,13 +61,25 @@ class Rows:
     n_runs: int
     segments: list[Array]  # runs and synapses of each chunk that has any
     chunk_rows: list[int]  # rows of each of these chunks
+    n_regrown: int = 0  # synapses that are not stored: see build/procedural.py
+    procedural_bytes: int = 0  # tables of theirs
+
+    @property
+    def synapses(self) -> int:
+        """Stored or not."""
+        return self.n_synapses + self.n_regrown
 
     def bytes(self, precision: str) -> int:
-        return self.n_synapses * SYNAPSE_BYTES[precision] + self.n_runs * RUN_BYTES + self.gids.size * ROW_BYTES
+        return (
+            self.n_synapses * SYNAPSE_BYTES[precision]
+            + self.n_runs * RUN_BYTES
+            + self.gids.size * ROW_BYTES
+            + (self.procedural_bytes)
+        )
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class Chunk:
     """Sources with global ids low … high - 1, and the projections that may start there."""
 
     low: int
@@ -88,21 +101,15 @@ def build_rows(
 ) -> Rows:
     """Build this rank's rows; see the module's docstring."""
     stride = tuple(-(-g.size // 64) * 64 for g in layout.groups)
+    work = RowBuilder.of(layout, planes_per_group, backend, kernels, precision, block_bits)
     sizes = [n * s for n, s in zip(planes_per_group, stride, strict=True)]
     begin = tuple(int(x) for x in np.concatenate(([0], np.cumsum(sizes)[:-1]))) if sizes else ()
-    blocks = [max(1, -(-g.size // 2**block_bits)) for g in layout.groups]
-    first_column = np.concatenate(
-        ([0], np.cumsum([n * b for n, b in zip(planes_per_group, blocks, strict=True)]))
-    ).astype(int)
-    if first_column[-1] > 2**16:
-        raise BuildError(f"planes and blocks of one rank: found {first_column[-1]}; allowed: 65536; use more ranks")
     bases = [
         begin[g] + plane * stride[g] + (block << block_bits)
         for g in range(len(layout.groups))
         for plane in range(planes_per_group[g])
-        for block in range(blocks[g])
+        for block in range(work.blocks[g])
     ]
-    work = _Build(layout, backend, kernels, precision, block_bits, blocks, [int(c) for c in first_column])
     chunks = plan_chunks(network.populations, projections, work.columns_of, cell_budget)
     for i, chunk in enumerate(chunks):
         work.build_chunk(chunk)
@@ -131,7 +138,7 @@ def plan_chunks(
     projections: Sequence[LocalProjection],
     columns_of: Callable[[LocalProjection], set[int]],
     budget: int,
-) -> list[_Chunk]:
+) -> list[Chunk]:
     """Cut the sources into chunks whose cells fit the budget.
 
     Populations that stand next to each other and share a projection go together where they fit: a chunk
@@ -141,7 +148,7 @@ def plan_chunks(
     for projection in projections:
         for source in projection.described.sources:
             by_source.setdefault(source.name, []).append(projection)
-    chunks: list[_Chunk] = []
+    chunks: list[Chunk] = []
     for population in populations:
         mine = by_source.get(population.name)
         if not mine:
@@ -153,11 +160,11 @@ def plan_chunks(
         low = chunks[-1].low if chunks else 0
         high = population.first_gid + population.size
         if adjacent and shared and (high - low) * _cells_per_row(together, columns_of) * 4 <= budget:
-            chunks[-1] = _Chunk(low, high, tuple(together))
+            chunks[-1] = Chunk(low, high, tuple(together))
             continue
         step = max(1, budget // (4 * _cells_per_row(mine, columns_of)))
         for start in range(population.first_gid, high, step):
-            chunks.append(_Chunk(start, min(start + step, high), tuple(mine)))
+            chunks.append(Chunk(start, min(start + step, high), tuple(mine)))
     return chunks
 
 
@@ -166,7 +173,7 @@ def _cells_per_row(projections: Sequence[LocalProjection], columns_of: Callable[
     return n_delays * max(1, len(set().union(*(columns_of(p) for p in projections))))
 
 
-class _Build:
+class RowBuilder:
     """Chunk after chunk; collects what the chunks leave behind."""
 
     def __init__(
@@ -182,6 +189,19 @@ class _Build:
         self.n_synapses = self.n_runs = 0
         self.runs_per_slot = 1
 
+    @classmethod
+    def of(
+        cls, layout: Layout, planes_per_group: Sequence[int], backend: Backend, kernels: Module, precision: str,
+        block_bits: int,
+    ) -> RowBuilder:  # fmt: skip
+        """Nothing is built yet; columns are numbered group by group, plane by plane, block by block."""
+        blocks = [max(1, -(-g.size // 2**block_bits)) for g in layout.groups]
+        ends = np.cumsum([n * b for n, b in zip(planes_per_group, blocks, strict=True)]).tolist()
+        first_column = [0, *ends]
+        if first_column[-1] > 2**16:
+            raise BuildError(f"planes and blocks of one rank: found {first_column[-1]}; allowed: 65536; use more ranks")
+        return cls(layout, backend, kernels, precision, block_bits, blocks, first_column)
+
     def columns_of(self, projection: LocalProjection) -> set[int]:
         """Global columns (plane and block) that a projection's synapses fall into."""
         group = self.layout.group_of(projection.part.population_id).index
@@ -190,7 +210,8 @@ class _Build:
             self.first_column[group] + plane * blocks + block for plane in projection.planes for block in range(blocks)
         }
 
-    def build_chunk(self, chunk: _Chunk) -> None:
+    def count_chunk(self, chunk: Chunk) -> Counted:
+        """Count the synapses of every cell and, of every row, runs and synapses."""
         backend = self.backend
         columns = sorted(set().union(*(self.columns_of(p) for p in chunk.projections)))
         first_delay = min(p.delays.first for p in chunk.projections)
@@ -198,7 +219,7 @@ class _Build:
         n_rows = chunk.high - chunk.low
         cells_per_row = n_delays * len(columns)
         cells = backend.zeros(n_rows * cells_per_row, np.uint32)
-        launches = []
+        launches: list[tuple[LocalProjection, Any, list[Any]]] = []
         for p in chunk.projections:
             group = self.layout.group_of(p.part.population_id).index
             arguments, keep = p.arguments(backend, chunk.low, self.block_bits)
@@ -221,13 +242,20 @@ class _Build:
             synapses_before=backend.pointer(synapses_before), column=backend.pointer(device_columns),
         )  # fmt: skip
         self.kernels.launch("row_totals", rows, n_rows)
+        return Counted(rows, runs_before, synapses_before, launches, (cells, device_columns))
+
+    def build_chunk(self, chunk: Chunk) -> None:
+        backend, n_rows = self.backend, chunk.high - chunk.low
+        counted = self.count_chunk(chunk)
+        rows, launches = counted.rows, counted.launches
+        runs_before, synapses_before = counted.runs, counted.synapses
         n_runs = backend.exclusive_sum(runs_before)
         n_synapses = backend.exclusive_sum(synapses_before)
         if n_synapses > SYNAPSES_OF_A_CHUNK:
             before = backend.to_host(synapses_before)
-            del cells, runs_before, synapses_before, launches
+            del counted, rows, launches, runs_before, synapses_before
             for low, high in _cut(before, n_synapses):
-                self.build_chunk(_Chunk(chunk.low + low, chunk.low + high, chunk.projections))
+                self.build_chunk(Chunk(chunk.low + low, chunk.low + high, chunk.projections))
             return
         if not n_synapses:
             return
@@ -245,7 +273,7 @@ class _Build:
         self.runs_per_slot = max(self.runs_per_slot, int(backend.to_host(most)[0]))
 
     def _keep(
-        self, chunk: _Chunk, n_runs: int, n_synapses: int, runs: Array, synapses: Array,
+        self, chunk: Chunk, n_runs: int, n_synapses: int, runs: Array, synapses: Array,
         runs_before: Array, synapses_before: Array, shortest: Array,
     ) -> None:  # fmt: skip
         first_run = self.backend.to_host(runs_before)
@@ -264,6 +292,17 @@ class _Build:
         self.segments += [runs, synapses]
         self.n_synapses += n_synapses
         self.n_runs += n_runs
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A chunk whose synapses are counted: the kernels' structure, and by row the numbers of runs and synapses."""
+
+    rows: Any
+    runs: Array
+    synapses: Array
+    launches: list[tuple[LocalProjection, Any, list[Any]]]
+    keep: tuple[Array, ...]
 
 
 def _cut(before: npt.NDArray[np.uint64], n_synapses: int) -> list[tuple[int, int]]:

@@ -7,8 +7,6 @@ by the mean length of its runs; ranks need not agree.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +15,7 @@ from distsim.build.rows import Rows
 from distsim.engine.groups import GroupState
 from distsim.experiment import Delivery
 from distsim.kernels.loop import Ring
+from distsim.kernels.update import GroupShape
 
 # Synapses a run, below which the ring is faster: 1.21 ns an event against 1.53 at 15, 1.53 against 0.87 at 55.
 RING_BELOW = 15.0
@@ -51,18 +50,22 @@ class StepInput:
     structure
         The kernels' view.
     at_arrival
-        Spikes are added when they arrive: the ring.
+        Stored rows are added when spikes arrive, and not put on the wheel. Rows that are drawn again always are: with
+        `regrows` there is a ring in any case.
     """
 
-    def __init__(self, backend: Backend, rows: Rows, max_delay: int, precision: str, asked: Delivery) -> None:
+    def __init__(
+        self, backend: Backend, rows: Rows, max_delay: int, precision: str, asked: Delivery, regrows: bool
+    ) -> None:
         sums = np.dtype(np.int32 if precision == "single" else np.int64)
         slots, size = n_slots(max_delay), max(1, rows.input_size)
-        ring_bytes = slots * size * sums.itemsize
-        self.at_arrival = delivers_by_ring(asked, rows.n_synapses, rows.n_runs, ring_bytes, rows.bytes(precision))
-        self._sums: Array = backend.zeros(slots * size if self.at_arrival else size, sums)
+        more = 0 if regrows else slots * size * sums.itemsize  # bytes for a ring that is not there anyway
+        self.at_arrival = delivers_by_ring(asked, rows.n_synapses, rows.n_runs, more, rows.bytes(precision))
+        is_ring = self.at_arrival or regrows
+        self._sums: Array = backend.zeros(slots * size if is_ring else size, sums)
         self._events: Array = backend.zeros(slots, np.uint64)
         self.structure = Ring(
-            input=backend.pointer(self._sums), stride=size if self.at_arrival else 0,
+            input=backend.pointer(self._sums), stride=size if is_ring else 0,
             events=backend.pointer(self._events), slot_mask=slots - 1, at_arrival=int(self.at_arrival),
         )  # fmt: skip
 
@@ -72,13 +75,17 @@ class StepInput:
         return int(self.structure.input)
 
 
+def scaled_planes(shape: GroupShape) -> list[bool]:
+    """By plane of a group: are its weights multiplied by what a spike carries?"""
+    return [r.scaled for r, n in zip(shape.model.receptors, shape.planes, strict=True) for _ in range(n)]
+
+
 def scaled_columns(rows: Rows, groups: list[GroupState], backend: Backend) -> npt.NDArray[np.uint32]:
     """By column: do its synapses lie on a port whose weights are multiplied by what a spike carries?"""
     base = backend.to_host(rows.column_base).astype(np.int64)
     found = np.zeros(base.size, np.uint32)
     for k, group in enumerate(groups):
         begin, stride = rows.plane_begin[k], rows.plane_stride[k]
-        ports: Any = np.repeat([r.scaled for r in group.shape.model.receptors], group.shape.planes)
-        for plane in np.flatnonzero(ports):
+        for plane in np.flatnonzero(scaled_planes(group.shape)):
             found[(base >= begin + plane * stride) & (base < begin + (plane + 1) * stride)] = 1
     return found

@@ -13,14 +13,15 @@ import numpy as np
 from distsim.backend import Backend, Module
 from distsim.backend.profile import Profiler
 from distsim.build.partition import Layout
+from distsim.build.procedural import add_regrown, is_procedural
 from distsim.build.projections import local_projections
 from distsim.build.quanta import plan_planes
 from distsim.build.routing import build_routing
-from distsim.build.rows import CELL_BUDGET, build_rows
+from distsim.build.rows import CELL_BUDGET, RowBuilder, build_rows
 from distsim.checks import check_experiment
 from distsim.comm import Communicator
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
-from distsim.engine.delivery import StepInput, n_slots, scaled_columns
+from distsim.engine.delivery import StepInput, n_slots, scaled_columns, scaled_planes
 from distsim.engine.digest import SpikeDigest, fold
 from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
 from distsim.engine.finite import check_finite
@@ -119,7 +120,8 @@ class Simulation:
         construction = backend.compile(construction_source(double), f"construct-{run.precision}")
         mark("compile loop")
         try:
-            loop_module = backend.compile(loop_source(double, shapes), f"loop-{run.precision}")
+            text = loop_source(double, shapes, regrows=any(map(is_procedural, network.projections)))
+            loop_module = backend.compile(text, f"loop-{run.precision}")
         except CompileError as error:
             raise model_error(error.log, [s.model for s in shapes]) or error from None
         mark("")
@@ -129,17 +131,24 @@ class Simulation:
         mark("projections")
         local = local_projections(network, layout, planes, backend, construction, run.seed, run.dt)
         mark("rows")
+        stored = [p for p in local if not is_procedural(p.described)]
+        planes_per_group = [s.n_planes for s in shapes]
         self.rows = build_rows(
-            network, layout, [s.n_planes for s in shapes], local, backend, construction, run.precision,
+            network, layout, planes_per_group, stored, backend, construction, run.precision,
             self.tuning.block_bits, self.tuning.cell_budget, progress,
         )  # fmt: skip
-        del local
+        self.regrown = add_regrown(
+            network, layout, [p for p in local if is_procedural(p.described)], self.rows,
+            RowBuilder.of(layout, planes_per_group, backend, construction, run.precision, self.tuning.block_bits),
+            self.tuning.cell_budget, [scaled_planes(s) for s in shapes],
+        )  # fmt: skip
+        del local, stored
         mark("routing")
         self.routing = build_routing(layout, self.rows, comm)
         mark("states")
         self.max_delay = int(comm.reduce(np.array([self.rows.max_delay], np.int64), "max")[0])
         asked = self.tuning.delivery or run.delivery
-        self.input = StepInput(backend, self.rows, self.max_delay, run.precision, asked)
+        self.input = StepInput(backend, self.rows, self.max_delay, run.precision, asked, self.regrown is not None)
         self.groups = [
             GroupState(
                 network, group, shape, planes, backend, construction, run.seed, run.dt, run.precision,
@@ -183,6 +192,8 @@ class Simulation:
         hold("due_count", np.zeros(slots, np.uint32))
         loop.rows, loop.column_base = backend.pointer(self.rows.table), backend.pointer(self.rows.column_base)
         loop.ring = self.input.structure
+        if self.regrown is not None:
+            loop.procedural = self.regrown.structure
         hold("emitted", np.zeros((max(1, self.layout.n_local), 4), np.uint64))
         hold("column_scaled", scaled_columns(self.rows, self.groups, backend))
         hold("local_row", self.routing.local_row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from distsim.kernels.procedural import Procedural
 from distsim.kernels.structs import declare
 
 NO_ROW = 0xFFFFFFFF
@@ -105,6 +106,7 @@ Loop = declare(
         ("rows", "const Row*"),
         ("column_base", "const uint32*"),
         ("ring", Ring),
+        ("procedural", Procedural),
         # spikes of the step
         ("emitted", "Emitted*"),
         ("even", Count),  # of steps with even, and with odd numbers

@@ -5,6 +5,11 @@ KERNEL reschedule(const Reschedule* arguments) {
     const Reschedule& a = *arguments;
     GROUP_FOR(i, a.n) {
         const Row row = a.rows[a.row[i]];
+#if PROCEDURAL
+        if (row.set && a.write) {
+            regrow(a.ring, a.procedural, a.row[i], row.set - 1, a.emitted[i], a.multiplicity[i], a.sent[i], a.computed);
+        }
+#endif
         if (a.ring.at_arrival) {
             if (a.write) {
                 add_row(a.ring, row, a.column_base, a.column_scaled, a.emitted[i], a.multiplicity[i], a.sent[i],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from distsim.kernels.loop import Ring
+from distsim.kernels.procedural import Procedural
 from distsim.kernels.structs import declare
 
 Reschedule = declare(
@@ -16,6 +17,7 @@ Reschedule = declare(
         ("column_scaled", "const uint32*"),
         ("computed", "int64"),  # the last step that was computed
         ("ring", Ring),
+        ("procedural", Procedural),
         ("rows", "const Row*"),
         ("column_base", "const uint32*"),
         ("due", "Due*"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from distsim.kernels import connect, loop, reschedule, space, values
+from distsim.kernels import connect, loop, procedural, reschedule, space, values
 from distsim.kernels.structs import cpp_of
 from distsim.kernels.update import GroupShape
 from distsim.streams import Stream
@@ -23,6 +23,7 @@ BUILD_KERNELS = (
     "split_level",
     "split_to_targets",
     "row_totals",
+    "row_shortest",
     "write_runs",
     "draw_values",
     "draw_rows",
@@ -75,6 +76,14 @@ def words_source() -> str:
 
 def construction_source(double: bool) -> str:
     """Everything that builds a network; independent of the network."""
+    files = ("scatter.cpp", "spatial.cpp", "shares.cpp", "rows.cpp", "values.cpp")
+    return (
+        _head(double) + "#define PROCEDURAL 0\n" + _text("counts.h") + _connecting() + "".join(_text(f) for f in files)
+    )
+
+
+def _connecting() -> str:
+    """How connections of all rules are drawn: for construction, and for rows that are drawn again in the loop."""
     rules = (
         f"#define LONGEST_RUN {connect.LONGEST_RUN}u\n"
         "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER, PAIRWISE_POISSON };\n"
@@ -85,11 +94,10 @@ def construction_source(double: bool) -> str:
         connect.Connect, connect.Rows, connect.Shares,
     )  # fmt: skip
     structures = space.OPERATION_ENUM + space.LAYER_ENUM + "".join(cpp_of(s) for s in declared)
-    files = (
-        "counts.h", "space.h", "connect.cpp", "scatter.cpp", "spatial.cpp", "shares.cpp", "rows.cpp",
-        "values.cpp",
-    )  # fmt: skip
-    return _head(double) + rules + structures + "".join(_text(f) for f in files)
+    return rules + structures + "".join(_text(f) for f in ("space.h", "connect.cpp"))
+
+
+_LOOP_STRUCTURES = (loop.Recorder, loop.Ring, procedural.Regrown, procedural.Procedural, loop.Count, loop.Loop)
 
 
 def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
@@ -99,18 +107,21 @@ def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
 
 def model_source(double: bool, shapes: Sequence[GroupShape]) -> str:
     """The functions that update neurons of these shapes."""
-    structures = "".join(cpp_of(s) for s in (loop.Recorder, loop.Ring, loop.Count, loop.Loop))
+    structures = "".join(cpp_of(s) for s in _LOOP_STRUCTURES)
     files = _text("counts.h") + _text("ring.h") + _text("update.h") + _text("signals.h")
     head = f"#define SCALED {int(any(s.is_scaled for s in shapes))}\n" + _head(double)
-    return head + loop.enums() + structures + files + "".join(shape.source() for shape in shapes)
+    return head + loop.enums() + "struct Connect;\n" + structures + files + "".join(shape.source() for shape in shapes)
 
 
-def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -> str:
+def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True, regrows: bool = False) -> str:
     """Everything that runs a network whose groups have these shapes.
 
-    `host` adds the host's own loop over the kernels, which a GPU's compiler passes over.
+    `host` adds the host's own loop over the kernels, which a GPU's compiler passes over; `regrows` what draws the rows
+    of procedural projections again.
     """
-    parts = [model_source(double, shapes)]
+    parts = [model_source(double, shapes), f"#define PROCEDURAL {int(regrows)}\n"]
+    if regrows:
+        parts += [_connecting(), _text("scatter.cpp"), procedural.REGROW_ENUM, _text("regrow.cpp")]
     parts += [_text("deliver.cpp"), _text("spread.cpp"), _all_models(shapes), _text("step.cpp")]
     parts += [cpp_of(reschedule.Reschedule), _text("reschedule.cpp")]
     if host:

@@ -64,6 +64,9 @@ template <bool NOW>
 FN uint64 schedule(const Loop& l, uint32 row_index, int64 emitted, uint32 multiplicity, uint32 sent, int64 now) {
     (void)sent;
     const Row row = l.rows[row_index];
+#if PROCEDURAL
+    if (row.set) regrow(l.ring, l.procedural, row_index, row.set - 1, emitted, multiplicity, sent, emitted);
+#endif
     if (l.ring.at_arrival) {
         add_row(l.ring, row, l.column_base, l.column_scaled, emitted, multiplicity, sent, emitted);
         return 0;
