@@ -107,6 +107,7 @@ def summarise(
         "duration": run.duration,
         "neurons": sum(p.size for _, p in neurons),
         "synapses": synapses,
+        "procedural_synapses": comm.total(simulation.rows.n_regrown),
         "bytes_per_synapse": stored / synapses if synapses else None,
         "memory_bytes": {
             "per_rank_max": int(memory[0][0]), "total": int(memory[1][0]), "device": comm.total(on_device),

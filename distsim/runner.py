@@ -14,6 +14,7 @@ import numpy as np
 
 from distsim.backend import Backend
 from distsim.build.capacity import resident_bytes
+from distsim.build.choosing import storage_settled
 from distsim.build.weights import weight_errors
 from distsim.comm import Communicator
 from distsim.course import Course, Reporter, Silent
@@ -99,6 +100,7 @@ def _build_and_run(
     requests.at_once = True  # what there is to keep was kept before
     requests.check()
     device = _take_device(comm, backend, reporter)
+    experiment = storage_settled(experiment, comm, backend)
     _tell(reporter, "build", _describe(experiment, comm, backend))
     for reason in record.found.skipped if record is not None and record.found is not None else ():
         _tell(reporter, "warning", f"warning: a checkpoint is not taken: {reason}")
@@ -111,12 +113,12 @@ def _build_and_run(
         if record is not None and comm.rank == 0:
             record.withdraw()
         raise
-    synapses = comm.total(simulation.rows.n_synapses)
+    synapses = comm.total(simulation.rows.synapses)
     stored = comm.total(simulation.rows.bytes(run.precision) + simulation.routing.bytes())
     _log_built(simulation)
     _tell(
         reporter, "built",
-        f"built {synapses:,} synapses in {simulation.seconds['build']:.2f} s, "
+        f"built {synapses:,} synapses in {simulation.seconds['build']:.2f} s, {_drawn_again(simulation)}"
         f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms, "
         f"delivery by {_delivery(simulation)}",
     )  # fmt: skip
@@ -177,6 +179,11 @@ def _tell(reporter: Reporter, name: str, text: str) -> None:
     """To whoever watches rank 0, and to the log of every rank."""
     LOGGER.log(logging.WARNING if name == "warning" else logging.INFO, text, extra={"told": True})
     reporter.phase(name, text)
+
+
+def _drawn_again(simulation: Simulation) -> str:
+    drawn = simulation.comm.total(simulation.rows.n_regrown)
+    return f"{drawn:,} of them drawn again for each spike, " if drawn else ""
 
 
 def _delivery(simulation: Simulation) -> str:

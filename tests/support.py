@@ -125,7 +125,7 @@ def run_share(
         tuple(int(n) for n in simulation.spike_counts()),
         np.concatenate(spikes) if spikes else np.empty((0, 2), np.int64),
         tuple(samples),
-        int(simulation.rows.n_synapses),
+        int(simulation.rows.synapses),
         simulation.interval,
         simulation.exchange.growths if simulation.exchange else 0,
         tuple(getattr(comm, "prepared", ())),

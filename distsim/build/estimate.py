@@ -28,6 +28,7 @@ from distsim.engine.simulation import Tuning
 from distsim.experiment import Experiment
 from distsim.io.spikes import WINDOW_SPIKES
 from distsim.kernels.update import GroupShape
+from distsim.network import Projection
 from distsim.rules import FixedTotalNumber
 
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
@@ -145,7 +146,7 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
             for f in dataclasses.fields(RankMemory)
         }
     )
-    synapses = float(weights @ np.array([c.synapses for c in connectivity]))
+    synapses = float(weights @ np.array([c.synapses + c.drawn for c in connectivity]))
     rows = float(weights @ np.array([c.rows for c in connectivity]))
     stored = total.synapses + total.runs + rows * ROW_BYTES + total.routing
     return Estimate(
@@ -195,7 +196,7 @@ class _Rank:
     def memory(self, baseline: int) -> RankMemory:
         c, run = self.connectivity, self.expectation.experiment.run
         synapses, runs = c.synapses * SYNAPSE_BYTES[run.precision], c.runs * RUN_BYTES
-        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES)
+        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES) + self._drawn_rows()
         entries = float(sum(n * e for n, e in zip(self._local, self.elsewhere, strict=True)))
         routing = 8.0 * c.layout.n_local + 4.0 + 8.0 * entries
         neurons, starting = self._neurons()
@@ -210,6 +211,14 @@ class _Rank:
         return RankMemory(
             neurons, synapses, runs, rows, routing, buffers, recording, construction, writing, base, base + peak
         )
+
+    def _drawn_rows(self) -> float:
+        """What rows take that are drawn again: their sources here and on the host, shares of totals."""
+        c = self.connectivity
+        if not c.drawn:
+            return 0.0
+        shares = {p.number: 8.0 * p.n_sources for p in c.local if _has_shares(p.described)}
+        return (8.0 + HOST_ROW_BYTES) * c.rows + sum(shares.values())
 
     @property
     def _local(self) -> list[int]:
@@ -279,8 +288,9 @@ class _Rank:
         planes = zip(c.layout.groups, self.shapes, strict=True)
         ring = slots * real * sum(-(-g.size // 64) * 64.0 * s.n_planes for g, s in planes)
         stored = c.synapses * real + c.runs * RUN_BYTES + c.rows * ROW_BYTES
-        if delivers_by_ring(run.delivery, c.synapses, c.runs, ring, stored):
-            wheel = slots * 24.0 + ring
+        by_ring = delivers_by_ring(run.delivery, c.synapses, c.runs, 0.0 if c.drawn else ring, stored)
+        if by_ring or c.drawn:
+            wheel = (slots * 24.0 if by_ring else wheel) + ring
         if self.n_ranks == 1:
             return wheel
         firsts = [self.expectation.delays_of(i).first for i in range(len(network.projections))]
@@ -316,6 +326,10 @@ class _Rank:
         held += 2.0 * 40.0 * n_seconds * len(network.populations)
         merged = layout.rank == 0 and self.files and run.duration > 0.0 and recorded
         return held, min(everyone, WINDOW_SPIKES) * MERGE_BYTES + FIGURE_BYTES if merged else 0.0
+
+
+def _has_shares(projection: Projection) -> bool:
+    return projection.storage == "procedural" and isinstance(projection.rule, FixedTotalNumber)
 
 
 def _listed(rule: object) -> int:

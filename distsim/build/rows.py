@@ -7,6 +7,7 @@ the only scratch memory.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,6 +132,24 @@ def build_rows(
         segments=work.segments,
         chunk_rows=[g.size for g in work.gids],
     )
+
+
+def rows_again(
+    network: Network, projections: Sequence[LocalProjection], builder: RowBuilder, cell_budget: int, like: Rows,
+    gids: tuple[int, int],
+) -> Rows:  # fmt: skip
+    """Rows of the sources gids[0] … gids[1] - 1 alone, beside those of a built network, in columns `like` its own."""
+    for chunk in plan_chunks(network.populations, projections, builder.columns_of, cell_budget):
+        low, high = max(chunk.low, gids[0]), min(chunk.high, gids[1])
+        if low < high:
+            builder.build_chunk(Chunk(low, high, chunk.projections))
+    empty = np.empty(0, np.int64)
+    tables = [np.zeros((0, 3), np.uint64), *builder.tables]
+    return dataclasses.replace(
+        like, gids=np.concatenate([empty, *builder.gids]), table=builder.backend.to_device(np.concatenate(tables)),
+        n_synapses=builder.n_synapses, n_runs=builder.n_runs, segments=builder.segments,
+        chunk_rows=[g.size for g in builder.gids],
+    )  # fmt: skip
 
 
 def plan_chunks(

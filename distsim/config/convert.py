@@ -163,8 +163,9 @@ def _project(network: Network, spec: schema.ProjectionSpec, where: str, dt: floa
                 raise ConfigError(f"{where}.{key}: not allowed with the rule explicit; its file has a column {key}")
         rule: Rule = _explicit(spec, sources, targets, where, dt, files)
         network.project(
-            sources, targets, rule, receptor=spec.receptor, generate=spec.generate, weight_bits=spec.weight_bits
-        )
+            sources, targets, rule, receptor=spec.receptor, generate=spec.generate, weight_bits=spec.weight_bits,
+            storage=spec.storage,
+        )  # fmt: skip
         return
     values = {
         key: to_value(value, f"{where}.{key}", files)
@@ -173,7 +174,7 @@ def _project(network: Network, spec: schema.ProjectionSpec, where: str, dt: floa
     }
     network.project(
         sources, targets, _rule(spec.rule, where), **values, receptor=spec.receptor, generate=spec.generate,
-        weight_bits=spec.weight_bits,
+        weight_bits=spec.weight_bits, storage=spec.storage,
     )  # fmt: skip
 
 

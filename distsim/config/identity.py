@@ -4,7 +4,8 @@ Keys that may differ, because no spike and no file depends on them: where and ho
 `run.exchange_interval`, `run.delivery`), when its state is kept (`run.checkpoint`, `run.wall_time`), and `name`.
 `run.duration` may differ as long as it is not shorter than what was computed. Everything else may not: model and
 network, `run.seed`, `run.dt`, `run.precision`; and `run.warmup` and `record`, because they decide what of the past was
-written. Files count by what is in them, not by where they lie.
+written. `storage` of a projection may differ as long as `generate` is the same: what is not stored is by_source. Files
+count by what is in them, not by where they lie.
 """
 
 from __future__ import annotations
@@ -26,7 +27,20 @@ def identity(document: Mapping[str, Any]) -> dict[str, Any]:
     files = {str(path): str(digest) for path, digest in document.get("files", {}).items()}
     kept = {key: value for key, value in document.items() if key not in ("name", "files", "run")}
     run = {key: value for key, value in document.get("run", {}).items() if key not in FREE}
+    if isinstance(kept.get("projections"), Sequence):
+        kept["projections"] = [_drawn(p) for p in kept["projections"]]
     found: dict[str, Any] = json.loads(json.dumps(_plain({"run": run, **kept}, files)))
+    return found
+
+
+def _drawn(projection: Any) -> Any:
+    """A projection by what is drawn, not by whether it is stored."""
+    if not isinstance(projection, Mapping):
+        return projection
+    found = {key: value for key, value in projection.items() if key != "storage"}
+    rule = projection.get("rule")
+    if projection.get("storage", "stored") != "stored" or (isinstance(rule, Mapping) and "fixed_outdegree" in rule):
+        found["generate"] = "by_source"
     return found
 
 
@@ -48,7 +62,7 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], where: str) ->
     raise ConfigError(
         f"{key}: found {_said(new)}; {where} was computed with {_said(old)} and can only go on so{more}; "
         "allowed to differ: name, run.duration, run.partition, run.exchange_interval, run.delivery, run.checkpoint, "
-        "run.wall_time"
+        "run.wall_time, storage of a projection that is by_source"
     )
 
 

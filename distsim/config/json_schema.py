@@ -60,6 +60,10 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
         "Whose identity the draws belong to: by_target (default) or by_source. Two networks of one distribution.", {},
     ),
     ("Projection", "weight_bits"): ("Weights in 2^bits levels that keep mean and variance. Default: as they are.", {}),
+    ("Projection", "storage"): (
+        "stored; procedural: drawn again for each spike; auto: procedural where memory would not hold it. Without "
+        "`stored` it is by_source, and no result depends on which of the three it is.", {},
+    ),
     ("Selection", "population"): ("The population.", {}),
     ("Selection", "slice"): ("[start, stop] or [start, stop, step] of local ids; stop is excluded.", {}),
     ("Selection", "neurons"): ("Local ids in ascending order.", {}),

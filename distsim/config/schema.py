@@ -102,6 +102,7 @@ class ProjectionSpec(Spec):
     receptor: Annotated[str | int | None, NotNull] = None
     generate: Annotated[Literal["by_target", "by_source"] | None, NotNull] = None
     weight_bits: Annotated[Literal[16, 8, 4] | None, NotNull] = None
+    storage: Literal["stored", "procedural", "auto"] = "stored"
 
 
 class StatesSpec(Spec):

@@ -21,6 +21,7 @@ from distsim.build.rows import CELL_BUDGET, RowBuilder, build_rows
 from distsim.checks import check_experiment
 from distsim.comm import Communicator
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
+from distsim.engine.complaints import not_finite, too_many_spikes
 from distsim.engine.delivery import StepInput, n_slots, scaled_columns, scaled_planes
 from distsim.engine.digest import SpikeDigest, fold
 from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
@@ -133,14 +134,14 @@ class Simulation:
         mark("rows")
         stored = [p for p in local if not is_procedural(p.described)]
         planes_per_group = [s.n_planes for s in shapes]
+        self._columns = planes_per_group, construction
         self.rows = build_rows(
             network, layout, planes_per_group, stored, backend, construction, run.precision,
             self.tuning.block_bits, self.tuning.cell_budget, progress,
         )  # fmt: skip
         self.regrown = add_regrown(
             network, layout, [p for p in local if is_procedural(p.described)], self.rows,
-            RowBuilder.of(layout, planes_per_group, backend, construction, run.precision, self.tuning.block_bits),
-            self.tuning.cell_budget, [scaled_planes(s) for s in shapes],
+            self.row_builder(), self.tuning.cell_budget, [scaled_planes(s) for s in shapes],
         )  # fmt: skip
         del local, stored
         mark("routing")
@@ -164,6 +165,12 @@ class Simulation:
         comm.barrier()
         self.check_finite()
         self.seconds["build"] = time.perf_counter() - started
+
+    def row_builder(self) -> RowBuilder:
+        """To build rows with columns as they are here."""
+        planes_per_group, construction = self._columns
+        precision, bits = self.experiment.run.precision, self.tuning.block_bits
+        return RowBuilder.of(self.layout, planes_per_group, self.backend, construction, precision, bits)
 
     def _set_up_loop(self, module: Module, keep_history: bool) -> None:
         network, run, tuning, backend = self.experiment.network, self.experiment.run, self.tuning, self.backend
@@ -343,9 +350,9 @@ class Simulation:
             assert self.exchange is not None
             self.exchange.fetch_rest()
         elif status == TOO_MANY_SPIKES:
-            raise SimulationError(self._excess())
+            raise SimulationError(too_many_spikes(self.experiment, loop, self.backend.to_host(self._keep["emitted"])))
         elif status == NOT_FINITE:
-            raise SimulationError(self._not_finite())
+            raise SimulationError(not_finite(self.experiment, loop))
         else:
             raise SimulationError(f"step {loop.step}: the loop returned an unknown status {status}")
 
@@ -368,30 +375,6 @@ class Simulation:
         grown[:, :old] = self.backend.to_host(self._due).reshape(slots, old, 2)
         self._due = self.backend.to_device(grown)
         self.loop.due, self.loop.due_capacity = self.backend.pointer(self._due), room
-
-    def _excess(self) -> str:
-        count = self.loop.odd if self.loop.pending_step % 2 else self.loop.even
-        emitted = self.backend.to_host(self._keep["emitted"])[: int(count.emitted)]
-        populations = self.experiment.network.populations
-        for gid, packed, multiplicity, _ in emitted.tolist():
-            population = populations[packed >> 32]
-            most = population.model.max_multiplicity
-            if (multiplicity & 0xFFFFFFFF) > most:
-                time_ms = self.loop.pending_step * self.experiment.run.dt
-                return (
-                    f"population {population.name!r}, neuron {gid - population.first_gid}, time {time_ms:g} ms: "
-                    f"emitted {multiplicity & 0xFFFFFFFF} spikes in one step; {population.model.name} allows {most}"
-                )
-        return "a neuron emitted more spikes in one step than its model allows"
-
-    def _not_finite(self) -> str:
-        loop = self.loop
-        population = self.experiment.network.populations[loop.bad_population]
-        return (
-            f"population {population.name!r}, neuron {loop.bad_gid - population.first_gid}, "
-            f"{population.model.states[loop.bad_state].name}: {'not a number' if loop.bad_is_nan else 'infinite'} "
-            f"at {loop.bad_step * self.experiment.run.dt:g} ms"
-        )
 
     def digest_sums(self) -> np.ndarray:
         """uint64[population, second, 5] over all ranks; see `digest.fold`."""
