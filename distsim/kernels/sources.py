@@ -113,15 +113,19 @@ def model_source(double: bool, shapes: Sequence[GroupShape]) -> str:
     return head + loop.enums() + "struct Connect;\n" + structures + files + "".join(shape.source() for shape in shapes)
 
 
+def regrowing_source() -> str:
+    """What draws rows again; after `model_source`."""
+    files = _text("scatter.cpp") + procedural.REGROW_ENUM + _text("regrow.cpp")
+    return "#define PROCEDURAL 1\n" + _connecting() + files
+
+
 def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True, regrows: bool = False) -> str:
     """Everything that runs a network whose groups have these shapes.
 
     `host` adds the host's own loop over the kernels, which a GPU's compiler passes over; `regrows` what draws the rows
     of procedural projections again.
     """
-    parts = [model_source(double, shapes), f"#define PROCEDURAL {int(regrows)}\n"]
-    if regrows:
-        parts += [_connecting(), _text("scatter.cpp"), procedural.REGROW_ENUM, _text("regrow.cpp")]
+    parts = [model_source(double, shapes), regrowing_source() if regrows else "#define PROCEDURAL 0\n"]
     parts += [_text("deliver.cpp"), _text("spread.cpp"), _all_models(shapes), _text("step.cpp")]
     parts += [cpp_of(reschedule.Reschedule), _text("reschedule.cpp")]
     if host:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import support
+from procedural import drawn
 from wiring import placed, wired
 
 from distsim.backend import open_backend
@@ -26,3 +27,10 @@ def test_every_way_to_connect(described: Any, ranks: int, precision: Any) -> Non
 
     shares = [share(Serial())] if ranks == 1 else Threads.run(ranks, lambda comm: share(support.Strict(comm)))
     support.check_same(support.put_together(shares), support.run(described(precision)), f"{ranks} ranks")
+
+
+def test_rows_that_are_drawn_again() -> None:
+    """Catches a row whose lanes draw a node twice or not at all, and a target that another population has."""
+    with support.optimised("-O1"):
+        shares = Threads.run(2, lambda comm: support.run_share(comm, drawn("procedural"), backend=open_backend("cuda")))
+        support.check_same(support.put_together(shares), support.run(drawn("stored")), "2 ranks")

@@ -10,9 +10,17 @@ import re
 import pytest
 from nvrtc import ARCHITECTURES, NETWORKS, PRECISIONS, compiled, entries, loop_text, same_layout, shape, update_source
 
-from distsim.kernels import connect, values
+from distsim.kernels import connect, procedural, values
 from distsim.kernels.machine import MACHINE_KERNELS, Machine, machine_source
-from distsim.kernels.sources import CONSTRUCTION_KERNELS, LOOP_KERNELS, TEST_KERNELS, construction_source, loop_source
+from distsim.kernels.sources import (
+    CONSTRUCTION_KERNELS,
+    LOOP_KERNELS,
+    TEST_KERNELS,
+    construction_source,
+    loop_source,
+    model_source,
+    regrowing_source,
+)
 from distsim.models import MODELS
 
 # Every architecture gets the fullest network, which holds every kernel; the others one each.
@@ -59,6 +67,14 @@ def test_loop_compiles(architecture: str, network: str, precision: str) -> None:
     structures laid out otherwise than ctypes does."""
     found = entries(compiled(loop_text(network, precision), architecture))
     assert found == set(LOOP_KERNELS)
+
+
+def test_rows_that_are_drawn_again_compile() -> None:
+    """The kernels of construction inside the loop."""
+    again = "KERNEL again(const Loop* l) { regrow(l->ring, l->procedural, 0, 0, 0, 1, 0, 0); }\n"
+    checks = same_layout((procedural.Regrown, procedural.Procedural))
+    text = model_source(False, []) + regrowing_source() + again + checks
+    assert entries(compiled(text, "sm_90")) == {"again"}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

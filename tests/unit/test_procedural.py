@@ -25,7 +25,7 @@ from distsim import (
     SymmetricPairwiseBernoulli,
     simulate,
 )
-from distsim.backend import open_backend
+from distsim.backend import HostBackend, open_backend
 from distsim.build import choosing
 from distsim.build.estimate import estimate
 from distsim.comm import Serial, Threads
@@ -59,6 +59,27 @@ def test_stored_and_drawn_again_are_one_network(stored: support.Outcome) -> None
     for ranks, partition in ((2, "round_robin"), (3, "block"), (3, "populations")):
         found = support.run(drawn("procedural", partition=partition), ranks, BY_RING if ranks == 2 else support.TINY)
         support.check_same(found, stored, f"{ranks} ranks, {partition}")
+
+
+def test_lanes_share_a_row(stored: support.Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: 32 lanes, each on nodes of its own, draw all of a row, and nothing twice."""
+    scatter = "scatter(c, d, c.targets, draws_of_source(c, gid, position, own), c.selection, out);\n    batch.flush();"
+    changes = (
+        ("#define LANE_BITS (WIDTH == 32u ? 5u : 0u)", "static thread_local uint32 lane = 0;\n#define LANE_BITS 5u"),
+        ("((uint32)residue ^ LANE) & mask", "((uint32)residue ^ lane) & mask"),
+        ("(uint32)residue == LANE", "(uint32)residue == lane"),
+        (scatter, f"for (lane = 0; lane < 32; ++lane) {scatter.splitlines()[0]}\n    batch.flush();"),
+    )
+    compile_as_it_is = HostBackend.compile
+
+    def compile_for_lanes(self: HostBackend, source: str, label: str) -> Any:
+        for text, instead in changes if label.startswith("loop") else ():
+            assert source.count(text) == 1, text
+            source = source.replace(text, instead)
+        return compile_as_it_is(self, source, label)
+
+    monkeypatch.setattr(HostBackend, "compile", compile_for_lanes)
+    support.check_same(support.run(drawn("procedural")), stored, "by 32 lanes")
 
 
 def test_going_on(stored: support.Outcome) -> None:
