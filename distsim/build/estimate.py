@@ -286,7 +286,7 @@ class _Rank:
         wheel = slots * max(float(tuning.wheel_room(slots)), BURST * due) * 16.0 + 8.0 * slots
         real = SYNAPSE_BYTES[run.precision]
         planes = zip(c.layout.groups, self.shapes, strict=True)
-        ring = slots * real * sum(-(-g.size // 64) * 64.0 * s.n_planes for g, s in planes)
+        ring = (slots - 1.0) * real * sum(-(-g.size // 64) * 64.0 * s.n_planes for g, s in planes)
         stored = c.synapses * real + c.runs * RUN_BYTES + c.rows * ROW_BYTES
         by_ring = delivers_by_ring(run.delivery, c.synapses, c.runs, 0.0 if c.drawn else ring, stored)
         if by_ring or c.drawn:

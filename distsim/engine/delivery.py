@@ -52,6 +52,8 @@ class StepInput:
     at_arrival
         Stored rows are added when spikes arrive, and not put on the wheel. Rows that are drawn again always are: with
         `regrows` there is a ring in any case.
+    slot_bytes
+        Of one slot.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class StepInput:
         slots, size = n_slots(max_delay), max(1, rows.input_size)
         more = 0 if regrows else slots * size * sums.itemsize  # bytes for a ring that is not there anyway
         self.at_arrival = delivers_by_ring(asked, rows.n_synapses, rows.n_runs, more, rows.bytes(precision))
-        is_ring = self.at_arrival or regrows
+        is_ring, self.slot_bytes = self.at_arrival or regrows, size * sums.itemsize
         self._sums: Array = backend.zeros(slots * size if is_ring else size, sums)
         self._events: Array = backend.zeros(slots, np.uint64)
         self.structure = Ring(
