@@ -17,18 +17,22 @@ struct Arrival {
     uint32 sent;
 };
 
-FN void add_one(const Ring& ring, const Regrown& r, const Arrival& a, uint32 target, int64 quanta, bool negative,
-                uint32 delay) {
+// Where a synapse is added, or nowhere where it was due before; it counts as an event of its step.
+FN Sum* place_of(const Ring& ring, const Regrown& r, const Arrival& a, uint32 target, bool negative, uint32 delay) {
     const int64 due = a.emitted + (int64)delay;
-    if (due <= a.computed) return;
+    if (due <= a.computed) return 0;
     const uint32 slot = (uint32)due & ring.slot_mask;
+    atomic_add(&ring.events[slot], (uint64)a.multiplicity);
+    return ring.input + ((uint64)slot * ring.stride + (negative ? r.negative_base : r.positive_base) + target);
+}
+
+FN Sum what_is_added(const Regrown& r, const Arrival& a, int64 quanta, bool negative) {
     Sum weight = weight_in(pack_synapse(quanta, 0));  // as it would be stored
 #if SCALED
     if (a.sent && (negative ? r.negative_scaled : r.positive_scaled)) weight = scaled(weight, a.sent);
 #endif
-    const uint64 base = negative ? r.negative_base : r.positive_base;
-    add_to(&ring.input[(uint64)slot * ring.stride + base + target], weight * (Sum)a.multiplicity);
-    atomic_add(&ring.events[slot], (uint64)a.multiplicity);
+    (void)r; (void)negative;
+    return weight * (Sum)a.multiplicity;
 }
 
 #ifdef __CUDACC__
@@ -45,9 +49,15 @@ FN_ONCE_ON_HOST void add_drawn(const Connect& c, const Ring& ring, const Regrown
     VARYING(uint8, negative);
     VARYING(uint32, placed_delay);
     weights_of<true>(c, target, n, position, weight_word, position, 0, quanta, negative, placed_delay);
+    // Sums lie all over the ring: two passes, so that many misses are under way at once.
+    VARYING(Sum*, sum);
     EACH_LANE(j, n) {
         const uint32 delay = c.space.delay.n ? AT(placed_delay, j) : delay_of(c, AT(delay_word, j), 0);
-        add_one(ring, r, a, target.at(j), AT(quanta, j), AT(negative, j) != 0, delay);
+        AT(sum, j) = place_of(ring, r, a, target.at(j), AT(negative, j) != 0, delay);
+        PREFETCH_TO_WRITE(AT(sum, j));
+    }
+    EACH_LANE(j, n) {
+        if (AT(sum, j)) add_to(AT(sum, j), what_is_added(r, a, AT(quanta, j), AT(negative, j) != 0));
     }
 }
 
@@ -73,7 +83,8 @@ struct Batch<ADD> {
     FN_MEMBER void add(uint64 at, uint32 to, uint32 delay, uint32 weight) {
 #ifdef __CUDACC__
         const Drawn s = draw_one<true>(c, to, at, delay, weight, 0);
-        add_one(ring, r, a, to, s.quanta, s.negative, s.delay);
+        Sum* const sum = place_of(ring, r, a, to, s.negative, s.delay);
+        if (sum) add_to(sum, what_is_added(r, a, s.quanta, s.negative));
 #else
         position[n] = at;
         target[n] = to;
