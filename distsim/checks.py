@@ -12,7 +12,7 @@ from distsim.errors import ConfigError, nearest, wrong
 from distsim.expressions import Expression
 from distsim.grid import on_grid, round_to_steps
 from distsim.models import Model
-from distsim.rules import AllToAll, Explicit, FixedIndegree, OneToOne, Sides, check_rule
+from distsim.rules import AllToAll, Explicit, FixedIndegree, OneToOne, Sides, check_rule, is_spatial
 from distsim.selection import shared_neurons
 from distsim.spatial import with_space
 
@@ -209,7 +209,7 @@ def _check_listed(value: Value, projection: Projection, where: str) -> None:
         expected = projection.n_targets
     elif isinstance(rule, AllToAll) and rule.autapses:
         expected = projection.n_targets * projection.n_sources
-    elif isinstance(rule, FixedIndegree) and rule.multapses:
+    elif isinstance(rule, FixedIndegree) and rule.multapses and not is_spatial(rule):
         expected = projection.n_targets * rule.indegree
     else:
         raise wrong(where, "a list", f"a number or a distribution with the rule {rule.name}")

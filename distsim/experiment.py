@@ -13,7 +13,9 @@ from distsim.grid import on_grid
 from distsim.network import Network
 
 Delivery = Literal["auto", "wheel", "ring"]
-PartitionName = Literal["round_robin", "block", "populations"]
+PartitionName = Literal["round_robin", "block", "populations", "balanced"]
+RoutingName = Literal["auto", "broadcast", "listed"]
+ExchangeName = Literal["auto", "alltoall", "neighbourhood"]
 MAX_RANKS = 2**24
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d{1,4}):(\d{2}):(\d{2})")
@@ -75,9 +77,13 @@ class RunSettings:
 
     `partition` says which rank computes which neurons, never what they compute: round_robin (neuron by
     neuron), block (each population in contiguous blocks), populations (whole populations, shared out by
-    their expected cost), or a rank for each population by name. `delivery` says how spikes wait until they are due: on
-    the time wheel, in the input ring, or as is faster; it changes no result. `wall_time` ends a run with a checkpoint
-    before it is over: minutes, or text such as "23:30:00" or "90 min".
+    their expected cost), balanced (contiguous neurons of all populations together, cut into equal expected costs), or
+    a rank for each population by name. `delivery` says how spikes wait until they are due: on the time wheel, in the
+    input ring, or as is faster (auto). `routing` says which sources' spikes go to all ranks:
+    those that most ranks need (auto), all that another rank needs (broadcast), none (listed). `exchange` says how
+    spikes travel: between all ranks in one collective (alltoall), only between ranks that have any for each other
+    (neighbourhood), or so where these are few (auto). None of these changes a result. `wall_time` ends a run with a
+    checkpoint before it is over: minutes, or text such as "23:30:00" or "90 min".
     """
 
     duration: float
@@ -88,6 +94,8 @@ class RunSettings:
     partition: PartitionName | Mapping[str, int] = "round_robin"
     exchange_interval: float | None = None  # None: as long as the delays across ranks allow
     delivery: Delivery = "auto"
+    routing: RoutingName = "auto"
+    exchange: ExchangeName = "auto"
     checkpoint: Checkpoints | None = None
     wall_time: float | str | None = None
 
@@ -108,8 +116,9 @@ class RunSettings:
             raise wrong("run.seed", self.seed, "a whole number from 0 to 2^32 - 1")
         if self.precision not in ("single", "double"):
             raise wrong("run.precision", self.precision, "single or double")
-        if self.delivery not in get_args(Delivery):
-            raise wrong("run.delivery", self.delivery, ", ".join(get_args(Delivery)))
+        for key, names in (("delivery", Delivery), ("routing", RoutingName), ("exchange", ExchangeName)):
+            if getattr(self, key) not in get_args(names):
+                raise wrong(f"run.{key}", getattr(self, key), ", ".join(get_args(names)))
         self._check_partition()
         if self.checkpoint is not None:
             self.checkpoint.check(self.dt)

@@ -114,6 +114,7 @@ def summarise(
         },
         "exchange_interval": simulation.interval * run.dt,
         "delivery": {"wheel": comm.size - by_ring, "ring": by_ring},
+        "routing": simulation.how_spikes_travel(),
         "seconds": {name: seconds[name] for name in order},
         "realtime_factor": seconds["simulate"] / biological if biological else None,
         "spikes": int(sum(int(counts[i]) for i, _ in neurons)),

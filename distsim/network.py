@@ -118,6 +118,7 @@ class Network:
         self.record_spikes: Sequence[Population | str | Selection] | None = None  # None: all neurons
         self.reference_rates: dict[str, float] = {}  # published rates in Hz, printed beside ours
         self.reference_source: str = ""
+        self.warnings: list[str] = []  # what of a description from elsewhere is not read, told when it runs
 
     @property
     def size(self) -> int:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeGuard
 
-from distsim.edges import EdgeList, EdgeSummary
+from distsim.edges import Blocks, EdgeList, EdgeSummary
 from distsim.errors import wrong
 from distsim.expressions import Expression
-from distsim.space import AnyMask
+from distsim.masks import AnyMask
 
 Generate = Literal["by_target", "by_source"]
 
@@ -38,22 +38,40 @@ class AllToAll:
 
 @dataclass(frozen=True)
 class FixedIndegree:
-    """`indegree` sources a target, drawn uniformly: with replacement, or without it where multapses are forbidden."""
+    """`indegree` sources a target: drawn with replacement, or without it where multapses are forbidden.
+
+    Uniformly; or in proportion to `p`, an expression of the place of the pair, among those within `mask`.
+    """
 
     indegree: int
     autapses: bool = True
     multapses: bool = True
+    p: float | str | Expression | None = None
+    mask: AnyMask | None = None
     name = "fixed_indegree"
+
+    def __post_init__(self) -> None:
+        if self.p is not None and not isinstance(self.p, Expression):
+            object.__setattr__(self, "p", Expression(str(self.p)))
 
 
 @dataclass(frozen=True)
 class FixedOutdegree:
-    """`outdegree` targets a source, drawn uniformly: with replacement, or without it where multapses are forbidden."""
+    """`outdegree` targets a source: drawn with replacement, or without it where multapses are forbidden.
+
+    Uniformly; or in proportion to `p`, an expression of the place of the pair, among those within `mask`.
+    """
 
     outdegree: int
     autapses: bool = True
     multapses: bool = True
+    p: float | str | Expression | None = None
+    mask: AnyMask | None = None
     name = "fixed_outdegree"
+
+    def __post_init__(self) -> None:
+        if self.p is not None and not isinstance(self.p, Expression):
+            object.__setattr__(self, "p", Expression(str(self.p)))
 
 
 @dataclass(frozen=True)
@@ -109,29 +127,35 @@ class PairwisePoisson:
 MAX_PAIR_MEAN = 64.0  # of pairwise_poisson with space: the number of one pair comes from one random number
 
 
-def is_spatial(rule: object) -> TypeGuard[PairwiseBernoulli | PairwisePoisson]:
+DegreeRule = FixedIndegree | FixedOutdegree
+PairRule = PairwiseBernoulli | PairwisePoisson
+
+
+def is_spatial(rule: object) -> TypeGuard[PairRule | DegreeRule]:
     """Does it depend on positions who is connected?"""
+    if isinstance(rule, (FixedIndegree, FixedOutdegree)):
+        return rule.mask is not None or rule.p is not None
     if not isinstance(rule, (PairwiseBernoulli, PairwisePoisson)):
         return False
     return rule.mask is not None or isinstance(pair_value(rule), Expression)
 
 
-def pair_value(rule: PairwiseBernoulli | PairwisePoisson) -> float | Expression:
-    """The probability or mean number of each pair, as described."""
-    value = rule.p if isinstance(rule, PairwiseBernoulli) else rule.pairwise_avg_num_conns
+def pair_value(rule: PairRule | DegreeRule) -> float | Expression:
+    """The probability, mean number or weight (in the lot) of each pair, as described."""
+    value = rule.pairwise_avg_num_conns if isinstance(rule, PairwisePoisson) else rule.p
     assert not isinstance(value, str)
-    return value
+    return 1.0 if value is None else value
 
 
-def plain_value(rule: PairwiseBernoulli | PairwisePoisson) -> float:
+def plain_value(rule: PairRule | DegreeRule) -> float:
     """The same where it is one number for all pairs."""
     value = pair_value(rule)
     assert not isinstance(value, Expression)
     return value
 
 
-def chance_of(rule: PairwiseBernoulli | PairwisePoisson) -> Expression:
-    """The probability or mean number of each pair as one expression, 0 beyond the mask."""
+def chance_of(rule: PairRule | DegreeRule) -> Expression:
+    """The same as one expression, 0 beyond the mask."""
     value = pair_value(rule)
     expression = value if isinstance(value, Expression) else Expression(repr(float(value)), float(value), float(value))
     if rule.mask is None:
@@ -145,7 +169,7 @@ class Explicit:
 
     Weights (in the unit of the receptor) and delays (ms) come with the list. `receptor` holds one port
     name a connection, or is empty: then the sign of the weight decides. A list in a file is not kept in
-    memory: `from_reader` reads it again when a rank builds its own connections.
+    memory: `blocks` reads it again when a rank builds its own connections.
     """
 
     name = "explicit"
@@ -159,14 +183,18 @@ class Explicit:
             raise wrong("rule.explicit", f"columns of lengths {sorted(lengths)}", "one entry a connection")
         edges = EdgeList.of(source, target, weight, delay, receptor)
         self.summary = edges.summary()
-        self.read: Callable[[], EdgeList] = lambda: edges
+        self.blocks: Blocks = lambda targets: iter([edges.onto(targets)])
 
     @classmethod
-    def from_reader(cls, read: Callable[[], EdgeList], summary: EdgeSummary) -> Explicit:
-        """A list that `read` returns whenever it is asked."""
+    def from_blocks(cls, blocks: Blocks, summary: EdgeSummary) -> Explicit:
+        """A list that `blocks` brings block by block whenever it is asked."""
         rule = cls.__new__(cls)
-        rule.summary, rule.read = summary, read
+        rule.summary, rule.blocks = summary, blocks
         return rule
+
+    def read(self) -> EdgeList:
+        """All of it at once."""
+        return EdgeList.joined([block for block in self.blocks(None) if block.source.size])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Explicit):
@@ -269,7 +297,7 @@ def check_rule(rule: Rule, sides: Sides, where: str) -> None:
             raise wrong(at, pairs, "at least one allowed pair (autapses are forbidden)")
         if not rule.multapses and pairs < rule.N:
             raise wrong(f"{at}.N", rule.N, f"at most {pairs} without multapses: so many pairs are allowed")
-    elif is_spatial(rule):
+    elif is_spatial(rule) and isinstance(rule, (PairwiseBernoulli, PairwisePoisson)):
         _check_spatial(rule, where)
         if not isinstance(pair_value(rule), Expression):
             check_rule(dataclasses.replace(rule, mask=None), sides, where)
@@ -289,7 +317,7 @@ def check_rule(rule: Rule, sides: Sides, where: str) -> None:
         _check_listed(rule, sides, where)
 
 
-def _check_spatial(rule: PairwiseBernoulli | PairwisePoisson, where: str) -> None:
+def _check_spatial(rule: PairRule, where: str) -> None:
     """Bounds of the probability or mean, where they are known."""
     value = pair_value(rule)
     key = "p" if isinstance(rule, PairwiseBernoulli) else "pairwise_avg_num_conns"
@@ -304,6 +332,8 @@ def _check_degree(
     limit = 40 if isinstance(rule, FixedIndegree) else 31
     if not _is_whole(degree) or not 0 <= degree < 2**limit:
         raise wrong(f"{at}.{name}", degree, f"a whole number from 0 to 2^{limit}")
+    if isinstance(rule.p, Expression) and rule.p.high is not None and rule.p.high <= 0.0:
+        raise wrong(f"{at}.p", rule.p.text, "an expression that is above 0 for some pairs")
     # A neuron that is on both sides has one partner fewer.
     fewest = others - (1 if sides.shared and not rule.autapses else 0)
     if degree and fewest < 1:

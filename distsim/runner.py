@@ -15,6 +15,7 @@ import numpy as np
 from distsim.backend import Backend
 from distsim.build.capacity import resident_bytes
 from distsim.build.choosing import storage_settled
+from distsim.build.kernels import construction_kernels
 from distsim.build.weights import weight_errors
 from distsim.comm import Communicator
 from distsim.course import Course, Reporter, Silent
@@ -23,7 +24,6 @@ from distsim.engine.edges_dump import EDGES_FILE, dump_connections
 from distsim.engine.simulation import Simulation, Sinks
 from distsim.errors import ConfigError
 from distsim.experiment import Experiment
-from distsim.kernels.sources import construction_source
 from distsim.logs import LOGGER, log_path, log_to_file
 from distsim.measurement import Measurement, peak_bytes, process_age, summarise
 from distsim.output import draw, merge_results, publish_results
@@ -102,6 +102,8 @@ def _build_and_run(
     device = _take_device(comm, backend, reporter)
     experiment = storage_settled(experiment, comm, backend)
     _tell(reporter, "build", _describe(experiment, comm, backend))
+    for text in experiment.network.warnings:
+        _tell(reporter, "warning", f"warning: {text}")
     for reason in record.found.skipped if record is not None and record.found is not None else ():
         _tell(reporter, "warning", f"warning: a checkpoint is not taken: {reason}")
     try:
@@ -250,7 +252,6 @@ def _weight_error(simulation: Simulation) -> list[dict[str, float] | None] | Non
     network = simulation.experiment.network
     if all(p.weight_bits is None for p in network.projections):
         return None
-    precision = simulation.experiment.run.precision
-    kernels = simulation.backend.compile(construction_source(precision == "double"), f"construct-{precision}")
+    kernels = construction_kernels(network, simulation.experiment.run.precision, simulation.backend)
     errors = weight_errors(network, simulation.planes, simulation.backend, kernels)
     return [None if e is None else {"mean": e.mean, "variance": e.variance} for e in errors]

@@ -1,4 +1,4 @@
-"""Where neurons are: the space of a network, positions of populations, masks. Pure description.
+"""Where neurons are: the space of a network and positions of populations. Pure description.
 
 Lengths have the unit of the space, said once. A drawn position is a function of the seed and the neuron's global id.
 """
@@ -8,25 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from distsim.errors import ConfigError, wrong
-from distsim.exact import cos_degrees, sin_degrees
 from distsim.expressions import Interval
+from distsim.lengths import AXES, MAX_LENGTH, check_lengths
 
-AXES = "xyz"
-MAX_LENGTH = 1e9
-
-
-def _lengths(value: Any, where: str, allowed: str, dimensions: int | None = None, positive: bool = True) -> None:
-    ok = isinstance(value, tuple) and 1 <= len(value) <= 3 and all(
-        isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x) and abs(x) <= MAX_LENGTH
-        and (x > 0.0 or not positive) for x in value
-    )  # fmt: skip
-    if not ok:
-        raise wrong(where, list(value) if isinstance(value, tuple) else value, allowed)
-    if dimensions is not None and len(value) != dimensions:
-        raise wrong(where, list(value), f"{dimensions} numbers, one for each dimension")
+# A script describes positions and masks from one place.
+from distsim.masks import AnyMask as AnyMask
+from distsim.masks import Circular as Circular
+from distsim.masks import Doughnut as Doughnut
+from distsim.masks import Elliptical as Elliptical
+from distsim.masks import Rectangular as Rectangular
 
 
 @dataclass(frozen=True)
@@ -58,12 +51,12 @@ class Space:
             raise wrong(f"{where}.unit", unit, "mm or um")
         box = None if extent is None else tuple(extent)
         if box is not None:
-            _lengths(box, f"{where}.extent", "one to three lengths above 0")
+            check_lengths(box, f"{where}.extent", "one to three lengths above 0")
         middle = None if center is None else tuple(center)
         if middle is not None:
             if box is None:
                 raise wrong(f"{where}.center", list(middle), "center beside extent only")
-            _lengths(middle, f"{where}.center", "a point", len(box), positive=False)
+            check_lengths(middle, f"{where}.center", "a point", len(box), positive=False)
         if isinstance(periodic, bool):
             axes: tuple[bool, ...] = (True,) * len(box or (0,)) if periodic else ()
         else:
@@ -186,7 +179,7 @@ class PositionList:
         if len(self.values) != size:
             raise wrong(where, f"{len(self.values)} positions", f"{size}, one a neuron")
         for row in self.values:
-            _lengths(row, where, f"positions of one to three finite numbers, at most {MAX_LENGTH:g}", None, False)
+            check_lengths(row, where, f"positions of one to three finite numbers, at most {MAX_LENGTH:g}", None, False)
             if len(row) != self.dimensions:
                 raise wrong(where, list(row), f"{self.dimensions} numbers, as in the first position")
 
@@ -221,9 +214,9 @@ class Layout:
     def within(self, space: Space | None, where: str) -> Positions:
         """The positions, with extent and centre of the space where they were left out."""
         extent = _floats(self.extent, space.extent if space is not None else None, f"{where}.extent")
-        _lengths(extent, f"{where}.extent", "one to three lengths above 0")
+        check_lengths(extent, f"{where}.extent", "one to three lengths above 0")
         center = _middle(self.center, extent, space)
-        _lengths(center, f"{where}.center", "a point", len(extent), positive=False)
+        check_lengths(center, f"{where}.center", "a point", len(extent), positive=False)
         if self.kind == "box":
             return Box(extent, center)
         if self.kind == "ellipse":
@@ -285,193 +278,3 @@ def check_positions(positions: Positions, size: int, space: Space | None, where:
         slack = 1e-9 * (right - left)
         if space.period(axis) and (low < left - slack or high > right + slack):
             raise wrong(where, [low, high], f"{AXES[axis]} within the periodic box, {left:g} to {right:g}")
-
-
-# ---- Masks: which displacements (target - source) can be connected at all
-
-
-class Mask(Protocol):
-    """What all masks answer."""
-
-    name: str
-
-    def window(self, dimensions: int) -> tuple[Interval, ...]:
-        """The displacements that can pass, along each axis."""
-        ...
-
-    def radius(self) -> float:
-        """Of a sphere around the source that holds the mask; 0 where the window is all there is."""
-        ...
-
-    def text(self) -> str:
-        """An expression that is 1 within and 0 beyond."""
-        ...
-
-    def check(self, dimensions: int, where: str) -> None:
-        """ConfigError where it is no mask in so many dimensions."""
-        ...
-
-
-def _positive(value: Any, where: str) -> None:
-    if not (isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 < value <= MAX_LENGTH):
-        raise wrong(where, value, "a length above 0")
-
-
-@dataclass(frozen=True)
-class Circular:
-    """Distances of at most `radius`."""
-
-    outer: float
-    name = "circular"
-
-    def window(self, dimensions: int) -> tuple[Interval, ...]:
-        return ((-self.outer, self.outer),) * dimensions
-
-    def radius(self) -> float:
-        return self.outer
-
-    def text(self) -> str:
-        return f"(distance <= {self.outer!r})"
-
-    def check(self, dimensions: int, where: str) -> None:
-        _positive(self.outer, f"{where}.radius")
-
-    def document(self) -> dict[str, Any]:
-        return {"circular": {"radius": self.outer}}
-
-
-@dataclass(frozen=True)
-class Doughnut:
-    """Distances from `inner_radius` to `outer_radius`."""
-
-    inner_radius: float
-    outer_radius: float
-    name = "doughnut"
-
-    def window(self, dimensions: int) -> tuple[Interval, ...]:
-        return ((-self.outer_radius, self.outer_radius),) * dimensions
-
-    def radius(self) -> float:
-        return self.outer_radius
-
-    def text(self) -> str:
-        return f"(distance >= {self.inner_radius!r}) * (distance <= {self.outer_radius!r})"
-
-    def check(self, dimensions: int, where: str) -> None:
-        for key in ("inner_radius", "outer_radius"):
-            _positive(getattr(self, key), f"{where}.{key}")
-        if not self.inner_radius < self.outer_radius:
-            raise wrong(where, [self.inner_radius, self.outer_radius], "inner_radius < outer_radius")
-
-    def document(self) -> dict[str, Any]:
-        return {"doughnut": {"inner_radius": self.inner_radius, "outer_radius": self.outer_radius}}
-
-
-@dataclass(frozen=True)
-class Rectangular:
-    """Displacements from corner to corner, both included."""
-
-    lower_left: tuple[float, ...]
-    upper_right: tuple[float, ...]
-    name = "rectangular"
-
-    def window(self, dimensions: int) -> tuple[Interval, ...]:
-        return tuple(zip(self.lower_left, self.upper_right, strict=True))
-
-    def radius(self) -> float:
-        return 0.0
-
-    def text(self) -> str:
-        sides = zip(AXES, self.lower_left, self.upper_right, strict=False)
-        return " * ".join(f"(d{a} >= {low!r}) * (d{a} <= {high!r})" for a, low, high in sides)
-
-    def check(self, dimensions: int, where: str) -> None:
-        for key in ("lower_left", "upper_right"):
-            _lengths(tuple(getattr(self, key)), f"{where}.{key}", "a corner", dimensions, positive=False)
-        if not all(a < b for a, b in zip(self.lower_left, self.upper_right, strict=True)):
-            raise wrong(where, [list(self.lower_left), list(self.upper_right)], "lower_left below upper_right")
-
-    def document(self) -> dict[str, Any]:
-        return {"rectangular": {"lower_left": list(self.lower_left), "upper_right": list(self.upper_right)}}
-
-
-@dataclass(frozen=True)
-class Elliptical:
-    """An ellipse (ellipsoid) of these axes (diameters); the major one is turned by `azimuth_angle` degrees from x."""
-
-    major_axis: float
-    minor_axis: float
-    polar_axis: float | None = None
-    azimuth_angle: float = 0.0
-    name = "elliptical"
-
-    def window(self, dimensions: int) -> tuple[Interval, ...]:
-        c, s = cos_degrees(self.azimuth_angle), sin_degrees(self.azimuth_angle)
-        a, b = 0.5 * self.major_axis, 0.5 * self.minor_axis
-        reach = [math.sqrt((a * c) ** 2 + (b * s) ** 2), math.sqrt((a * s) ** 2 + (b * c) ** 2)]
-        reach += [0.5 * self.polar_axis] if self.polar_axis is not None else []
-        return tuple((-r * (1.0 + 1e-12), r * (1.0 + 1e-12)) for r in reach[:dimensions])
-
-    def radius(self) -> float:
-        return 0.5 * max(self.major_axis, self.minor_axis, self.polar_axis or 0.0)
-
-    def text(self) -> str:
-        c, s = cos_degrees(self.azimuth_angle), sin_degrees(self.azimuth_angle)
-        a, b = 0.5 * self.major_axis, 0.5 * self.minor_axis
-        along, across = f"((dx * {c!r} + dy * {s!r}) / {a!r})", f"((dy * {c!r} - dx * {s!r}) / {b!r})"
-        third = f" + (dz / {0.5 * self.polar_axis!r}) ** 2" if self.polar_axis is not None else ""
-        return f"({along} ** 2 + {across} ** 2{third} <= 1.0)"
-
-    def check(self, dimensions: int, where: str) -> None:
-        if dimensions == 1 or (self.polar_axis is None) != (dimensions == 2):
-            raise wrong(
-                where, f"an elliptical mask in {dimensions} dimensions", "two, or three with the key polar_axis"
-            )
-        for key in ("major_axis", "minor_axis", *(["polar_axis"] if self.polar_axis is not None else [])):
-            _positive(getattr(self, key), f"{where}.{key}")
-        if not (math.isfinite(self.azimuth_angle) and abs(self.azimuth_angle) <= 360.0):
-            raise wrong(f"{where}.azimuth_angle", self.azimuth_angle, "degrees from -360 to 360")
-
-    def document(self) -> dict[str, Any]:
-        third = {"polar_axis": self.polar_axis} if self.polar_axis is not None else {}
-        axes = {"major_axis": self.major_axis, "minor_axis": self.minor_axis, **third}
-        return {"elliptical": {**axes, "azimuth_angle": self.azimuth_angle}}
-
-
-AnyMask = Circular | Doughnut | Rectangular | Elliptical
-
-
-# ---- What a projection spans
-
-
-def domain(source_boxes: Sequence[Sequence[Interval]], target_boxes: Sequence[Sequence[Interval]],
-           space: Space | None, mask: AnyMask | None) -> dict[str, Interval]:  # fmt: skip
-    """Between which numbers the names of an expression lie, over all pairs that can be connected."""
-    dimensions = len(source_boxes[0])
-    found: dict[str, Interval] = {}
-    furthest = nearest_square = 0.0
-    window = mask.window(dimensions) if mask is not None else ((-math.inf, math.inf),) * dimensions
-    for axis in range(dimensions):
-        sources, targets = [b[axis] for b in source_boxes], [b[axis] for b in target_boxes]
-        low, high = min(s[0] for s in sources), max(s[1] for s in sources)
-        left, right = min(t[0] for t in targets), max(t[1] for t in targets)
-        least, most = left - high, right - low
-        period = space.period(axis) if space is not None else 0.0
-        if period and (least < -0.5 * period or most > 0.5 * period):
-            least, most = -0.5 * period, 0.5 * period
-        slack = 1e-9 * max(abs(low), abs(high), abs(left), abs(right), most - least)
-        least, most = max(least - slack, window[axis][0]), min(most + slack, window[axis][1])
-        least, most = min(least, most), max(least, most)
-        found[f"d{AXES[axis]}"] = (least, most)
-        found[f"source.{AXES[axis]}"] = (low - slack, high + slack)
-        found[f"target.{AXES[axis]}"] = (left - slack, right + slack)
-        furthest += max(abs(least), abs(most)) ** 2
-        nearest_square += 0.0 if least <= 0.0 <= most else min(abs(least), abs(most)) ** 2
-    reach = math.sqrt(furthest) * (1.0 + 1e-12)
-    if mask is not None and mask.radius():
-        reach = min(reach, mask.radius())
-    closest = math.sqrt(nearest_square) * (1.0 - 1e-12)
-    if isinstance(mask, Doughnut):
-        closest = max(closest, mask.inner_radius)
-    found["distance"] = (min(closest, reach), reach)
-    return found

@@ -39,7 +39,7 @@ def drawn_by(rule: Rule, storage: str, generate: str | None, weight: Any, delay:
         raise ConfigError(f"{at} with generate: by_target; such a row cannot be drawn by itself; allowed: by_source")
     if is_spatial(rule):
         raise ConfigError(
-            f"{at} with a probability or mask that depends on positions; these are drawn by target; allowed: stored"
+            f"{at} with a rule that depends on positions; a row alone does not know its candidates; allowed: stored"
         )
     for name, value in (("weight", weight), ("delay", delay)):
         if isinstance(as_value(value, expressions=True), Listed):

@@ -1,9 +1,10 @@
-"""Kernels compiled by NVRTC, each once a session; needs the wheel nvidia-cuda-nvrtc, no driver and no CuPy."""
+"""Kernels compiled by NVRTC and kept in the cache; needs the wheel nvidia-cuda-nvrtc, no driver and no CuPy."""
 
 from __future__ import annotations
 
 import ctypes
 import dataclasses
+import hashlib
 import os
 import re
 import sysconfig
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from distsim.kernels import loop
+from distsim.backend.host import cache_folder
+from distsim.kernels import connect, loop, values
 from distsim.kernels.reschedule import Reschedule
 from distsim.kernels.sources import loop_source, model_source
 from distsim.kernels.update import GroupShape
@@ -25,8 +27,8 @@ PRECISIONS = ("single", "double")
 
 
 @cache
-def nvrtc() -> ctypes.CDLL:
-    """The newest NVRTC among the installed wheels; a skip without one, a failure where CI runs."""
+def nvrtc() -> tuple[ctypes.CDLL, str]:
+    """The newest NVRTC among the installed wheels, and its path; a skip without one, a failure where CI runs."""
     found: list[tuple[int, Path]] = []
     for root in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
         for path in Path(root).glob("nvidia/*/lib/libnvrtc.so.*"):
@@ -40,13 +42,26 @@ def nvrtc() -> ctypes.CDLL:
     path = max(found)[1]
     for helper in path.parent.glob("libnvrtc-builtins.so*"):  # found by name only where it is loaded already
         ctypes.CDLL(str(helper), mode=ctypes.RTLD_GLOBAL)
-    return ctypes.CDLL(str(path))
+    return ctypes.CDLL(str(path)), f"{path}, {path.stat().st_size} bytes"
 
 
 @cache
 def compiled(source: str, architecture: str, *options: str, kind: str = "CUBIN") -> bytes:
-    """The cubin (or PTX) of `source`; the compiler's log where it fails."""
-    library = nvrtc()
+    """The cubin (or PTX) of `source`; the compiler's log where it fails. The processes of a test run share them."""
+    library, which = nvrtc()
+    key = "\0".join((source, architecture, *OPTIONS, *options, kind, which))
+    kept = cache_folder() / f"nvrtc-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+    if kept.exists():
+        return kept.read_bytes()
+    made = _compile(library, source, architecture, *options, kind=kind)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    unnamed = kept.with_suffix(f".{os.getpid()}")
+    unnamed.write_bytes(made)
+    unnamed.replace(kept)
+    return made
+
+
+def _compile(library: ctypes.CDLL, source: str, architecture: str, *options: str, kind: str) -> bytes:
     program = ctypes.c_void_p()
 
     def must(result: int, what: str) -> None:
@@ -146,6 +161,11 @@ def same_layout(structures: Sequence[type[ctypes.Structure]]) -> str:
         )
         for s in structures
     )
+
+
+def construction_layout() -> str:
+    """The check of the structures that construction shares with Python."""
+    return same_layout((values.Sampler, values.Values, connect.Connect, connect.Rows, connect.Shares))
 
 
 def loop_text(network: str, precision: str) -> str:

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import Backend, Module, open_backend
+from distsim.build.chunks import CELL_BUDGET
 from distsim.build.partition import Layout
 from distsim.build.projections import local_projections
 from distsim.build.quanta import PlaneTable, plan_planes
-from distsim.build.rows import CELL_BUDGET, Rows, build_rows
+from distsim.build.rows import Rows, build_rows
 from distsim.engine.groups import group_shape
 from distsim.engine.simulation import Simulation
 from distsim.experiment import Experiment, RunSettings
@@ -78,7 +79,7 @@ def read_rows(
 ) -> Synapses:
     """Every synapse of a rank; also asserts the layout of rows and runs that delivery relies on."""
     word = np.dtype("i4" if precision == "single" else "i8")
-    table = np.asarray(rows.table)
+    table = np.asarray(rows.table if rows.number is None else rows.table[rows.number])
     runs_found: list[npt.NDArray[Any]] = []
     words_found: list[npt.NDArray[Any]] = []
     synapses_in_row = np.zeros(len(table), np.int64)

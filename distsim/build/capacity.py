@@ -12,8 +12,8 @@ from pathlib import Path
 from distsim.build.costs import expected_synapses
 from distsim.build.estimate import RankMemory, estimate
 from distsim.build.rows import RUN_BYTES, SYNAPSE_BYTES
-from distsim.errors import CapacityError
-from distsim.experiment import Experiment
+from distsim.errors import CapacityError, wrong
+from distsim.experiment import MAX_RANKS, Experiment
 from distsim.storage import Storage
 
 _ROUGH_NEURON, _ROUGH_RANK = 2_000, 10**9  # bytes: safely more than a neuron or a rank takes besides synapses
@@ -73,6 +73,42 @@ def with_storage(experiment: Experiment, storage: Storage) -> Experiment:
     return dataclasses.replace(experiment, network=network)
 
 
+def refuse_dry_run(experiment: Experiment, share: RankMemory, available: int) -> None:
+    """Raise CapacityError where one rank's share does not fit into this machine for a dry run."""
+    _refuse(experiment, share.peak - share.baseline, available, share, "1 rank in a dry run", "more ranks")
+
+
+def smallest_ranks(experiment: Experiment, device_bytes: int) -> int | None:
+    """The fewest devices, one rank each, on which the run is expected to fit; None where no number of them would do.
+
+    Raises
+    ------
+    ConfigError
+        A population is mapped to a rank, and these are more than would do.
+    """
+    found: dict[int, bool] = {}
+
+    def fits(n_ranks: int) -> bool:
+        if n_ranks not in found:
+            largest = estimate(experiment, n_ranks).largest
+            found[n_ranks] = (largest.running + largest.construction) * _MARGIN <= device_bytes
+        return found[n_ranks]
+
+    mapped = experiment.run.partition
+    low = 0 if isinstance(mapped, str) else max(mapped.values(), default=0)  # too few, as far as is known
+    synapses = sum(expected_synapses(p) for p in experiment.network.projections)
+    high = max(low + 1, int(synapses * SYNAPSE_BYTES[experiment.run.precision] / device_bytes))
+    low = max(low, high - 1)
+    while not fits(high):
+        low, high = high, 2 * high
+        if high > MAX_RANKS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
 def _surely_fits(experiment: Experiment, ranks: int, available: int) -> bool:
     """Whether there is no need to look closer: no synapse has more than a run of its own."""
     synapses = sum(expected_synapses(p) for p in experiment.network.projections)
@@ -97,6 +133,24 @@ def _refuse(
 def _other(memory: RankMemory) -> str:
     rest = memory.peak - memory.baseline - memory.synapses - memory.runs
     return f"all else {size(rest)}"
+
+
+_UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "B": 1}
+
+
+def parse_size(text: str, where: str) -> int:
+    """Bytes from "141GB", "80 GiB" or a plain number.
+
+    Raises
+    ------
+    ConfigError
+        It is no size.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d*)?) ?([kKMGT]?i?B)?", text.strip())
+    unit = (found[2] or "B") if found else ""
+    if not found or unit not in _UNITS or not 1 <= float(found[1]) * _UNITS[unit] < 1e18:
+        raise wrong(where, text, f"a number of bytes, or one with a unit ({', '.join(_UNITS)}), such as 141GB")
+    return int(float(found[1]) * _UNITS[unit])
 
 
 def size(n: float) -> str:

@@ -13,14 +13,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distsim.build.costs import NOMINAL_RATE
+from distsim.build.chunks import CELL_BUDGET, SORT_BYTES, cells_per_row, plan_chunks
+from distsim.build.costs import NOMINAL_RATE, expected_synapses
 from distsim.build.expected import Expectation, RankConnectivity
+from distsim.build.expected_routing import ExpectedRouting, expected_routing
 from distsim.build.partition import Layout, WholePopulations, partition_of
 from distsim.build.quanta import PlaneTable, plan_planes
-from distsim.build.rows import CELL_BUDGET, ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES, plan_chunks
+from distsim.build.routing import ENTRY_BYTES
+from distsim.build.rows import ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES
 from distsim.build.signals import factor_arrays
 from distsim.distributions import Listed
+from distsim.edges import BLOCK_EDGES
+from distsim.engine.binning import RATE_ROOM_BYTES
 from distsim.engine.delivery import delivers_by_ring, n_slots
+from distsim.engine.edges_dump import WINDOW_SYNAPSES
 from distsim.engine.exchange import FIRST_ROOM
 from distsim.engine.groups import CHUNK, group_shape
 from distsim.engine.recording import SPIKE_ROOM, STATE_ROOM_BYTES
@@ -29,7 +35,7 @@ from distsim.experiment import Experiment
 from distsim.io.spikes import WINDOW_SPIKES
 from distsim.kernels.update import GroupShape
 from distsim.network import Projection
-from distsim.rules import FixedTotalNumber
+from distsim.rules import Explicit, FixedTotalNumber
 
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
 MAX_RANKS_LOOKED_AT, MAX_WORK = 64, 200_000
@@ -37,8 +43,8 @@ HOST_ROW_BYTES = 16  # source and first delay of each row, kept on the host
 BURST = 4.0  # the busiest step has so many times the spikes of a mean one (microcircuit: 2.3)
 
 # Measured, per item: lists of requests and answers while routing is built; spikes while they are merged and
-# sorted; connections while an edge file is parsed.
-ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES = 64, 72, 125
+# sorted; connections while an edge file is parsed, and while they are written to one.
+ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES, DUMP_BYTES = 64, 72, 125, 180
 MPI_BYTES, FIGURE_BYTES = 16 * 10**6, 36 * 10**6  # MPICH after MPI_Init; Matplotlib and one raster
 
 
@@ -59,7 +65,7 @@ class RankMemory:
     construction
         What construction takes at its peak beyond the synapses, runs and rows that it leaves; freed after.
     writing
-        What putting the results together takes at the end.
+        What putting the results together takes at the end, or writing connections before the first step.
     baseline
         Python, its libraries, MPI, the description.
     peak
@@ -136,10 +142,14 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
     connectivity = [_connectivity(expectation, layout, found) for layout in layouts]
     has_row = np.array([[s.row for s in c.by_source] for c in connectivity])
     rows_anywhere = weights @ has_row  # ranks with a row, by population
+    routings = [expected_routing(has_row, weights, i, n_ranks, run.routing) for i in range(len(layouts))]
+    local = np.array([[layout.part(p).count for p in range(len(network.populations))] for layout in layouts])
+    empty = float(sum(w * n @ r.empty for w, n, r in zip(weights, local, routings, strict=True)))  # rows, of all ranks
     ranks: list[RankMemory] = []
-    for i, c in enumerate(connectivity):
+    for i, (c, routing) in enumerate(zip(connectivity, routings, strict=True)):
         elsewhere = np.maximum(rows_anywhere - has_row[i], 0.0) * (n_ranks > 1)
-        ranks.append(_Rank(c, expectation, shapes, planes, elsewhere, n_ranks, files).memory(baseline))
+        made = _Rank(c, expectation, shapes, planes, elsewhere, routing, empty / n_ranks, n_ranks, files)
+        ranks.append(made.memory(baseline))
     total = RankMemory(
         **{
             f.name: float(weights @ np.array([getattr(m, f.name) for m in ranks]))
@@ -148,7 +158,7 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
     )
     synapses = float(weights @ np.array([c.synapses + c.drawn for c in connectivity]))
     rows = float(weights @ np.array([c.rows for c in connectivity]))
-    stored = total.synapses + total.runs + rows * ROW_BYTES + total.routing
+    stored = total.synapses + total.runs + (rows + empty) * ROW_BYTES + total.routing
     return Estimate(
         n_ranks, sum(p.size for p in network.populations if p.model.is_neuron), synapses,
         float(weights @ np.array([c.runs for c in connectivity])), rows,
@@ -190,15 +200,17 @@ class _Rank:
     shapes: Sequence[GroupShape]
     planes: PlaneTable
     elsewhere: np.ndarray  # by population: on how many other ranks a neuron has a row
+    routing: ExpectedRouting
+    empty: float  # rows of broadcast sources that have no synapses here
     n_ranks: int
     files: bool
 
     def memory(self, baseline: int) -> RankMemory:
         c, run = self.connectivity, self.expectation.experiment.run
         synapses, runs = c.synapses * SYNAPSE_BYTES[run.precision], c.runs * RUN_BYTES
-        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES) + self._drawn_rows()
-        entries = float(sum(n * e for n, e in zip(self._local, self.elsewhere, strict=True)))
-        routing = 8.0 * c.layout.n_local + 4.0 + 8.0 * entries
+        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES) + self.empty * ROW_BYTES + self._drawn_rows()
+        entries = float(np.array(self._local) @ self.routing.entries)
+        routing = 8.0 * c.layout.n_local + 4.0 + ENTRY_BYTES * entries
         neurons, starting = self._neurons()
         buffers, recording, writing = self._buffers(), *self._recording()
         building = self._building()
@@ -251,6 +263,16 @@ class _Rank:
             starting += group.size * (8.0 * len(shape.per_neuron) + 32.0 + (400.0 if varies else 0.0))
         return size, starting
 
+    def _reading(self) -> float:
+        """While lists of connections come in: a block of a file, and this rank's own, twice while they are joined."""
+        most = 0.0
+        for p in self.connectivity.local:
+            if isinstance(p.described.rule, Explicit):
+                count = p.described.rule.summary.count
+                own = count * p.selected.count / p.described.n_targets
+                most = max(most, PARSE_BYTES * min(count, BLOCK_EDGES) + 64.0 * own)
+        return most
+
     def _building(self) -> float:
         """The most that is there at once while rows are built."""
         c, network = self.connectivity, self.expectation.experiment.network
@@ -258,20 +280,22 @@ class _Rank:
         shares = sum(8.0 * p.part.count for p in c.local if isinstance(p.described.rule, FixedTotalNumber))
         held = shares + 25.0 * c.listed
         held += sum(8.0 * len(p.weight.values) for p in network.projections if isinstance(p.weight, Listed))
-        peak = held + PARSE_BYTES * max((_listed(p.rule) for p in network.projections), default=0)
+        peak = held + self._reading()
+        largest = 0.0
         for chunk in plan_chunks(network.populations, c.local, c.columns_of, CELL_BUDGET):
-            columns = len(set().union(*(c.columns_of(p) for p in chunk.projections)))
-            delays = max(p.delays.last for p in chunk.projections) - min(p.delays.first for p in chunk.projections) + 1
             stays = rows = 0.0
             for population, s in zip(network.populations, c.by_source, strict=True):
                 begin, end = population.first_gid, population.first_gid + population.size
                 n = max(0, min(chunk.high, end) - max(chunk.low, begin))
                 stays += n * (s.synapses * synapse + s.runs * RUN_BYTES)
                 rows += n * s.row
-            n_sources = chunk.high - chunk.low
-            peak = max(peak, held + stays + n_sources * (4.0 * delays * columns + 24.0))
+            scratch = (chunk.high - chunk.low) * (4.0 * cells_per_row(chunk.projections, c.columns_of) + 24.0)
+            if chunk.expected is not None:
+                scratch = SORT_BYTES * chunk.expected + rows * (ROW_BYTES + HOST_ROW_BYTES + 10.0)
+            peak = max(peak, held + stays + scratch)
             held += stays + rows * (ROW_BYTES + HOST_ROW_BYTES)
-        return max(peak, held + c.rows * ROW_BYTES)
+            largest = max(largest, rows)
+        return max(peak, held + largest * ROW_BYTES)  # tables of rows are put together one by one
 
     def _buffers(self) -> float:
         """The wheel (room for a burst in every slot) or the ring, and the messages to and from every rank."""
@@ -322,16 +346,24 @@ class _Rank:
             data = run.duration / recording.interval * share * chosen * real * len(recording.variables)
             # The buffers, and at a flush a copy of each variable and of all together.
             held += 3.0 * (min(data, STATE_ROOM_BYTES) if self.files else data)
+        if network.rate_recording is not None:
+            bins = 8.0 * len(network.rate_recording.populations) * run.duration / network.rate_recording.bin
+            # The buffer; at a flush what was counted, and zeros to begin anew.
+            held += 2.0 * RATE_ROOM_BYTES + (min(bins, RATE_ROOM_BYTES) if self.files else bins)
         n_seconds = max(1.0, (run.duration + run.warmup) / 1000.0)
         held += 2.0 * 40.0 * n_seconds * len(network.populations)
         merged = layout.rank == 0 and self.files and run.duration > 0.0 and recorded
-        return held, min(everyone, WINDOW_SPIKES) * MERGE_BYTES + FIGURE_BYTES if merged else 0.0
+        writing = min(everyone, WINDOW_SPIKES) * MERGE_BYTES + FIGURE_BYTES if merged else 0.0
+        return held, max(writing, self._dumping() if self.files else 0.0)
+
+    def _dumping(self) -> float:
+        """What writing connections takes: a window of this rank's own, on the first rank of everybody's."""
+        network = self.expectation.experiment.network
+        written = sum(expected_synapses(network.projections[k]) for k in network.record_connections)
+        here = self.connectivity.synapses + self.connectivity.drawn
+        mine = written if self.connectivity.layout.rank == 0 else min(written, here)
+        return DUMP_BYTES * min(mine, float(WINDOW_SYNAPSES))
 
 
 def _has_shares(projection: Projection) -> bool:
     return projection.storage == "procedural" and isinstance(projection.rule, FixedTotalNumber)
-
-
-def _listed(rule: object) -> int:
-    summary = getattr(rule, "summary", None)
-    return int(summary.count) if summary is not None else 0

@@ -55,6 +55,7 @@ from distsim.rules import (
 from distsim.selection import Selection
 
 Floats = npt.NDArray[np.float64]
+LISTED = 2**22  # connections that are counted; of longer lists numbers are expected, as of drawn ones
 _EXTREME = 2.0**-33  # of a uniform 32-bit word: (k + 1/2) / 2^32
 
 
@@ -248,22 +249,23 @@ class Expectation:
         """Delays of projection `number`."""
         if number not in self._delays:
             projection, dt = self.experiment.network.projections[number], self.experiment.run.dt
-            if isinstance(projection.rule, Explicit):
-                steps = rounded_to_steps(self._edges_of(number).delay, dt).astype(np.int64)
+            if _is_counted(projection):
+                steps = rounded_to_steps(self.edges_of(number).delay, dt).astype(np.int64)
                 self._delays[number] = _histogram(steps if steps.size else np.ones(1, np.int64))
             else:
                 self._delays[number] = delay_steps(delay_distribution(projection.delay, dt), dt)
         return self._delays[number]
 
-    def _edges_of(self, number: int) -> EdgeList:
+    def edges_of(self, number: int) -> EdgeList:
+        """The listed connections of projection `number`."""
         if number not in self._edges:
             rule = self.experiment.network.projections[number].rule
             assert isinstance(rule, Explicit)
             self._edges[number] = rule.read()
         return self._edges[number]
 
-    def rank(self, layout: Layout) -> RankConnectivity:
-        """What the rank of `layout` will hold."""
+    def rank(self, layout: Layout, listed: bool = True) -> RankConnectivity:
+        """What the rank of `layout` will hold; its listed connections not, where `listed` is false."""
         network, run = self.experiment.network, self.experiment.run
         ids = {p.name: i for i, p in enumerate(network.populations)}
         blocks = [max(1, -(-g.size // 2**self.block_bits)) for g in layout.groups]
@@ -273,7 +275,7 @@ class Expectation:
         local: list[LocalProjection] = []
         columns: dict[int, frozenset[int]] = {}
         cells = [_Cells() for _ in network.populations]
-        listed = 0
+        found = 0
         for number, projection in enumerate(network.projections):
             steps = self.delays_of(number)
             for index, target in enumerate(projection.targets):
@@ -294,7 +296,7 @@ class Expectation:
                     ]  # fmt: skip
                     columns[id(made)] = frozenset(here)
                     local.append(made)
-                    if isinstance(projection.rule, Explicit):
+                    if _is_counted(projection):
                         continue
                     share = np.outer(_plane_shares(made), _block_shares(part, blocks[group], self.block_bits)).ravel()
                     for source in projection.sources:
@@ -302,17 +304,17 @@ class Expectation:
                         own = _Draws(draws.trials * chosen, draws.chance)
                         stored = projection.storage != "procedural"
                         cells[ids[source.name]].parts.append((own, steps, here, share, stored))
-            if isinstance(projection.rule, Explicit):
-                listed += self._count_listed(number, projection, layout, cells, ids)
+            if listed and _is_counted(projection):
+                found += self._count_listed(number, projection, layout, cells, ids)
         return RankConnectivity(
-            self.experiment, layout, tuple(c.sources() for c in cells), tuple(local), columns, listed
+            self.experiment, layout, tuple(c.sources() for c in cells), tuple(local), columns, found
         )
 
     def _count_listed(
         self, number: int, projection: Projection, layout: Layout, cells: Sequence[_Cells], ids: Mapping[str, int]
     ) -> int:
         """Listed connections are not expected but counted (as if no other projection had its runs beside theirs)."""
-        edges, dt, found = self._edges_of(number), self.experiment.run.dt, 0
+        edges, dt, found = self.edges_of(number), self.experiment.run.dt, 0
         steps = rounded_to_steps(edges.delay, dt).astype(np.int64)
         kind = (edges.weight < 0.0).astype(np.int64)
         if edges.receptor.size:
@@ -339,6 +341,10 @@ class Expectation:
                     cells[ids[source.name]].count(len(rows) / size, runs / size, sources / size)
                     found += len(rows)
         return found
+
+
+def _is_counted(projection: Projection) -> bool:
+    return isinstance(projection.rule, Explicit) and projection.rule.summary.count <= LISTED
 
 
 class _Cells:

@@ -7,8 +7,10 @@ neurons of one model stand together (a *group*), because one kernel updates them
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +88,36 @@ class WholePopulations(Partition):
         return np.asarray(self.ranks[np.searchsorted(self._first_gids, gids, side="right") - 1])
 
 
+class Balanced(Partition):
+    """All neurons in the order of their global ids, cut into R contiguous stretches of equal cost.
+
+    Neurons of a population cost the same. Laid end to end, each as long as its cost, a neuron belongs to rank r where
+    its middle lies in the r-th of R equal parts of the whole. So no rank differs from the mean by more than one neuron.
+    What is kept is one number a rank: its first global id.
+    """
+
+    def __init__(self, populations: Sequence[Population], costs: Sequence[int], n_ranks: int) -> None:
+        self._populations = populations
+        each = [max(1, cost // p.size) for p, cost in zip(populations, costs, strict=True)]
+        before = [0, *accumulate(p.size * cost for p, cost in zip(populations, each, strict=True))]
+        first = [0]
+        for rank in range(1, n_ranks):
+            i = min(bisect_right(before, before[-1] * rank // n_ranks) - 1, len(populations) - 1)
+            # The first k with (before + (k + 1/2) each) >= rank / R of all; whole numbers of any length.
+            k = -((n_ranks * (2 * before[i] + each[i]) - 2 * before[-1] * rank) // (2 * each[i] * n_ranks))
+            first.append(populations[i].first_gid + min(max(k, 0), populations[i].size))
+        self._first = np.array([*first, sum(p.size for p in populations)], np.int64)
+
+    def sequence(self, population_id: int, rank: int) -> tuple[int, int, int]:
+        p = self._populations[population_id]
+        begin = max(p.first_gid, int(self._first[rank]))
+        end = min(p.first_gid + p.size, int(self._first[rank + 1]))
+        return (begin, 1, end - begin) if end > begin else (p.first_gid, 1, 0)
+
+    def owner(self, gids: Gids) -> Gids:
+        return np.asarray(np.searchsorted(self._first, gids, side="right") - 1)
+
+
 def partition_of(experiment: Experiment, n_ranks: int) -> Partition:
     """The partition that `run.partition` asks for.
 
@@ -100,6 +132,8 @@ def partition_of(experiment: Experiment, n_ranks: int) -> Partition:
         return RoundRobin(populations, n_ranks)
     if asked == "block":
         return Block(populations, n_ranks)
+    if asked == "balanced":
+        return Balanced(populations, population_costs(experiment), n_ranks)
     if isinstance(asked, str):
         return WholePopulations(populations, pack(population_costs(experiment), n_ranks))
     return WholePopulations(populations, [asked[p.name] for p in populations])

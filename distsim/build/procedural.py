@@ -11,6 +11,7 @@ can have sets of their own.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +19,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distsim.backend import Array, Backend
+from distsim.backend import Array, Backend, Module
+from distsim.build.chunks import plan_chunks
 from distsim.build.partition import Layout
 from distsim.build.projections import LocalProjection
-from distsim.build.rows import RowBuilder, Rows, plan_chunks
-from distsim.build.spatial import array_of
-from distsim.kernels import procedural
+from distsim.build.rows import RowBuilder, Rows
+from distsim.build.spatial import array_of, is_placed
+from distsim.kernels import connect, procedural
+from distsim.kernels.sources import regrowing_source
 from distsim.network import Network, Projection
 from distsim.rules import AllToAll, OneToOne
 
@@ -33,6 +36,12 @@ ALL_ROWS = 2**62
 def is_procedural(projection: Projection) -> bool:
     """Whether the projection's synapses are drawn again for each spike."""
     return projection.storage == "procedural"
+
+
+def regrowing(projections: Sequence[Projection]) -> str:
+    """The source of what the loop needs for these projections."""
+    mine = [p for p in projections if is_procedural(p)]
+    return regrowing_source(any(map(is_placed, mine))) if mine else ""
 
 
 @dataclass(frozen=True)
@@ -53,12 +62,19 @@ class Regrown:
     local: tuple[LocalProjection, ...]
     gids: npt.NDArray[np.int64]
     counts: npt.NDArray[np.int64]
-    keep: tuple[Any, ...]
+    keep: list[Any]
+
+    def locate(self, rows: Rows, backend: Backend) -> None:
+        """Say whose each row is; once rows have the numbers that they keep."""
+        source = np.zeros(max(1, len(rows.table)), np.uint64)
+        source[slice(rows.gids.size) if rows.number is None else rows.number] = rows.gids
+        self.keep.append(backend.to_device(source))
+        self.structure.source = backend.pointer(self.keep[-1])
 
 
 def add_regrown(
-    network: Network, layout: Layout, projections: Sequence[LocalProjection], rows: Rows, builder: RowBuilder,
-    cell_budget: int, scaled: Sequence[Sequence[bool]],
+    network: Network, layout: Layout, projections: Sequence[LocalProjection], rows: Rows, backend: Backend,
+    kernels: Module, cell_budget: int, scaled: Sequence[Sequence[bool]],
 ) -> Regrown | None:  # fmt: skip
     """Make room in `rows` for the sources of procedural projections; None where no projection is.
 
@@ -69,8 +85,7 @@ def add_regrown(
     """
     if not projections:
         return None
-    backend = builder.backend
-    found = list(_count(network, projections, builder, cell_budget))
+    found = list(_count(network, projections, backend, kernels, cell_budget))
     empty = np.empty(0, np.int64)
     gids, counts, first = (np.concatenate([empty, *(f[k] for f in found)]) for k in range(3))
     # Sources in the order of their global ids: chunks come by population.
@@ -93,7 +108,7 @@ def add_regrown(
 
     made = []
     for p in projections:
-        arguments, kept = p.arguments(backend, 0, builder.block_bits)
+        arguments, kept = p.arguments(backend, 0, 16)
         keep.append(kept)
         arguments.n_rows = ALL_ROWS
         group = layout.group_of(p.part.population_id).index
@@ -107,12 +122,10 @@ def add_regrown(
             )
         )  # fmt: skip
     listed = array_of([made[k] for k in members], pointer) if members else 0
-    structure = procedural.Procedural(
-        list=listed, begin=pointer(np.array(begin, np.uint32)), source=pointer(rows.gids.astype(np.uint64)),
-    )  # fmt: skip
+    structure = procedural.Procedural(list=listed, begin=pointer(np.array(begin, np.uint32)))
     rows.n_regrown = int(counts.sum())
     rows.procedural_bytes = 8 * rows.gids.size + sum(8 * p.n_sources for p in _with_shares(projections))
-    return Regrown(structure, tuple(projections), gids, counts, tuple(keep))
+    return Regrown(structure, tuple(projections), gids, counts, keep)
 
 
 def _kind(projection: LocalProjection) -> int:
@@ -128,18 +141,37 @@ def _with_shares(projections: Sequence[LocalProjection]) -> list[LocalProjection
 
 
 def _count(
-    network: Network, projections: Sequence[LocalProjection], builder: RowBuilder, cell_budget: int
+    network: Network, projections: Sequence[LocalProjection], backend: Backend, kernels: Module, cell_budget: int
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Chunk by chunk: sources with synapses here, their number, the smallest delay."""
-    backend = builder.backend
-    for chunk in plan_chunks(network.populations, projections, builder.columns_of, cell_budget):
-        counted, n_rows = builder.count_chunk(chunk), chunk.high - chunk.low
-        shortest = backend.empty(n_rows, np.uint16)
-        counted.rows.shortest = backend.pointer(shortest)
-        builder.kernels.launch("row_shortest", counted.rows, n_rows)
-        count = backend.to_host(counted.synapses).astype(np.int64)
-        there = np.flatnonzero(count)
-        yield chunk.low + there, count[there], backend.to_host(shortest)[there].astype(np.int64)
+    """Sources with synapses here, their number, the smallest delay; a counter for each delay of a source."""
+    for population in network.populations:
+        mine = [p for p in projections if any(s.name == population.name for s in p.described.sources)]
+        if not mine:
+            continue
+        first = min(p.delays.first for p in mine)
+        n_delays = max(p.delays.last for p in mine) - first + 1
+        step, end = max(1, cell_budget // (4 * n_delays)), population.first_gid + population.size
+        for low in range(population.first_gid, end, step):
+            n_rows = min(step, end - low)
+            cells = backend.zeros(n_rows * n_delays, np.uint32)
+            for p in mine:
+                c, keep = p.arguments(backend, low, 31)  # all targets in one block, all planes in one column
+                c.first_delay, c.n_delays, c.n_columns = first, n_delays, 1
+                c.n_rows, c.cells = n_rows, backend.pointer(cells)
+                kernels.launch(f"count_{p.kernel}", c, p.n_items(n_rows))
+                del keep
+            totals = [backend.empty(n_rows, np.uint64) for _ in range(2)]
+            shortest = backend.empty(n_rows, np.uint16)
+            rows = connect.Rows(
+                n_rows=n_rows, cells_per_row=n_delays, n_columns=1, first_delay=first, cells=backend.pointer(cells),
+                runs_before=backend.pointer(totals[0]), synapses_before=backend.pointer(totals[1]),
+                shortest=backend.pointer(shortest),
+            )  # fmt: skip
+            kernels.launch("row_totals", rows, n_rows)
+            kernels.launch("row_shortest", rows, n_rows)
+            count = backend.to_host(totals[1]).astype(np.int64)
+            there = np.flatnonzero(count)
+            yield low + there, count[there], backend.to_host(shortest)[there].astype(np.int64)
 
 
 def _sets(network: Network, gids: npt.NDArray[np.int64], set_of: dict[str, int]) -> npt.NDArray[np.uint64]:
@@ -168,3 +200,21 @@ def _extend(
     rows.table = backend.to_device(np.concatenate([table, more]))
     rows.gids = np.concatenate([rows.gids, gids[~known]])
     rows.first_delay = np.concatenate([rows.first_delay, first[~known]])
+
+
+def rows_again(
+    network: Network, projections: Sequence[LocalProjection], builder: RowBuilder, cell_budget: int, like: Rows,
+    gids: tuple[int, int],
+) -> Rows:  # fmt: skip
+    """Stored rows of the sources gids[0] … gids[1] - 1 alone, in the columns of a built network's rows."""
+    for chunk in plan_chunks(network.populations, projections, builder.columns_of, cell_budget):
+        low, high = max(chunk.low, gids[0]), min(chunk.high, gids[1])
+        if low < high:
+            builder.build_chunk(chunk.cut(low - chunk.low, high - chunk.low))
+    empty = np.empty(0, np.int64)
+    tables = [np.zeros((0, 3), np.uint64), *builder.tables]
+    return dataclasses.replace(
+        like, gids=np.concatenate([empty, *builder.gids]), table=builder.backend.to_device(np.concatenate(tables)),
+        n_synapses=builder.n_synapses, n_runs=builder.n_runs, segments=builder.segments,
+        chunk_rows=[g.size for g in builder.gids], number=None, n_empty=0,
+    )  # fmt: skip

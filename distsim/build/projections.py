@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import Array, Backend, Module
+from distsim.build.degrees import Limits, find_limits
 from distsim.build.partition import Layout, Part
 from distsim.build.quanta import Endpoint, PlaneTable, share_bound
 from distsim.build.sampling import Delays, delays, sampler
@@ -18,14 +19,15 @@ from distsim.build.selecting import (
     LocalSelection,
     Shared,
     SideArrays,
+    indices,
     local_selection,
-    places_to_ids,
     shared_places,
 )
 from distsim.build.spatial import Placed, placed
 from distsim.build.weights import Levels, weight_levels
 from distsim.checks import delay_distribution
 from distsim.distributions import Listed, support
+from distsim.edges import EdgeList, is_among
 from distsim.errors import BuildError
 from distsim.exact import exact_context
 from distsim.expressions import Expression
@@ -89,7 +91,7 @@ class LocalProjection:
         """What the kernels that draw it are called, after count_ and fill_."""
         rule, by_source = self.described.rule, self.described.by_source
         if is_spatial(rule):
-            return "spatial_bernoulli" if isinstance(rule, PairwiseBernoulli) else "spatial_poisson"
+            return "spatial_by_source" if by_source else "spatial"
         if by_source:
             return f"{rule.name}_by_source" if isinstance(rule, (OneToOne, AllToAll)) else "by_source"
         if isinstance(rule, SymmetricPairwiseBernoulli):
@@ -100,8 +102,9 @@ class LocalProjection:
         """What the kernels go over, in a chunk of `n_rows` sources."""
         if self.edges is not None:
             return self.edges.source.size
-        rows = n_rows if self.kernel in ("by_source", "symmetric") else 0
-        return rows + (self.selected.count if self.kernel != "by_source" else 0)
+        scattered = self.kernel in ("by_source", "spatial_by_source")
+        rows = n_rows if scattered or self.kernel == "symmetric" else 0
+        return rows + (0 if scattered else self.selected.count)
 
     @property
     def positive_plane(self) -> int:
@@ -183,7 +186,7 @@ class LocalProjection:
         elif isinstance(rule, OneToOne):
             c.items_per_target = 1
         elif is_spatial(rule):
-            pass
+            c.draws = structs.DRAWS_BERNOULLI if isinstance(rule, PairwiseBernoulli) else structs.DRAWS_POISSON
         elif isinstance(rule, (PairwiseBernoulli, SymmetricPairwiseBernoulli)):
             p = plain_value(rule) if isinstance(rule, PairwiseBernoulli) else rule.p
             c.draws, c.chance, c.gap_scale = structs.DRAWS_BERNOULLI, p, gap_scale(p)
@@ -261,6 +264,7 @@ def local_projections(
         if isinstance(projection.weight, Listed):
             values = np.array(projection.weight.values, np.float64)
             listed = backend.to_device(levels.of(values) if levels else values)
+        limits: Limits | None = None
         shares = _source_shares(number, projection, rule, backend, kernels, seed)
         for index, target in enumerate(projection.targets):
             part = layout.part(ids[target.name])
@@ -272,7 +276,10 @@ def local_projections(
             )  # fmt: skip
             if not selected.count:
                 continue
-            local.placed = placed(projection, part, target, seed, dt, backend, kernels)
+            local.placed = placed(projection, part, selected, target, seed, dt, backend, kernels)
+            if isinstance(rule, (FixedIndegree, FixedOutdegree)) and is_spatial(rule):
+                limits = limits if rule.name == "fixed_outdegree" and limits else find_limits(local, backend, kernels)
+                local.placed = local.placed and limits.put_into(local.placed, backend)
             if isinstance(rule, FixedTotalNumber) and not projection.by_source:
                 local.shares = _target_shares(local, rule, backend, kernels)
             found.append(local)
@@ -373,34 +380,35 @@ def _explicit(
     number: int, projection: Projection, layout: Layout, planes: PlaneTable, ids: dict[str, int], seed: int, dt: float,
     sides: tuple[SideArrays, SideArrays], levels: Levels | None,
 ) -> list[LocalProjection]:  # fmt: skip
+    """Listed connections onto local neurons: the list comes block by block, and no more than these are kept."""
     rule = projection.rule
     assert isinstance(rule, Explicit)
-    edges = rule.read()
-    source, target = edges.source, edges.target
+    chosen: list[tuple[Part, LocalSelection, npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+    offset = 0
+    for selection in projection.targets:
+        part = layout.part(ids[selection.name])
+        selected = local_selection(selection, part, seed)
+        place = selected.place
+        if place is None:
+            place = selected.first_place + selected.place_step * np.arange(selected.count, dtype=np.int64)
+        chosen.append((part, selected, offset + place, indices(selected)))
+        offset += selection.size
+    local = np.concatenate([places for _, _, places, _ in chosen])
+    edges = EdgeList.joined([block for block in rule.blocks(local) if block.source.size])
     weight = levels.of(edges.weight) if levels else edges.weight
     steps = rounded_to_steps(edges.delay, dt).astype(np.int32)
-    ports = edges.receptor if edges.receptor.size else None
-    wanted: Sequence[str | None] = rule.summary.receptors or [projection.receptor]
     found: list[LocalProjection] = []
-    offset = 0
-    for index, selection in enumerate(projection.targets):
-        population = selection.population
-        part = layout.part(ids[population.name])
-        place = target - offset
-        here = (place >= 0) & (place < selection.size)
-        offset += selection.size
-        gid = np.full(place.size, population.first_gid, np.int64)
-        gid[here] += places_to_ids(selection, place[here], seed)
-        mine = here & layout.owned(gid)
-        for port in wanted:
-            chosen = np.flatnonzero(mine if ports is None else mine & (ports == port))
-            if not chosen.size:
+    for index, (part, selected, places, k) in enumerate(chosen):
+        at = np.searchsorted(places, edges.target)
+        mine = is_among(edges.target, places)
+        for port in rule.summary.receptors or [projection.receptor]:
+            here = np.flatnonzero(mine & (edges.receptor == port) if edges.receptor.size else mine)
+            if not here.size:
                 continue
-            within = part.begin + (gid[chosen] - part.first_gid) // part.stride
-            own = Edges(source[chosen].astype(np.uint64), within.astype(np.uint32), weight[chosen], steps[chosen])
+            within = part.begin + k[at[here]]
+            own = Edges(edges.source[here].astype(np.uint64), within.astype(np.uint32), weight[here], steps[here])
             span = Delays(int(own.delay.min()), int(own.delay.max()))
-            endpoint = planes.endpoints[number, ids[population.name], port]
-            selected = local_selection(selection, part, seed)
+            endpoint = planes.endpoints[number, ids[projection.targets[index].name], port]
             found.append(
                 LocalProjection(projection, number, part, index, selected, endpoint, span, seed, sides, edges=own)
             )

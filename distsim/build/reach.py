@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.expressions import NAMES, Program
+from distsim.lengths import AXES
+from distsim.masks import AnyMask
 from distsim.network import Projection
-from distsim.rules import PairwiseBernoulli, PairwisePoisson, chance_of
+from distsim.rules import FixedIndegree, FixedOutdegree, PairwiseBernoulli, PairwisePoisson, chance_of, is_spatial
 from distsim.selection import Selection
-from distsim.space import AXES, AnyMask, Ellipse, Grid, PositionList
+from distsim.space import Ellipse, Grid, PositionList
 
 Floats = npt.NDArray[np.float64]
 SAMPLES = 2**17  # pairs by which a mean is estimated
@@ -21,12 +23,14 @@ def spatial_bound(projection: Projection) -> int:
     """A bound of the synapses onto one target: by the sources within the mask's window.
 
     Strict for grids and lists; where positions are drawn, the bound lies 16 standard deviations and 64 above the mean,
-    as for other rules that leave a share to chance.
+    as for other rules that leave a share to chance. Of fixed_outdegree with multapses all may go to one target.
     """
     rule = projection.rule
-    assert isinstance(rule, (PairwiseBernoulli, PairwisePoisson))
-    most = chance_of(rule).support()[1]
+    assert is_spatial(rule)
     candidates = sum(_within(s, rule.mask) for s in projection.sources)
+    if isinstance(rule, (FixedIndegree, FixedOutdegree)):
+        return candidates * rule.outdegree if isinstance(rule, FixedOutdegree) and rule.multapses else candidates
+    most = chance_of(rule).support()[1]
     mean = candidates * (min(most, 1.0) if isinstance(rule, PairwiseBernoulli) else most)
     spread = math.ceil(mean + 16.0 * math.sqrt(mean) + 64.0) if mean else 0
     return min(candidates, spread) if isinstance(rule, PairwiseBernoulli) else spread
@@ -93,6 +97,7 @@ def _mean_between(
             most = least + 1e-9
         d = random.uniform(least, most, SAMPLES)
         s = t - d
+        d = d - period * np.round(d / period) if period else d
         edge = high - low
         if period:
             s = low + np.mod(s - low, period)

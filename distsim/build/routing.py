@@ -1,7 +1,12 @@
 """The routing table: for every local neuron the ranks that need its spikes, and the row index there.
 
-Built in parallel with one all-to-all of lists: each rank tells the owners of its rows' sources which row
-belongs to whom. A message is then one uint32, the row at the destination, and receiving needs no search.
+Built in parallel: each rank tells the owners of its rows' sources that it needs them, and they tell everyone which of
+them are *broadcast*. A source that most other ranks need has the same row on every rank, an empty one where nobody
+needs it, and one entry instead of one for each rank: so the table stays small on thousands of ranks. Then each rank
+tells the owners the rows of the others. A message is one uint32, the row at the destination; receiving needs no search.
+
+Lists are as long as a rank has rows; those of broadcast sources, 8 bytes each while it is built, are at most 4/3 as
+long as the mean rank has rows (under `auto`).
 """
 
 from __future__ import annotations
@@ -11,14 +16,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from distsim.build.partition import Layout
-from distsim.build.rows import Rows
+from distsim.build.partition import Gids, Layout
+from distsim.build.rows import ROW_BYTES, Rows
 from distsim.comm import Communicator
-from distsim.errors import during
-from distsim.kernels.loop import NO_ROW
+from distsim.errors import BuildError, during
+from distsim.experiment import RoutingName
+from distsim.kernels.loop import EVERYWHERE, NO_ROW
 
 Words = npt.NDArray[np.uint32]
 UNBOUNDED = 2**31
+MOST_ROWS = 2**31 - 1  # the highest bit of a message says that it is no row (kernels/sent.h)
+ENTRY_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -32,9 +40,17 @@ class Routing:
     begin
         uint32[n_local + 1]: a neuron's entries in `rank` and `row`.
     rank, row
-        uint32[n_entries]: another rank, and the row there.
+        uint32[n_entries]: another rank, and the row there. EVERYWHERE stands for all other ranks; it is the neuron's
+        only entry then.
     interval
         Steps between exchanges: the smallest delay that crosses ranks (UNBOUNDED where none does).
+    n_broadcast
+        Sources of all ranks with an entry EVERYWHERE: they have the rows 0 … n_broadcast - 1.
+    number, n_rows
+        uint32: the number that each row of this rank has got, and how many there are with the empty ones. None where
+        rows keep the order in which they were built.
+    destinations, sources
+        int64, ascending: the other ranks that this one may send to and receive from.
     """
 
     local_row: Words
@@ -42,43 +58,121 @@ class Routing:
     rank: Words
     row: Words
     interval: int
+    n_broadcast: int
+    number: Words | None
+    n_rows: int
+    destinations: Gids
+    sources: Gids
 
     def bytes(self) -> int:
         return self.local_row.nbytes + self.begin.nbytes + self.rank.nbytes + self.row.nbytes
 
 
+def broadcast_pays(
+    needed_by: npt.NDArray[np.int64], has_row: npt.NDArray[np.bool_], n_ranks: int
+) -> npt.NDArray[np.bool_]:
+    """Whether sources that so many other ranks need, and perhaps their own, take less memory as broadcast entries.
+
+    One entry (8 bytes) stands for `needed_by` entries, and every rank that does not need the source gets an empty row
+    (24 bytes). On many ranks that is worth it for sources that more than three quarters of the ranks need; then at
+    most every fourth message is for nothing.
+    """
+    empty = n_ranks - needed_by - has_row
+    return np.asarray(ENTRY_BYTES * (needed_by - 1) > ROW_BYTES * empty)
+
+
 @during("routing")
-def build_routing(layout: Layout, rows: Rows, comm: Communicator) -> Routing:
-    """Tell owners who needs their neurons, and learn the same of our own."""
+def build_routing(layout: Layout, rows: Rows, comm: Communicator, how: RoutingName = "auto") -> Routing:
+    """Tell owners who needs their neurons, and learn the same of our own (every rank must call).
+
+    Parameters
+    ----------
+    how
+        Which sources are broadcast: those where it saves memory (auto), all that another rank needs (broadcast), or
+        none (listed). It changes no result.
+
+    Raises
+    ------
+    BuildError
+        This rank has more rows than a message can name.
+    """
     owner = layout.owner(rows.gids)
     order = np.argsort(owner, kind="stable")
     bounds = np.searchsorted(owner[order], np.arange(comm.size + 1))
-    requests = []
-    for rank in range(comm.size):
-        mine = order[bounds[rank] : bounds[rank + 1]]
-        requests.append(np.stack([rows.gids[mine], mine], axis=1).astype(np.int64).ravel())
-    received = comm.exchange_lists(requests)
+    needed = [order[bounds[rank] : bounds[rank + 1]] for rank in range(comm.size)]  # our rows, by owner
+    own, nothing = needed[comm.rank], np.empty(0, np.int64)
+    foreign = [nothing if rank == comm.rank else mine for rank, mine in enumerate(needed)]
+    asked = comm.exchange_lists([rows.gids[mine] for mine in foreign])
+    gids = np.concatenate(asked)
+    neuron = layout.local_index(gids) if gids.size else nothing
+    asking = np.repeat(np.arange(comm.size), [a.size for a in asked])
+    own_neuron = layout.local_index(rows.gids[own]) if own.size else nothing
+
+    everywhere = _broadcast(neuron, own_neuron, layout.n_local, comm.size, how)
+    shared = comm.share(np.unique(gids[everywhere[neuron]]))
+    number, n_rows = _number(rows.gids, needed, shared)
+    n_broadcast = sum(s.size for s in shared)
+    if n_rows > MOST_ROWS:
+        raise BuildError(f"rows of rank {comm.rank}: found {n_rows}; allowed: 2^31 - 1; use more ranks")
+
+    listed = comm.exchange_lists([number[mine[number[mine] >= n_broadcast]] for mine in foreign])
     local_row = np.full(layout.n_local, NO_ROW, np.uint32)
-    neurons, ranks, remote_rows = [], [], []
-    for rank, pairs in enumerate(received):
-        gids, row = pairs.reshape(-1, 2).T
-        local = layout.local_index(gids)
-        if rank == comm.rank:
-            local_row[local] = row
-            continue
-        neurons.append(local)
-        ranks.append(np.full(local.size, rank, np.uint32))
-        remote_rows.append(row.astype(np.uint32))
-    neuron = np.concatenate(neurons) if neurons else np.empty(0, np.int64)
+    local_row[own_neuron] = number[own]
+    each = ~everywhere[neuron]
+    ours = shared[comm.rank]
+    first = sum(s.size for s in shared[: comm.rank])
+    neuron = np.concatenate([neuron[each], layout.local_index(ours) if ours.size else nothing])
+    rank = np.concatenate([asking[each], np.full(ours.size, EVERYWHERE)]).astype(np.uint32)
+    row = np.concatenate([*listed, first + np.arange(ours.size)]).astype(np.uint32)
     by_neuron = np.argsort(neuron, kind="stable")
     begin = np.zeros(layout.n_local + 1, np.uint32)
     begin[1:] = np.cumsum(np.bincount(neuron, minlength=layout.n_local))
-    foreign = rows.first_delay[owner != comm.rank]
-    shortest = int(foreign.min()) if foreign.size else UNBOUNDED
+    others = np.delete(np.arange(comm.size), comm.rank)
+    shortest = int(rows.first_delay[owner != comm.rank].min(initial=UNBOUNDED))
     return Routing(
-        local_row,
-        begin,
-        np.concatenate(ranks)[by_neuron] if ranks else np.empty(0, np.uint32),
-        np.concatenate(remote_rows)[by_neuron] if remote_rows else np.empty(0, np.uint32),
-        comm.minimum(shortest),
-    )
+        local_row, begin, rank[by_neuron], row[by_neuron], comm.minimum(shortest), n_broadcast,
+        number if n_broadcast else None, n_rows,
+        destinations=others if ours.size else np.array([r for r in others if asked[r].size], np.int64),
+        sources=np.array([r for r in others if shared[r].size or foreign[r].size], np.int64),
+    )  # fmt: skip
+
+
+def _broadcast(
+    neuron: npt.NDArray[np.int64], own_neuron: npt.NDArray[np.int64], n_local: int, n_ranks: int, how: RoutingName
+) -> npt.NDArray[np.bool_]:
+    """bool[n_local]: which neurons get one entry for all ranks."""
+    needed_by = np.bincount(neuron, minlength=n_local)
+    if how == "listed":
+        return np.zeros(n_local, np.bool_)
+    if how == "broadcast":
+        return np.asarray(needed_by > 0)
+    has_row = np.zeros(n_local, np.bool_)
+    has_row[own_neuron] = True
+    return broadcast_pays(needed_by, has_row, n_ranks)
+
+
+def _number(gids: Gids, needed: list[npt.NDArray[np.int64]], shared: list[Gids]) -> tuple[Words, int]:
+    """A number for each row: those of broadcast sources first, as on every rank, the others after them in their order.
+
+    Parameters
+    ----------
+    gids
+        The sources of the rows.
+    needed
+        Rows by the rank that owns their source.
+    shared
+        The broadcast sources of each rank, ascending.
+    """
+    number = np.zeros(gids.size, np.int64)
+    is_shared = np.zeros(gids.size, np.bool_)
+    first = 0
+    for mine, theirs in zip(needed, shared, strict=True):
+        if mine.size and theirs.size:
+            at = np.minimum(np.searchsorted(theirs, gids[mine]), theirs.size - 1)
+            found = theirs[at] == gids[mine]
+            number[mine[found]] = first + at[found]
+            is_shared[mine[found]] = True
+        first += theirs.size
+    rest = np.flatnonzero(~is_shared)
+    number[rest] = first + np.arange(rest.size)
+    return number.astype(np.uint32), first + rest.size

@@ -2,12 +2,12 @@
 
 For each chunk of sources: count the synapses of every cell (source, delay, plane, block), turn counts into
 rows and runs by prefix sums, draw again and write every synapse to its place. No sort, no copy; cells are
-the only scratch memory.
+the only scratch memory. Where most cells would be empty, synapses are sorted instead: see `chunks` and
+kernels/sparse.cpp.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import Array, Backend, Module
+from distsim.build.chunks import CELL_BUDGET, Chunk, bucket_bits, plan_chunks
 from distsim.build.partition import Layout
 from distsim.build.projections import LocalProjection
 from distsim.errors import BuildError
 from distsim.kernels import connect as structs
-from distsim.network import Network, Population
+from distsim.network import Network
 
-CELL_BUDGET = 256 * 2**20  # bytes of counters of one chunk
 SYNAPSES_OF_A_CHUNK = 2**32 - 1  # cells count, and point to, them with 32 bits
 SYNAPSE_BYTES = {"single": 4, "double": 8}
 RUN_BYTES = 12
@@ -40,7 +40,7 @@ class Rows:
     first_delay
         int64[n_rows]: the smallest delay of the row, in steps.
     table
-        Row[n_rows] on the device.
+        Row[n_rows] on the device, in the order of `gids`, or where `number` says.
     column_base
         uint32[n_columns] on the device: where each (plane, block) begins in the input array.
     input_size
@@ -62,6 +62,8 @@ class Rows:
     n_runs: int
     segments: list[Array]  # runs and synapses of each chunk that has any
     chunk_rows: list[int]  # rows of each of these chunks
+    number: npt.NDArray[np.uint32] | None = None  # of each row, where `place` has put them in another order
+    n_empty: int = 0  # rows of sources without synapses here
     n_regrown: int = 0  # synapses that are not stored: see build/procedural.py
     procedural_bytes: int = 0  # tables of theirs
 
@@ -71,21 +73,21 @@ class Rows:
         return self.n_synapses + self.n_regrown
 
     def bytes(self, precision: str) -> int:
-        return (
-            self.n_synapses * SYNAPSE_BYTES[precision]
-            + self.n_runs * RUN_BYTES
-            + self.gids.size * ROW_BYTES
-            + (self.procedural_bytes)
-        )
+        rows = (self.gids.size + self.n_empty) * ROW_BYTES + self.procedural_bytes
+        return self.n_synapses * SYNAPSE_BYTES[precision] + self.n_runs * RUN_BYTES + rows
 
+    def place(self, number: npt.NDArray[np.uint32], n_rows: int, backend: Backend) -> None:
+        """Give each row another number, of `n_rows`; what lies between stays empty."""
+        table = np.zeros((n_rows, 3), np.uint64)
+        table[number] = backend.to_host(self.table)
+        self.table = backend.to_device(table)
+        self.number, self.n_empty = number, n_rows - number.size
 
-@dataclass(frozen=True)
-class Chunk:
-    """Sources with global ids low … high - 1, and the projections that may start there."""
-
-    low: int
-    high: int
-    projections: tuple[LocalProjection, ...]
+    def entries(self, begin: int, end: int, backend: Backend) -> npt.NDArray[np.uint64]:
+        """The entries of `gids[begin:end]` in the table, on the host."""
+        if self.number is None:
+            return backend.to_host(self.table[begin:end])
+        return backend.to_host(self.table[backend.to_device(self.number[begin:end].astype(np.int64))])
 
 
 def build_rows(
@@ -102,9 +104,9 @@ def build_rows(
 ) -> Rows:
     """Build this rank's rows; see the module's docstring."""
     stride = tuple(-(-g.size // 64) * 64 for g in layout.groups)
-    work = RowBuilder.of(layout, planes_per_group, backend, kernels, precision, block_bits)
     sizes = [n * s for n, s in zip(planes_per_group, stride, strict=True)]
     begin = tuple(int(x) for x in np.concatenate(([0], np.cumsum(sizes)[:-1]))) if sizes else ()
+    work = RowBuilder.of(layout, planes_per_group, backend, kernels, precision, block_bits)
     bases = [
         begin[g] + plane * stride[g] + (block << block_bits)
         for g in range(len(layout.groups))
@@ -116,11 +118,11 @@ def build_rows(
         work.build_chunk(chunk)
         if progress:
             progress((i + 1) / len(chunks))
-    table = np.concatenate(work.tables) if work.tables else np.zeros((0, 3), np.uint64)
+    chunk_rows = [g.size for g in work.gids]
     return Rows(
-        gids=np.concatenate(work.gids) if work.gids else np.empty(0, np.int64),
-        first_delay=np.concatenate(work.first_delays) if work.first_delays else np.empty(0, np.int64),
-        table=backend.to_device(table),
+        gids=_whole(work.gids, np.empty(0, np.int64)),
+        first_delay=_whole(work.first_delays, np.empty(0, np.int64)),
+        table=backend.to_device(_whole(work.tables, np.zeros((0, 3), np.uint64))),
         column_base=backend.to_device(np.array(bases or [0], np.uint32)),
         input_size=int(sum(sizes)),
         plane_begin=begin,
@@ -130,66 +132,17 @@ def build_rows(
         n_synapses=work.n_synapses,
         n_runs=work.n_runs,
         segments=work.segments,
-        chunk_rows=[g.size for g in work.gids],
+        chunk_rows=chunk_rows,
     )
 
 
-def rows_again(
-    network: Network, projections: Sequence[LocalProjection], builder: RowBuilder, cell_budget: int, like: Rows,
-    gids: tuple[int, int],
-) -> Rows:  # fmt: skip
-    """Rows of the sources gids[0] … gids[1] - 1 alone, beside those of a built network, in columns `like` its own."""
-    for chunk in plan_chunks(network.populations, projections, builder.columns_of, cell_budget):
-        low, high = max(chunk.low, gids[0]), min(chunk.high, gids[1])
-        if low < high:
-            builder.build_chunk(Chunk(low, high, chunk.projections))
-    empty = np.empty(0, np.int64)
-    tables = [np.zeros((0, 3), np.uint64), *builder.tables]
-    return dataclasses.replace(
-        like, gids=np.concatenate([empty, *builder.gids]), table=builder.backend.to_device(np.concatenate(tables)),
-        n_synapses=builder.n_synapses, n_runs=builder.n_runs, segments=builder.segments,
-        chunk_rows=[g.size for g in builder.gids],
-    )  # fmt: skip
+@dataclass(frozen=True)
+class _Grid:
+    """Cells of a source: its delays by its columns (planes and blocks)."""
 
-
-def plan_chunks(
-    populations: Sequence[Population],
-    projections: Sequence[LocalProjection],
-    columns_of: Callable[[LocalProjection], set[int]],
-    budget: int,
-) -> list[Chunk]:
-    """Cut the sources into chunks whose cells fit the budget.
-
-    Populations that stand next to each other and share a projection go together where they fit: a chunk
-    draws each of its projections once.
-    """
-    by_source: dict[str, list[LocalProjection]] = {}
-    for projection in projections:
-        for source in projection.described.sources:
-            by_source.setdefault(source.name, []).append(projection)
-    chunks: list[Chunk] = []
-    for population in populations:
-        mine = by_source.get(population.name)
-        if not mine:
-            continue
-        joined = [*chunks[-1].projections] if chunks else []
-        together = joined + [p for p in mine if p not in joined]
-        adjacent = bool(chunks) and chunks[-1].high == population.first_gid
-        shared = any(p in joined for p in mine)
-        low = chunks[-1].low if chunks else 0
-        high = population.first_gid + population.size
-        if adjacent and shared and (high - low) * _cells_per_row(together, columns_of) * 4 <= budget:
-            chunks[-1] = Chunk(low, high, tuple(together))
-            continue
-        step = max(1, budget // (4 * _cells_per_row(mine, columns_of)))
-        for start in range(population.first_gid, high, step):
-            chunks.append(Chunk(start, min(start + step, high), tuple(mine)))
-    return chunks
-
-
-def _cells_per_row(projections: Sequence[LocalProjection], columns_of: Callable[[LocalProjection], set[int]]) -> int:
-    n_delays = max(p.delays.last for p in projections) - min(p.delays.first for p in projections) + 1
-    return n_delays * max(1, len(set().union(*(columns_of(p) for p in projections))))
+    columns: list[int]
+    first_delay: int
+    n_delays: int
 
 
 class RowBuilder:
@@ -229,52 +182,32 @@ class RowBuilder:
             self.first_column[group] + plane * blocks + block for plane in projection.planes for block in range(blocks)
         }
 
-    def count_chunk(self, chunk: Chunk) -> Counted:
-        """Count the synapses of every cell and, of every row, runs and synapses."""
-        backend = self.backend
-        columns = sorted(set().union(*(self.columns_of(p) for p in chunk.projections)))
-        first_delay = min(p.delays.first for p in chunk.projections)
-        n_delays = max(p.delays.last for p in chunk.projections) - first_delay + 1
-        n_rows = chunk.high - chunk.low
-        cells_per_row = n_delays * len(columns)
+    def build_chunk(self, chunk: Chunk) -> None:
+        if chunk.expected is not None:
+            self._sort_chunk(chunk)
+            return
+        backend, grid = self.backend, self._grid(chunk)
+        n_rows, cells_per_row = chunk.high - chunk.low, grid.n_delays * len(grid.columns)
         cells = backend.zeros(n_rows * cells_per_row, np.uint32)
-        launches: list[tuple[LocalProjection, Any, list[Any]]] = []
-        for p in chunk.projections:
-            group = self.layout.group_of(p.part.population_id).index
-            arguments, keep = p.arguments(backend, chunk.low, self.block_bits)
-            compact = {
-                plane: columns.index(self.first_column[group] + plane * self.blocks[group]) for plane in p.planes
-            }
-            arguments.positive_column = compact.get(p.positive_plane, 0)
-            arguments.negative_column = compact.get(p.negative_plane, 0)
-            arguments.first_delay, arguments.n_delays, arguments.n_columns = first_delay, n_delays, len(columns)
-            arguments.n_rows, arguments.cells = n_rows, backend.pointer(cells)
-            launches.append((p, arguments, keep))
+        launches = self._launches(chunk, grid, cells)
         for p, arguments, _ in launches:
             self.kernels.launch(f"count_{p.kernel}", arguments, p.n_items(n_rows))
         runs_before = backend.empty(n_rows, np.uint64)
         synapses_before = backend.empty(n_rows, np.uint64)
-        device_columns = backend.to_device(np.array(columns, np.uint16))
+        device_columns = backend.to_device(np.array(grid.columns, np.uint16))
         rows = structs.Rows(
-            n_rows=n_rows, cells_per_row=cells_per_row, n_columns=len(columns), first_delay=first_delay,
+            n_rows=n_rows, cells_per_row=cells_per_row, n_columns=len(grid.columns), first_delay=grid.first_delay,
             cells=backend.pointer(cells), runs_before=backend.pointer(runs_before),
             synapses_before=backend.pointer(synapses_before), column=backend.pointer(device_columns),
         )  # fmt: skip
         self.kernels.launch("row_totals", rows, n_rows)
-        return Counted(rows, runs_before, synapses_before, launches, (cells, device_columns))
-
-    def build_chunk(self, chunk: Chunk) -> None:
-        backend, n_rows = self.backend, chunk.high - chunk.low
-        counted = self.count_chunk(chunk)
-        rows, launches = counted.rows, counted.launches
-        runs_before, synapses_before = counted.runs, counted.synapses
         n_runs = backend.exclusive_sum(runs_before)
         n_synapses = backend.exclusive_sum(synapses_before)
         if n_synapses > SYNAPSES_OF_A_CHUNK:
             before = backend.to_host(synapses_before)
-            del counted, rows, launches, runs_before, synapses_before
+            del cells, runs_before, synapses_before, launches
             for low, high in _cut(before, n_synapses):
-                self.build_chunk(Chunk(chunk.low + low, chunk.low + high, chunk.projections))
+                self.build_chunk(chunk.cut(low, high))
             return
         if not n_synapses:
             return
@@ -289,6 +222,77 @@ class RowBuilder:
             arguments.synapses = backend.pointer(synapses)
             self.kernels.launch(f"fill_{p.kernel}", arguments, p.n_items(n_rows))
         self._keep(chunk, n_runs, n_synapses, runs, synapses, runs_before, synapses_before, shortest)
+        self.runs_per_slot = max(self.runs_per_slot, int(backend.to_host(most)[0]))
+
+    def _grid(self, chunk: Chunk) -> _Grid:
+        first = min(p.delays.first for p in chunk.projections)
+        last = max(p.delays.last for p in chunk.projections)
+        return _Grid(sorted(set().union(*(self.columns_of(p) for p in chunk.projections))), first, last - first + 1)
+
+    def _launches(self, chunk: Chunk, grid: _Grid, cells: Array) -> list[tuple[LocalProjection, Any, list[Any]]]:
+        """Each projection, its kernels' arguments, and what has to outlive these."""
+        launches = []
+        for p in chunk.projections:
+            group = self.layout.group_of(p.part.population_id).index
+            arguments, keep = p.arguments(self.backend, chunk.low, self.block_bits)
+            compact = {
+                plane: grid.columns.index(self.first_column[group] + plane * self.blocks[group]) for plane in p.planes
+            }
+            arguments.positive_column = compact.get(p.positive_plane, 0)
+            arguments.negative_column = compact.get(p.negative_plane, 0)
+            arguments.first_delay, arguments.n_delays = grid.first_delay, grid.n_delays
+            arguments.n_columns = len(grid.columns)
+            arguments.n_rows, arguments.cells = chunk.high - chunk.low, self.backend.pointer(cells)
+            launches.append((p, arguments, keep))
+        return launches
+
+    def _sort_chunk(self, chunk: Chunk) -> None:
+        """Rows of sources that have few synapses here: see kernels/sparse.cpp."""
+        backend, grid, launch = self.backend, self._grid(chunk), self.kernels.launch
+        n_rows, cells_per_row = chunk.high - chunk.low, grid.n_delays * len(grid.columns)
+        bits = bucket_bits(chunk, cells_per_row)
+        n_buckets = ((n_rows - 1) >> bits) + 1
+        counters, most = backend.zeros(n_buckets, np.uint32), backend.zeros(1, np.uint32)
+        launches = self._launches(chunk, grid, counters)
+        for p, arguments, _ in launches:
+            arguments.sparse, arguments.bucket_bits = 1, bits
+            launch(f"count_{p.kernel}", arguments, p.n_items(n_rows))
+        before, runs_before = backend.empty(n_buckets, np.uint64), backend.empty(n_buckets, np.uint64)
+        columns = backend.to_device(np.array(grid.columns, np.uint16))
+        rows = structs.SparseRows(
+            n_buckets=n_buckets, bucket_bits=bits, cells_per_row=cells_per_row, n_columns=len(grid.columns),
+            first_delay=grid.first_delay, counters=backend.pointer(counters), synapses_before=backend.pointer(before),
+            rows_before=backend.pointer(before), runs_before=backend.pointer(runs_before),
+            column=backend.pointer(columns), most_of_a_delay=backend.pointer(most),
+        )  # fmt: skip
+        launch("bucket_totals", rows, n_buckets)
+        n_synapses = backend.exclusive_sum(before)
+        if n_synapses > SYNAPSES_OF_A_CHUNK:
+            bounds = _cut(backend.to_host(before), n_synapses)
+            del counters, before, runs_before, launches
+            for low, high in bounds:
+                self.build_chunk(chunk.cut(low << bits, high << bits))
+            return
+        if not n_synapses:
+            return
+        launch("open_buckets", rows, n_buckets)
+        keys = backend.empty(n_synapses, np.uint32)
+        synapses = backend.empty(n_synapses, np.int32 if self.precision == "single" else np.int64)
+        rows.keys, rows.synapses = backend.pointer(keys), backend.pointer(synapses)
+        for p, arguments, _ in launches:
+            arguments.keys, arguments.synapses = rows.keys, rows.synapses
+            launch(f"fill_{p.kernel}", arguments, p.n_items(n_rows))
+        launch("sort_buckets", rows, n_buckets)  # from here on `before` counts rows
+        n_there, n_runs = backend.exclusive_sum(before), backend.exclusive_sum(runs_before)
+        runs, table = backend.empty(n_runs * 3, np.uint32), backend.empty((n_there, 3), np.uint64)
+        source, shortest = backend.empty(n_there, np.uint64), backend.empty(n_there, np.uint16)
+        rows.runs, rows.table = backend.pointer(runs), backend.pointer(table)
+        rows.source, rows.shortest = backend.pointer(source), backend.pointer(shortest)
+        launch("write_sparse_rows", rows, n_buckets)
+        self.tables.append(backend.to_host(table))
+        gids = backend.to_host(source).view(np.int64)
+        gids += chunk.low
+        self._count(gids, backend.to_host(shortest), runs, synapses, n_runs, n_synapses)
         self.runs_per_slot = max(self.runs_per_slot, int(backend.to_host(most)[0]))
 
     def _keep(
@@ -306,22 +310,31 @@ class RowBuilder:
         table[:, 1] = np.uint64(self.backend.pointer(runs)) + first_run * np.uint64(RUN_BYTES)
         table[:, 2] = count[there]
         self.tables.append(table)
-        self.gids.append(chunk.low + there.astype(np.int64))
-        self.first_delays.append(self.backend.to_host(shortest)[there].astype(np.int64))
+        gids = chunk.low + there.astype(np.int64)
+        self._count(gids, self.backend.to_host(shortest)[there], runs, synapses, n_runs, n_synapses)
+
+    def _count(
+        self, gids: npt.NDArray[np.int64], shortest: npt.NDArray[np.uint16], runs: Array, synapses: Array,
+        n_runs: int, n_synapses: int,
+    ) -> None:  # fmt: skip
+        self.gids.append(gids)
+        self.first_delays.append(shortest.astype(np.int64))
         self.segments += [runs, synapses]
         self.n_synapses += n_synapses
         self.n_runs += n_runs
 
 
-@dataclass(frozen=True)
-class Counted:
-    """A chunk whose synapses are counted: the kernels' structure, and by row the numbers of runs and synapses."""
-
-    rows: Any
-    runs: Array
-    synapses: Array
-    launches: list[tuple[LocalProjection, Any, list[Any]]]
-    keep: tuple[Array, ...]
+def _whole(parts: list[npt.NDArray[Any]], nothing: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The parts in one array; each is given up as soon as it is copied, so that no two of all are held."""
+    if len(parts) < 2:
+        return parts.pop() if parts else nothing
+    whole = np.empty((sum(len(part) for part in parts), *nothing.shape[1:]), nothing.dtype)
+    at = 0
+    while parts:
+        part = parts.pop(0)
+        whole[at : at + len(part)] = part
+        at += len(part)
+    return whole
 
 
 def _cut(before: npt.NDArray[np.uint64], n_synapses: int) -> list[tuple[int, int]]:

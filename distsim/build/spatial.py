@@ -16,13 +16,15 @@ import numpy.typing as npt
 
 from distsim.backend import Array, Backend, Module
 from distsim.build.partition import Part
-from distsim.build.selecting import selected_ids
-from distsim.expressions import OPERATIONS, Expression, Program
+from distsim.build.selecting import LocalSelection, indices, selected_ids
+from distsim.expressions import NAMES, OPERATIONS, Expression, Program
 from distsim.kernels import space as structs
+from distsim.lengths import AXES
+from distsim.masks import AnyMask
 from distsim.network import Population, Projection
 from distsim.rules import chance_of, is_spatial
 from distsim.selection import Selection
-from distsim.space import AXES, AnyMask, Box, Ellipse, Grid, PositionList
+from distsim.space import Box, Ellipse, Grid, PositionList
 
 Pointer = Callable[[npt.NDArray[Any] | Array], int]
 CHUNK = 2**20  # sources located at once
@@ -93,8 +95,8 @@ class Geometry:
     listed: bool
 
 
-def geometry(projection: Projection, selection: Selection, mask: AnyMask | None) -> Geometry:
-    """Cells over `selection`, an eighth of the mask's window wide, but not more than there are sources."""
+def geometry(projection: Projection, selection: Selection, mask: AnyMask | None, listed: bool = False) -> Geometry:
+    """Cells over `selection`, an eighth of the mask's window wide, but not more than there are neurons."""
     positions, space = selection.population.positions, projection.space
     assert positions is not None
     dimensions = positions.dimensions
@@ -104,7 +106,7 @@ def geometry(projection: Projection, selection: Selection, mask: AnyMask | None)
         not period or edge == space.edges()[axis]  # type: ignore[union-attr]
         for axis, (period, edge) in enumerate(zip(periods, box, strict=True))
     )
-    if isinstance(positions, Grid) and aligned and selection.is_whole:
+    if isinstance(positions, Grid) and aligned and selection.is_whole and not listed:
         shape = [*positions.shape, 1, 1][:3]
         per = [*(1.0 / step for step in positions.steps), 1.0, 1.0][:3]
         return Geometry(_three(shape), _three([e[0] for e in box] + [0.0, 0.0]), _three(per), False)
@@ -139,9 +141,10 @@ class Placed:
 
 
 def placed(
-    projection: Projection, part: Part, selection: Selection, seed: int, dt: float, backend: Backend, kernels: Module
-) -> Placed | None:
-    """The kernels' view of the space of `projection` onto the neurons of `part`; None where it needs none."""
+    projection: Projection, part: Part, selected: LocalSelection, selection: Selection, seed: int, dt: float,
+    backend: Backend, kernels: Module,
+) -> Placed | None:  # fmt: skip
+    """The kernels' view of the space of `projection` onto `selected` of `part`; None where it needs none."""
     if not is_placed(projection):
         return None
     keep: list[Any] = []
@@ -163,22 +166,33 @@ def placed(
         made.delay = program(projection.delay.program, pointer)
     rule = projection.rule
     if is_spatial(rule):
-        mask = rule.mask
-        made.chance = program(chance_of(rule).program, pointer)
+        mask, chance = rule.mask, chance_of(rule)
+        made.chance, made.most = program(chance.program, pointer), chance.support()[1]
         dimensions = made.target.dimensions
-        window = mask.window(dimensions) if mask is not None else ((-math.inf, math.inf),) * dimensions
-        for name, (low, high) in zip(AXES, window, strict=False):
+        span = mask.span(dimensions) if mask is not None else ((-math.inf, math.inf),) * dimensions
+        for axis, (name, (low, high)) in enumerate(zip(AXES, span, strict=False)):
+            setattr(made, f"anchor_{name}", mask.offset(axis) if mask is not None else 0.0)
             setattr(made, f"window_low_{name}", low)
             setattr(made, f"window_high_{name}", high)
-        made.radius = mask.radius() if mask is not None else 0.0
-        reachable = _reachable(made, part, seed, backend, kernels)
-        made.cells = array_of(
-            [
-                _cells(geometry(projection, s, mask), s, source, made, reachable, seed, backend, kernels, pointer)
-                for s, source in zip(projection.sources, sources, strict=True)
-            ],
-            pointer,
-        )
+        made.radius = mask.sphere() if mask is not None else 0.0
+        centred = mask is not None and mask.anchor is None and made.radius > 0.0
+        made.furthest = made.radius**2 * (1.0 + 1e-9) if centred else math.inf
+        used = [e for e in (chance, projection.weight, projection.delay) if isinstance(e, Expression)]
+        made.names = sum(1 << NAMES.index(name) for name in frozenset().union(*(e.names for e in used)))
+        made.by_source = int(projection.by_source)
+        if projection.by_source:
+            mine = Members.local(part, selected)
+            g = geometry(projection, selection, mask, listed=True)
+            cells = [cells_of(g, mine, made.target, None, seed, backend, kernels, pointer)]
+        else:
+            reachable = _reachable(made, part, seed, backend, kernels)
+            cells = []
+            for s, source in zip(projection.sources, sources, strict=True):
+                g = geometry(projection, s, mask)
+                near = reachable(g) if g.listed else None
+                members = Members.of(s, seed) if g.listed else Members(0, 1, None, np.empty(0, np.uint32))
+                cells.append(cells_of(g, members, source, near, seed, backend, kernels, pointer))
+        made.cells = array_of(cells, pointer)
     return Placed(made, tuple(keep))
 
 
@@ -214,7 +228,7 @@ def _reachable(made: Any, part: Part, seed: int, backend: Backend, kernels: Modu
         for a, name in enumerate(AXES):
             n, axis = g.shape[a], 2 - a
             low, high = getattr(made, f"window_low_{name}"), getattr(made, f"window_high_{name}")
-            reach = max(abs(low), abs(high)) * g.per_length[a] + 2.0
+            reach = (max(abs(low), abs(high)) + abs(getattr(made, f"anchor_{name}"))) * g.per_length[a] + 2.0
             if n == 1:
                 continue
             if not reach < n:
@@ -240,11 +254,37 @@ def _cell_along(x: npt.NDArray[np.float64], g: Geometry, axis: int) -> npt.NDArr
     return np.asarray(inside, np.int64)
 
 
-def _cells(
-    g: Geometry, selection: Selection, source: Any, made: Any, reachable: Reachable, seed: int, backend: Backend,
+@dataclass(frozen=True)
+class Members:
+    """Neurons that stand in cells: number i has the global id gid + step i or gid + ids[i], and is called labels[i]."""
+
+    gid: int
+    step: int
+    ids: npt.NDArray[np.uint64] | None
+    labels: npt.NDArray[np.uint32]
+
+    @staticmethod
+    def of(selection: Selection, seed: int) -> Members:
+        """All of a selection, known by their places."""
+        gid, labels = selection.population.first_gid, np.arange(selection.size, dtype=np.uint32)
+        if selection.is_affine:
+            return Members(gid + selection.start, selection.step, None, labels)
+        return Members(gid, 1, selected_ids(selection, seed).astype(np.uint64), labels)
+
+    @staticmethod
+    def local(part: Part, selected: LocalSelection) -> Members:
+        """The selected of a part, known by their numbers there."""
+        labels = indices(selected).astype(np.uint32)
+        if selected.k is not None:
+            return Members(part.first_gid, 1, (selected.k * part.stride).astype(np.uint64), labels)
+        return Members(part.first_gid + part.stride * selected.first, part.stride * selected.step, None, labels)
+
+
+def cells_of(
+    g: Geometry, members: Members, at: Any, wanted: npt.NDArray[np.bool_] | None, seed: int, backend: Backend,
     kernels: Module, pointer: Pointer,
 ) -> Any:  # fmt: skip
-    """The kernel's structure for the cells of one selection."""
+    """The kernel's structure for the cells of neurons whose layer is `at`; with lists of those in `wanted` cells."""
     cells = structs.Cells()
     for a, name in enumerate(AXES):
         setattr(cells, f"n_{name}", g.shape[a])
@@ -252,23 +292,19 @@ def _cells(
         setattr(cells, f"per_{name}", g.per_length[a])
     if not g.listed:
         return cells
-    wanted = reachable(g).ravel()
-    gid = selection.population.first_gid
-    ids = None if selection.is_affine else selected_ids(selection, seed).astype(np.uint64)
-    gid += selection.start if ids is None else 0
-    places, where, at = [], [], []
-    for first in range(0, selection.size, CHUNK):
-        n = min(CHUNK, selection.size - first)
-        x = locate(source, gid, selection.step, ids, first, n, seed, backend, kernels)
+    labels, where, found = [], [], []
+    for first in range(0, members.labels.size, CHUNK):
+        n = min(CHUNK, members.labels.size - first)
+        x = locate(at, members.gid, members.step, members.ids, first, n, seed, backend, kernels)
         cell = (_cell_along(x[2], g, 2) * g.shape[1] + _cell_along(x[1], g, 1)) * g.shape[0] + _cell_along(x[0], g, 0)
-        near = np.flatnonzero(wanted[cell])
-        places.append((first + near).astype(np.uint32))
+        near = np.arange(n) if wanted is None else np.flatnonzero(wanted.ravel()[cell])
+        labels.append(members.labels[first + near])
         where.append(cell[near].astype(np.uint32))
-        at.append(x[:, near])
-    cell_of, found = np.concatenate(where), np.concatenate(at, axis=1)
+        found.append(x[:, near])
+    cell_of, position = np.concatenate(where), np.concatenate(found, axis=1)
     order = np.argsort(cell_of, kind="stable")
-    counts = np.bincount(cell_of, minlength=wanted.size)
+    counts = np.bincount(cell_of, minlength=math.prod(g.shape))
     cells.begin = pointer(np.concatenate(([0], np.cumsum(counts))).astype(np.uint32))
-    cells.member = pointer(np.concatenate(places)[order])
-    cells.x, cells.y, cells.z = (pointer(np.ascontiguousarray(x[order])) for x in found)
+    cells.member = pointer(np.concatenate(labels)[order])
+    cells.x, cells.y, cells.z = (pointer(np.ascontiguousarray(x[order])) for x in position)
     return cells

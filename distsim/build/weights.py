@@ -115,7 +115,7 @@ def _weights(projection: Projection, backend: Backend, kernels: Module) -> Float
     """The projection's weights: those listed, or a distribution's at equally spaced probabilities."""
     weight = projection.weight
     if isinstance(projection.rule, Explicit):
-        return projection.rule.read().weight
+        return np.concatenate([np.empty(0), *(block.weight for block in projection.rule.blocks(None))])
     if isinstance(weight, Listed):
         return np.array(weight.values, np.float64)
     if isinstance(weight, float):

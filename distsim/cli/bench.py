@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from distsim.backend import open_backend
-from distsim.cli import bench_models, bench_synthetic
+from distsim.cli import bench_models, bench_scaling, bench_synthetic
 from distsim.cli.bench_machine import MachineFigures, measured_machine
 from distsim.errors import ConfigError, nearest
 from distsim.io.summary import write_json
@@ -56,7 +56,7 @@ class Setting:
     ranks: int
     repeat: int
     device: str = "auto"
-    neurons: int | None = None  # of random and memory, as the next two; None: by device
+    neurons: int | None = None  # of random and memory (weak-scaling: a rank), as the next two; None: by device
     synapses: int | None = None
     delays: int = 1
     duration: float | None = None  # ms, of floor, random and memory
@@ -234,6 +234,7 @@ BENCHMARKS: dict[str, Callable[[Setting], tuple[list[Row], bool]]] = {
     "random": bench_synthetic.random,
     "memory": bench_synthetic.memory,
     "models": bench_models.models,
+    "weak-scaling": bench_scaling.weak_scaling,
 }
 
 

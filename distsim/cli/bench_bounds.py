@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from distsim.build.costs import count_operators
 from distsim.cli.bench_machine import MachineFigures
 from distsim.models import Model
 from distsim.profile import DUE, EMITTED, RUN
@@ -65,8 +65,7 @@ def nearest_bound(work: Work, machine: MachineFigures, seconds: float) -> str:
 
 def operations_of(model: Model, poisson: int) -> int:
     """Arithmetic of one update of `model` with so many Poisson backgrounds: the operators of its declaration."""
-    code = "\n".join(line.split("//")[0] for line in model.update.splitlines())
-    return len(re.findall(r"[-+*/<>?]=?|==", code)) + POISSON_OPERATIONS * poisson
+    return count_operators(model.update) + POISSON_OPERATIONS * poisson
 
 
 def work_of(summary: Mapping[str, Any], model: Model, cache_bytes: int, poisson: int = 0) -> Work:

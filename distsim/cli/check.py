@@ -179,6 +179,9 @@ def rule(r: Rule) -> str:
         text += f", {r.mask.name} mask" if r.mask is not None else ""
     else:
         text = r.name
+    if isinstance(r, (FixedIndegree, FixedOutdegree)):
+        text += f", p {r.p.text}" if isinstance(r.p, Expression) else ""
+        text += f", {r.mask.name} mask" if r.mask is not None else ""
     if isinstance(r, (Explicit, SymmetricPairwiseBernoulli)):
         return text
     without = [name for name in ("autapses", "multapses") if not getattr(r, name, True)]

@@ -1,14 +1,15 @@
-"""`distsim estimate -n RANKS CONFIG`: the memory of a run, before anything is allocated."""
+"""`distsim estimate -n RANKS CONFIG`: the memory of a run, before anything is allocated; or one rank built dry."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
+import math
 import sys
 
 import distsim.runner  # noqa: F401  a run's libraries, so that this process's size is their share
-from distsim.build.capacity import available_bytes, resident_bytes, size
+from distsim.build.capacity import available_bytes, parse_size, resident_bytes, size, smallest_ranks
 from distsim.build.estimate import Estimate, RankMemory, estimate
 from distsim.checks import check_ranks
 from distsim.cli.table import table
@@ -35,14 +36,46 @@ def main(options: argparse.Namespace) -> int:
     """Estimate and print."""
     if options.ranks < 1:
         raise ConfigError(f"estimate -n: found {options.ranks}; allowed: a number of ranks from 1 on")
+    if options.rate is not None and not (math.isfinite(options.rate) and 0.0 <= options.rate <= 1e6):
+        raise ConfigError(f"estimate --rate: found {options.rate:g}; allowed: Hz, from 0 to 1,000,000")
+    if options.rank is not None and not options.dry_run:
+        raise ConfigError("estimate --rank: found without --dry-run; allowed: with it")
+    memory = parse_size(options.device_memory, "estimate --device-memory") if options.device_memory else None
     experiment = load_experiment(options.config, options.overrides).experiment
     check_ranks(experiment.run, options.ranks)
+    if options.rate is not None:
+        experiment.network.reference_rates = {p.name: options.rate for p in experiment.network.populations}
+    devices = Devices(memory, smallest_ranks(experiment, memory)) if memory else None
+    if options.dry_run:
+        from distsim.cli.dry_run import dry_run_report
+
+        sys.stdout.write(dry_run_report(experiment, options, devices))
+        return 0
     found = estimate(experiment, options.ranks, resident_bytes())
     if options.json:
-        sys.stdout.write(json.dumps(as_json(found), indent=2) + "\n")
+        content = as_json(found) | ({} if devices is None else {"devices": devices.as_json()})
+        sys.stdout.write(json.dumps(content, indent=2) + "\n")
         return 0
     sys.stdout.write(report(experiment.network.name, found, available_bytes()))
+    if devices is not None:
+        sys.stdout.write(devices.line())
     return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+    """The smallest number of devices of a given memory on which a run is expected to fit; None: no number does."""
+
+    memory: int
+    fewest: int | None
+
+    def line(self) -> str:
+        if self.fewest is None:
+            return f"devices of {size(self.memory)}: no number of them is expected to do\n"
+        return f"devices of {size(self.memory)}: {self.fewest:,} are expected to do, a rank on each\n"
+
+    def as_json(self) -> dict[str, int | None]:
+        return {"memory": self.memory, "fewest": self.fewest}
 
 
 def report(name: str, found: Estimate, available: int | None) -> str:

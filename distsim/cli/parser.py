@@ -52,6 +52,16 @@ def build_parser() -> argparse.ArgumentParser:
     _overrides(resume)
     _running(resume)
     resume.set_defaults(command=_command("distsim.cli.resume"))
+    export = commands.add_parser(
+        "export", help="write a network as a SONATA circuit", description="Build the network of CONFIG and write it."
+    )
+    _config(export)
+    export.add_argument(
+        "--out", type=Path, metavar="DIR", required=True, help="an empty folder, or a name that is free"
+    )
+    export.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="what builds (default: auto)")
+    export.add_argument("--ignore-memory", action="store_true", help="build even what is expected not to fit")
+    export.set_defaults(command=_command("distsim.cli.export"), parallel=True)
     _inspecting(commands)
     _looking(commands)
     _verifying(commands)
@@ -59,14 +69,16 @@ def build_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser(
         "bench", help="measure speed and memory", description="Measure; print and save a table."
     )
-    names = "microcircuit, microcircuit_0.1, quickstart_start, full_scale_rates, floor, random, memory, models"
+    names = "microcircuit, microcircuit_0.1, quickstart_start, full_scale_rates, floor, random, memory, models, "
+    names += "weak-scaling"
     bench.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=f"{names} (default: the first three)")
     bench.add_argument("-n", dest="ranks", type=int, default=2, metavar="RANKS", help="ranks (default: 2)")
     bench.add_argument("--repeat", type=int, default=3, metavar="K", help="runs of each; medians are shown")
     bench.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="what computes (default: auto)"
     )
-    bench.add_argument("--neurons", type=int, metavar="N", help="of random and memory (default: 20,000; 1 M on a GPU)")
+    bench.add_argument("--neurons", type=int, metavar="N",
+                       help="of random, memory (default: 20,000; 1 M on a GPU), weak-scaling (a rank)")  # fmt: skip
     bench.add_argument("--synapses", type=int, metavar="N", help="likewise (default: 20 M; 10 G on a GPU)")
     bench.add_argument("--delays", type=int, default=1, metavar="N", help="likewise: different delays (default: 1)")
     bench.add_argument("--duration", type=float, metavar="MS", help="of floor, random and memory (2000, 200, 200)")
@@ -116,9 +128,17 @@ def _inspecting(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     _config(estimate)
     estimate.add_argument(
-        "-n", dest="ranks", type=int, default=1, metavar="RANKS", help="on so many ranks (default: 1)"
+        "-n", "--ranks", dest="ranks", type=int, default=1, metavar="RANKS", help="on so many ranks (default: 1)"
     )
     estimate.add_argument("--json", action="store_true", help="as JSON, in bytes")
+    estimate.add_argument("--dry-run", action="store_true", help="build one rank's share, and count what is there")
+    estimate.add_argument("--rank", type=int, metavar="R", help="which, with --dry-run (default: 0)")
+    estimate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu",
+                          help="what builds it, with --dry-run (default: cpu)")  # fmt: skip
+    estimate.add_argument("--ignore-memory", action="store_true", help="build even what is expected not to fit")
+    estimate.add_argument("--rate", type=float, metavar="HZ",
+                          help="of every neuron (default: published rates where there are some, else 5)")  # fmt: skip
+    estimate.add_argument("--device-memory", metavar="SIZE", help="how many devices of that much, such as 141GB")
     estimate.set_defaults(command=_command("distsim.cli.estimate"))
 
     schema = commands.add_parser(

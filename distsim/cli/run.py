@@ -42,6 +42,9 @@ def main(options: argparse.Namespace) -> int:
     """Validate everything, then start MPI, then build and run."""
     with StopRequests(stay=True) as requests:
         loaded = load_experiment(options.config, options.overrides)
+        if options.out is None and loaded.out is not None:
+            options.out = loaded.out
+            options.overwrite = options.overwrite or (loaded.overwrite and not options.resume)
         if options.resume:
             return go_on(options, loaded, requests)
         return start(options, loaded, requests)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from distsim.checks import MAX_DELAY_STEPS
 from distsim.config import schema
 from distsim.config import schema_values as forms
-from distsim.config.convert_space import to_pair_rule, to_positions, to_space
+from distsim.config.convert_space import to_degree_rule, to_pair_rule, to_positions, to_space
+from distsim.config.edge_files import listed_in_file
 from distsim.config.files import FileStore
 from distsim.config.schema_space import LinearDistanceSpec
 from distsim.config.spike_files import spike_trains
-from distsim.config.tables import Table, read_column, read_edges
+from distsim.config.tables import read_column
 from distsim.config.user_files import model_of
 from distsim.devices import device_named
 from distsim.distributions import (
@@ -26,18 +26,12 @@ from distsim.distributions import (
     Uniform,
     UniformInt,
 )
-from distsim.edges import EdgeList
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import Checkpoints, RunSettings
-from distsim.grid import rounded_to_steps
 from distsim.network import Network, Population
 from distsim.profiles import linear_distance
-from distsim.rules import RULES, Explicit, Rule
+from distsim.rules import RULES, Rule
 from distsim.selection import Selection, select
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 def run_settings(spec: schema.RunSpec) -> RunSettings:
@@ -161,7 +155,8 @@ def _project(network: Network, spec: schema.ProjectionSpec, where: str, dt: floa
         for key in ("weight", "delay"):
             if getattr(spec, key) is not None:
                 raise ConfigError(f"{where}.{key}: not allowed with the rule explicit; its file has a column {key}")
-        rule: Rule = _explicit(spec, sources, targets, where, dt, files)
+        name, at = spec.rule.explicit.file, f"{where}.rule.explicit.file"
+        rule: Rule = listed_in_file(name, at, sources, targets, spec.receptor, dt, files)
         network.project(
             sources, targets, rule, receptor=spec.receptor, generate=spec.generate, weight_bits=spec.weight_bits,
             storage=spec.storage,
@@ -182,62 +177,12 @@ def _rule(spec: Any, where: str) -> Rule:
     if isinstance(spec, (forms.PairwiseBernoulliSpec, forms.PairwisePoissonSpec)):
         key = next(iter(type(spec).model_fields))
         return to_pair_rule(key, getattr(spec, key), f"{where}.rule.{key}")
+    if isinstance(spec, (forms.FixedIndegreeSpec, forms.FixedOutdegreeSpec)):
+        key = next(iter(type(spec).model_fields))
+        return to_degree_rule(key, getattr(spec, key), f"{where}.rule.{key}")
     (key, arguments), *_ = spec.model_dump().items()
     rule: Rule = RULES[key](**arguments)
     return rule
-
-
-def _explicit(
-    spec: schema.ProjectionSpec,
-    sources: Sequence[Selection],
-    targets: Sequence[Selection],
-    where: str,
-    dt: float,
-    files: FileStore,
-) -> Explicit:
-    """The rule with the connections of its file, whose lines the errors name."""
-
-    assert isinstance(spec.rule, forms.ExplicitSpec)
-    name = spec.rule.explicit.file
-    at = f"{where}.rule.explicit.file"
-    path, data = files.absolute(name), files.read(name, at)
-    try:
-        edges = read_edges(data, path)
-        for side, ids, populations in (("source", edges.source, sources), ("target", edges.target, targets)):
-            size = sum(p.size for p in populations)
-            _refuse(edges.table, side, ids, ids >= size, f"ids from 0 to {size - 1}")
-        steps = rounded_to_steps(edges.delay, dt)
-        _refuse(edges.table, "delay", edges.delay, steps < 1, f"delays of at least dt = {dt} ms")
-        most = f"delays of at most {MAX_DELAY_STEPS} steps of dt = {dt} ms"
-        _refuse(edges.table, "delay", edges.delay, steps > MAX_DELAY_STEPS, most)
-        if edges.receptor and spec.receptor is not None:
-            raise ConfigError(f"{path}:1: column 'receptor' beside the key receptor; give one of them")
-        for receptor in sorted(set(edges.receptor)):
-            for target in targets:
-                ports = [port.name for port in target.model.receptors]
-                if receptor not in ports:
-                    line = edges.table.line_of(edges.receptor.index(receptor))
-                    raise ConfigError(
-                        f"{path}:{line}: unknown receptor {receptor!r} of {target.model.name}; "
-                        + nearest(receptor, ports)
-                    )
-    except ConfigError as error:
-        raise ConfigError(f"{at}: {error}") from None
-
-    def read() -> EdgeList:
-        again = read_edges(files.read(name, at), path)
-        files.forget(name)
-        return again.listed()
-
-    files.forget(name)
-    return Explicit.from_reader(read, edges.listed().summary())
-
-
-def _refuse(table: Table, name: str, values: NDArray[Any], bad: NDArray[np.bool_], allowed: str) -> None:
-    """ConfigError with the line of the first entry that is `bad`."""
-    if bad.any():
-        row = int(bad.argmax())
-        raise wrong(f"{table.origin}:{table.line_of(row)}: {name}", values[row].item(), allowed)
 
 
 def _side(network: Network, names: Sequence[str], where: str, empty: bool = False) -> list[Population]:

@@ -11,7 +11,7 @@ from distsim.config.files import FileStore
 from distsim.config.tables import Table
 from distsim.errors import ConfigError, DistsimError, nearest, wrong
 from distsim.expressions import Expression
-from distsim.rules import PairwiseBernoulli, PairwisePoisson
+from distsim.rules import FixedIndegree, FixedOutdegree, PairwiseBernoulli, PairwisePoisson
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,15 +92,18 @@ def to_mask(spec: Any) -> space.AnyMask | None:
     """A mask from its form."""
     if spec is None:
         return None
+    anchor = None if spec.anchor is None else tuple(spec.anchor)
     if isinstance(spec, (forms.CircularSpec, forms.SphericalSpec)):
-        return space.Circular((spec.circular if isinstance(spec, forms.CircularSpec) else spec.spherical).radius)
+        return space.Circular(
+            (spec.circular if isinstance(spec, forms.CircularSpec) else spec.spherical).radius, anchor=anchor
+        )
     if isinstance(spec, forms.DoughnutSpec):
-        return space.Doughnut(spec.doughnut.inner_radius, spec.doughnut.outer_radius)
+        return space.Doughnut(spec.doughnut.inner_radius, spec.doughnut.outer_radius, anchor=anchor)
     if isinstance(spec, (forms.RectangularSpec, forms.BoxMaskSpec)):
         corners = spec.rectangular if isinstance(spec, forms.RectangularSpec) else spec.box
-        return space.Rectangular(tuple(corners.lower_left), tuple(corners.upper_right))
+        return space.Rectangular(tuple(corners.lower_left), tuple(corners.upper_right), anchor=anchor)
     axes = spec.elliptical if isinstance(spec, forms.EllipticalSpec) else spec.ellipsoidal
-    return space.Elliptical(axes.major_axis, axes.minor_axis, axes.polar_axis, axes.azimuth_angle)
+    return space.Elliptical(axes.major_axis, axes.minor_axis, axes.polar_axis, axes.azimuth_angle, anchor=anchor)
 
 
 def to_pair_value(value: Any, where: str) -> float | Expression:
@@ -123,3 +126,12 @@ def to_pair_rule(key: str, arguments: Any, where: str) -> PairwiseBernoulli | Pa
         return PairwiseBernoulli(to_pair_value(arguments.p, f"{where}.p"), arguments.autapses, mask)
     value = to_pair_value(arguments.pairwise_avg_num_conns, f"{where}.pairwise_avg_num_conns")
     return PairwisePoisson(value, arguments.autapses, mask)
+
+
+def to_degree_rule(key: str, arguments: Any, where: str) -> FixedIndegree | FixedOutdegree:
+    """fixed_indegree or fixed_outdegree."""
+    p = None if arguments.p is None else to_pair_value(arguments.p, f"{where}.p")
+    both = arguments.autapses, arguments.multapses, p, to_mask(arguments.mask)
+    if key == "fixed_indegree":
+        return FixedIndegree(arguments.indegree, *both)
+    return FixedOutdegree(arguments.outdegree, *both)

@@ -123,7 +123,7 @@ def _positions(positions: Positions) -> dict[str, Any]:
 def _rule(rule: Any) -> dict[str, Any]:
     given = {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule)}
     mask = given.pop("mask", None)
-    kept = {k: v.text if isinstance(v, Expression) else v for k, v in given.items()}
+    kept = {k: v.text if isinstance(v, Expression) else v for k, v in given.items() if v is not None}
     return {rule.name: {**kept, **({"mask": mask.document()} if mask is not None else {})}}
 
 
@@ -153,13 +153,14 @@ def _projection(projection: Projection, number: int, directory: Path, files: dic
 
 
 def _write_edges(rule: Explicit, path: Path) -> None:
-    edges = rule.read()
-    ports = edges.receptor.tolist()
-    columns = [edges.source.tolist(), edges.target.tolist(), edges.weight.tolist(), edges.delay.tolist()]
+    header = "source,target,weight,delay" + (",receptor\n" if rule.summary.receptors else "\n")
     with open(path, "w", encoding="utf-8") as file:
-        file.write("source,target,weight,delay" + (",receptor\n" if ports else "\n"))
-        for row in zip(*columns, *([ports] if ports else []), strict=True):
-            file.write(",".join(x if isinstance(x, str) else repr(x) for x in row) + "\n")
+        file.write(header)
+        for block in rule.blocks(None):
+            ports = [block.receptor.tolist()] if rule.summary.receptors else []
+            columns = [block.source.tolist(), block.target.tolist(), block.weight.tolist(), block.delay.tolist()]
+            for row in zip(*columns, *ports, strict=True):
+                file.write(",".join(x if isinstance(x, str) else repr(x) for x in row) + "\n")
 
 
 def _record(network: Network) -> dict[str, Any]:

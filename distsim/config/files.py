@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from distsim.errors import ConfigError, nearest
 
@@ -26,6 +28,7 @@ class FileStore:
         self.expected = {self.absolute(name): digest for name, digest in expected.items()}
         self.hashes: dict[str, str] = {}
         self._contents: dict[str, bytes] = {}
+        self._seen: dict[str, tuple[int, int]] = {}  # path → size and time of change when its hash was taken
 
     def absolute(self, name: str) -> str:
         """The absolute path of `name`."""
@@ -34,7 +37,7 @@ class FileStore:
     def verify(self) -> None:
         """Read every expected file; ConfigError where one is missing or has changed."""
         for name in self.expected:
-            self.read(name, "files")
+            self.hashed(name, "files")
 
     def read(self, name: str, where: str) -> bytes:
         """The bytes of the file `name`, which `where` (a key) refers to.
@@ -47,20 +50,37 @@ class FileStore:
         path = self.absolute(name)
         if path in self._contents:
             return self._contents[path]
-        try:
+        with _readable(path, where):
             data = Path(path).read_bytes()
-        except FileNotFoundError:
-            folder = Path(path).parent
-            if not folder.is_dir():
-                raise ConfigError(f"{where}: file {path!r} not found; there is no folder {str(folder)!r}") from None
-            near = nearest(Path(path).name, (p.name for p in folder.iterdir()))
-            hint = f"; {near}" if near.startswith("did you mean") else ""
-            raise ConfigError(f"{where}: file {path!r} not found{hint}") from None
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"{where}: file {path!r} cannot be read: {getattr(error, 'strerror', None) or error}"
-            ) from None
-        digest = hashlib.sha256(data).hexdigest()
+        self._know(path, hashlib.sha256(data).hexdigest(), where)
+        self._contents[path] = data
+        return data
+
+    def hashed(self, name: str, where: str) -> str:
+        """The absolute path of the file `name`, whose hash is taken but whose bytes are not kept: it may be large.
+
+        Raises
+        ------
+        ConfigError
+            As for `read`.
+        """
+        path = self.absolute(name)
+        if path not in self._seen:
+            with _readable(path, where), open(path, "rb") as file:
+                before = os.fstat(file.fileno())
+                digest = _digest(file)
+            self._know(path, digest, where)
+            self._seen[path] = (before.st_size, before.st_mtime_ns)
+        return path
+
+    def check_unchanged(self, path: str, where: str) -> None:
+        """ConfigError where a file is no more what it was when its hash was taken, by its size and its time."""
+        with _readable(path, where):
+            now = os.stat(path)
+        if (now.st_size, now.st_mtime_ns) != self._seen[path]:
+            raise ConfigError(f"{where}: {path} has changed since it was checked; let it stay as it is during a run")
+
+    def _know(self, path: str, digest: str, where: str) -> None:
         expected = self.expected.get(path)
         if expected is not None and expected != digest:
             raise ConfigError(
@@ -68,9 +88,32 @@ class FileStore:
                 f"found sha256 {digest[:16]}…, expected {expected[:16]}…; restore it, or remove its line under files"
             )
         self.hashes[path] = digest
-        self._contents[path] = data
-        return data
 
     def forget(self, name: str) -> None:
         """Keep the hash of the file `name`, but not its bytes."""
         self._contents.pop(self.absolute(name), None)
+
+
+def _digest(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(2**20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _readable(path: str, where: str) -> Iterator[None]:
+    """What the system says of a file that cannot be read becomes ConfigError."""
+    try:
+        yield
+    except FileNotFoundError:
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise ConfigError(f"{where}: file {path!r} not found; there is no folder {str(folder)!r}") from None
+        near = nearest(Path(path).name, (p.name for p in folder.iterdir()))
+        hint = f"; {near}" if near.startswith("did you mean") else ""
+        raise ConfigError(f"{where}: file {path!r} not found{hint}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{where}: file {path!r} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None

@@ -1,11 +1,11 @@
 """What of an experiment decides its results, for telling whether a run may go on from what was computed before.
 
 Keys that may differ, because no spike and no file depends on them: where and how it is computed (`run.partition`,
-`run.exchange_interval`, `run.delivery`), when its state is kept (`run.checkpoint`, `run.wall_time`), and `name`.
-`run.duration` may differ as long as it is not shorter than what was computed. Everything else may not: model and
-network, `run.seed`, `run.dt`, `run.precision`; and `run.warmup` and `record`, because they decide what of the past was
-written. `storage` of a projection may differ as long as `generate` is the same: what is not stored is by_source. Files
-count by what is in them, not by where they lie.
+`run.exchange_interval`, `run.delivery`, `run.routing`, `run.exchange`), when its state is kept (`run.checkpoint`,
+`run.wall_time`), and `name`. `run.duration` may differ as long as it is not shorter than what was computed. Everything
+else may not: model and network, `run.seed`, `run.dt`, `run.precision`; and `run.warmup` and `record`, because they
+decide what of the past was written. `storage` of a projection may differ as long as `generate` is the same: what is not
+stored is by_source. Files count by what is in them, not by where they lie.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Any
 from distsim.config.messages import shown
 from distsim.errors import ConfigError
 
-FREE = ("partition", "exchange_interval", "delivery", "checkpoint", "wall_time", "duration")  # of run
+FREE = (  # of run
+    "partition", "exchange_interval", "delivery", "routing", "exchange", "checkpoint", "wall_time", "duration",
+)  # fmt: skip
 LONG_LIST = 64  # longer lists are known by their hash
 
 
@@ -61,8 +63,8 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], where: str) ->
     more = f"; also {', '.join(k for k, _, _ in keys[1:6])}" + (", …" if len(keys) > 6 else "") if keys[1:] else ""
     raise ConfigError(
         f"{key}: found {_said(new)}; {where} was computed with {_said(old)} and can only go on so{more}; "
-        "allowed to differ: name, run.duration, run.partition, run.exchange_interval, run.delivery, run.checkpoint, "
-        "run.wall_time, storage of a projection that is by_source"
+        "allowed to differ: name, run.duration, run.partition, run.exchange_interval, run.delivery, run.routing, "
+        "run.exchange, run.checkpoint, run.wall_time, storage of a projection that is by_source"
     )
 
 

@@ -26,6 +26,8 @@ class LoadedExperiment:
     experiment: Experiment
     document: dict[str, Any]  # fully resolved: write it, load it, and the experiment is the same
     path: Path
+    out: Path | None = None  # where the file itself wants its results
+    overwrite: bool = False  # whether it says to replace what is there
 
 
 @during("config")
@@ -45,6 +47,17 @@ def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> LoadedEx
         Anything wrong in the file, in an override, or in a file that it refers to; one line.
     """
     path = Path(path)
+    if path.suffix == ".json":
+        from distsim.config.sonata import output_of, sonata_document
+
+        described = sonata_document(path)
+        if described is not None:
+            try:
+                apply_overrides(described, overrides)
+                experiment, resolved = _experiment(described, path)
+                return LoadedExperiment(experiment, resolved, path, *output_of(path))
+            except ConfigError as error:
+                raise ConfigError(one_line(f"{path}: {error}")) from None
     try:
         document = read_document(path)
         overridden = apply_overrides(document, overrides)
@@ -70,7 +83,12 @@ def _experiment(document: dict[str, Any], path: Path) -> tuple[Experiment, dict[
     files = FileStore(path.parent, spec.files)
     files.verify()
     arguments: dict[str, Any] = {}
-    if spec.network is not None:
+    if spec.network is not None and spec.network.builder == "sonata":
+        from distsim.config.sonata import sonata_network
+
+        network, arguments = sonata_network(dict(spec.network.model_extra or {}), run.dt, files)
+        network.name = spec.name or network.name
+    elif spec.network is not None:
         from distsim.config.builders import build_network
 
         network, arguments = build_network(spec.network.builder, dict(spec.network.model_extra or {}), files)

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from distsim.config.schema_base import NotNull, Spec
 from distsim.config.schema_space import PositionsSpec, SpaceSpec
 from distsim.config.schema_values import ConnectionValue, ParameterValue, RuleSpec, Selected, Value
-from distsim.experiment import PartitionName
+from distsim.experiment import ExchangeName, PartitionName, RoutingName
 
 
 def _one_or_more(value: Any) -> Any:
@@ -57,6 +57,8 @@ class RunSpec(Spec):
     partition: Partition = "round_robin"
     exchange_interval: Annotated[float | None, NotNull] = None
     delivery: Literal["auto", "wheel", "ring"] = "auto"
+    routing: RoutingName = "auto"
+    exchange: ExchangeName = "auto"
     checkpoint: Annotated[CheckpointSpec | None, NotNull] = None
     wall_time: Annotated[WallTime | None, NotNull] = None
 

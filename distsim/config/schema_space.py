@@ -120,31 +120,37 @@ class Axes(Spec):
     azimuth_angle: float = 0.0
 
 
-class CircularSpec(Spec):
+class Anchored(Spec):
+    """A mask, and where its centre lies."""
+
+    anchor: OptionalLengths = None
+
+
+class CircularSpec(Anchored):
     circular: Radius
 
 
-class SphericalSpec(Spec):
+class SphericalSpec(Anchored):
     spherical: Radius
 
 
-class DoughnutSpec(Spec):
+class DoughnutSpec(Anchored):
     doughnut: Radii
 
 
-class RectangularSpec(Spec):
+class RectangularSpec(Anchored):
     rectangular: Corners
 
 
-class BoxMaskSpec(Spec):
+class BoxMaskSpec(Anchored):
     box: Corners
 
 
-class EllipticalSpec(Spec):
+class EllipticalSpec(Anchored):
     elliptical: Axes
 
 
-class EllipsoidalSpec(Spec):
+class EllipsoidalSpec(Anchored):
     ellipsoidal: Axes
 
 

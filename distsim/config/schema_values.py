@@ -115,7 +115,10 @@ FORMS = {
         (*DISTRIBUTIONS, "linear_distance"),
     ),
     "number_or_list": ("a number or a list of numbers", ()),
-    "partition": ("round_robin, block, populations, or a rank for each population such as {E: 0, I: 1}", ()),
+    "partition": (
+        "round_robin, block, populations, balanced, or a rank for each population such as {E: 0, I: 1}",
+        (),
+    ),
     "selection": (
         "text (a population), {population: P, slice: [start, stop]}, {…, neurons: [ids]} or {…, fraction: 0.1}",
         (),
@@ -213,11 +216,18 @@ class Multapses(Autapses):
     multapses: bool = True
 
 
-class Indegree(Multapses):
+class Located(Multapses):
+    """Partners drawn among those within a mask, in proportion to p."""
+
+    p: Annotated[PairValue | None, NotNull] = None
+    mask: Annotated[MaskSpec | None, NotNull] = None
+
+
+class Indegree(Located):
     indegree: int
 
 
-class Outdegree(Multapses):
+class Outdegree(Located):
     outdegree: int
 
 

@@ -33,7 +33,7 @@ def spike_trains(data: bytes, origin: str, population: str | None, size: int) ->
     import numpy as np
 
     if data.startswith(HDF5_MAGIC):
-        times, ids = _sonata(data, origin, population)
+        times, ids = sonata_spikes(data, origin, population)
     else:
         if population is not None:
             raise ConfigError(f"{origin}: key population is for HDF5 files; this one is none")
@@ -48,7 +48,14 @@ def spike_trains(data: bytes, origin: str, population: str | None, size: int) ->
     return [part.tolist() for part in np.split(times[order], ends)]
 
 
-def _sonata(data: bytes, origin: str, population: str | None) -> tuple[Any, Any]:
+def sonata_spikes(data: bytes, origin: str, population: str | None, or_only: bool = False) -> tuple[Any, Any]:
+    """(timestamps in ms, node ids) of a population in a SONATA file; `or_only`: of another that is there alone.
+
+    Raises
+    ------
+    ConfigError
+        The file is malformed, or has no such population.
+    """
     import h5py
     import numpy as np
 
@@ -56,7 +63,7 @@ def _sonata(data: bytes, origin: str, population: str | None) -> tuple[Any, Any]
         with h5py.File(io.BytesIO(data), "r") as file:
             spikes = _child(file, "spikes", origin, h5py.Group)
             names = list(spikes.keys())
-            if population is None:
+            if population is None or (or_only and len(names) == 1):
                 if len(names) != 1:
                     raise ConfigError(f"{origin}: population: missing; the file has {', '.join(names) or 'none'}")
                 population = names[0]

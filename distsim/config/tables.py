@@ -6,16 +6,10 @@ import io
 import math
 import re
 import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from distsim.config.yaml_reader import FLOAT
-from distsim.edges import EdgeList
 from distsim.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 Kind = Literal["id", "number", "name"]
 MAX_ID = 2**40
@@ -26,27 +20,14 @@ _DTYPES = {"id": "i8", "number": "f8", "name": f"S{NAME_BYTES}"}
 _EXPECTED = {"id": f"a whole number from 0 to {MAX_ID - 1}", "number": "a finite number", "name": "a name"}
 
 
-@dataclass(frozen=True)
-class Edges:
-    """The connections of an edge file, one array each column, and the table they stand in."""
-
-    source: NDArray[np.int64]
-    target: NDArray[np.int64]
-    weight: NDArray[np.float64]
-    delay: NDArray[np.float64]
-    receptor: list[str]
-    table: Table
-
-    def listed(self) -> EdgeList:
-        """The connections alone."""
-        return EdgeList.of(self.source, self.target, self.weight, self.delay, self.receptor)
-
-
 class Table:
-    """The text of a table; `columns` reads some of its columns."""
+    """The text of a table; `columns` reads some of its columns.
+
+    `after` gives the lines that follow, where a table is read block by block.
+    """
 
     def __init__(self, data: bytes, origin: str) -> None:
-        self.origin = origin
+        self.origin, self.first_line = origin, 2
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -59,6 +40,17 @@ class Table:
         twice = next((name for name in self.names if self.names.count(name) > 1), None)
         if twice is not None:
             raise ConfigError(f"{origin}:1: column {twice!r} stands twice in the header")
+
+    def after(self, data: bytes, first_line: int) -> Table:
+        """More of the same table: whole lines from `first_line` on."""
+        more = Table.__new__(Table)
+        more.origin, more.names, more.first_line = self.origin, self.names, first_line
+        try:
+            more.body = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = first_line + data.count(b"\n", 0, error.start)
+            raise ConfigError(f"{self.origin}:{line}: byte 0x{data[error.start]:02x} is no valid UTF-8") from None
+        return more
 
     def need(self, name: str) -> None:
         """ConfigError where there is no column `name`."""
@@ -81,7 +73,7 @@ class Table:
     def line_of(self, row: int) -> int:
         """The line (from 1) of entry `row`."""
         filled = (i for i, line in enumerate(self.body.split("\n")) if line.strip())
-        return next(line for k, line in enumerate(filled) if k == row) + 2
+        return next(line for k, line in enumerate(filled) if k == row) + self.first_line
 
     def _fields_are_complete(self) -> bool:
         import numpy as np
@@ -130,7 +122,7 @@ class Table:
 
         places = [(name, kind, self.names.index(name)) for name, kind in wanted.items()]
         entries: dict[str, list[Any]] = {name: [] for name in wanted}
-        for number, line in enumerate(self.body.split("\n"), start=2):
+        for number, line in enumerate(self.body.split("\n"), start=self.first_line):
             if not line.strip():
                 continue
             fields = line.split(",")
@@ -165,9 +157,8 @@ def read_column(data: bytes, origin: str, column: str) -> tuple[float, ...]:
     return tuple(Table(data, origin).columns({column: "number"})[column].tolist())
 
 
-def read_edges(data: bytes, origin: str) -> Edges:
-    """The connections in a table with the columns source,target,weight,delay[,receptor]."""
-    table = Table(data, origin)
+def edge_columns(table: Table) -> dict[str, Kind]:
+    """The columns of an edge file: source,target,weight,delay[,receptor], and no others."""
     wanted = {**EDGE_COLUMNS}
     for name in EDGE_COLUMNS:
         table.need(name)
@@ -175,8 +166,7 @@ def read_edges(data: bytes, origin: str) -> Edges:
         if name == "receptor":
             wanted[name] = "name"
         elif name not in wanted:
-            raise ConfigError(f"{origin}:1: unknown column {name!r}; {nearest(name, [*EDGE_COLUMNS, 'receptor'])}")
-    columns = table.columns(wanted)
-    return Edges(
-        columns["source"], columns["target"], columns["weight"], columns["delay"], columns.get("receptor", []), table
-    )
+            raise ConfigError(
+                f"{table.origin}:1: unknown column {name!r}; {nearest(name, [*EDGE_COLUMNS, 'receptor'])}"
+            )
+    return wanted

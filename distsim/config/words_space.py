@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+_ANCHOR = "Displacement of its centre from the source. Default: none."
 WORDS_OF_SPACE: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("Experiment", "space"): ("The unit of all positions and distances, and a box that may close on itself.", {}),
     ("Population", "positions"): ("Where the neurons are, in the unit of space.", {}),
@@ -70,12 +71,19 @@ WORDS_OF_SPACE: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("Annulus", "annulus"): ("Uniform in a ring or shell.", {}),
     ("Listed", "listed"): ("One position a neuron.", {}),
     ("Circular", "circular"): ("Distances up to radius.", {}),
+    ("Circular", "anchor"): (_ANCHOR, {}),
     ("Spherical", "spherical"): ("The same, in three dimensions.", {}),
+    ("Spherical", "anchor"): (_ANCHOR, {}),
     ("Doughnut", "doughnut"): ("Distances from inner_radius to outer_radius.", {}),
+    ("Doughnut", "anchor"): (_ANCHOR, {}),
     ("Rectangular", "rectangular"): ("Displacements between two corners.", {}),
+    ("Rectangular", "anchor"): (_ANCHOR, {}),
     ("BoxMask", "box"): ("The same, in three dimensions.", {}),
+    ("BoxMask", "anchor"): (_ANCHOR, {}),
     ("Elliptical", "elliptical"): ("Displacements within an ellipse.", {}),
+    ("Elliptical", "anchor"): (_ANCHOR, {}),
     ("Ellipsoidal", "ellipsoidal"): ("The same, in three dimensions.", {}),
+    ("Ellipsoidal", "anchor"): (_ANCHOR, {}),
     ("LinearKernel", "linear"): ("c + a distance, where above zero.", {}),
     ("ExponentialKernel", "exponential"): ("c + p_center exp(-distance / beta).", {}),
     ("GaussianKernel", "gaussian"): ("c + p_center exp(-(distance - mean)^2 / (2 std^2)).", {}),

@@ -58,6 +58,10 @@ class RateBuffer:
         loop.rate_columns, loop.rate_capacity = len(columns), self._room
         loop.rate_after, loop.rate_first = self._record_after, 0
 
+    @property
+    def bytes(self) -> int:
+        return int(self._column.nbytes + self._counts.nbytes) if self._steps else 0
+
     def start_after(self, step: int) -> None:
         """Count from the step after `step` on: what is before it has been handed over already."""
         self._taken = max(self._taken, step)

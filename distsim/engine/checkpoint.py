@@ -17,7 +17,7 @@ from distsim.engine.groups import GroupState
 from distsim.engine.history import Spikes, together
 from distsim.engine.simulation import Simulation
 from distsim.errors import ResultError, during
-from distsim.kernels.loop import DELIVER, NO_ROW
+from distsim.kernels.loop import DELIVER, EVERYWHERE, NO_ROW
 from distsim.kernels.reschedule import Reschedule
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -138,6 +138,7 @@ def _put_on_wheel(simulation: Simulation, spikes: Spikes, step: int) -> None:
     spike = np.repeat(np.arange(local.size), n)
     entry = np.repeat(begin[local] - np.cumsum(n) + n, n) + np.arange(int(n.sum())) if local.size else n
     to, row = routing.rank[entry].astype(np.int64), routing.row[entry].astype(np.int64)
+    to, row, spike = _everywhere(to, row, spike, comm.rank, comm.size)
     here = np.flatnonzero(routing.local_row[local] != NO_ROW)
     spike, row = np.concatenate([here, spike]), np.concatenate([routing.local_row[local[here]].astype(np.int64), row])
     to = np.concatenate([np.full(here.size, comm.rank, np.int64), to])
@@ -149,6 +150,20 @@ def _put_on_wheel(simulation: Simulation, spikes: Spikes, step: int) -> None:
     )
     if rows.size:
         _schedule(simulation, rows, emitted, multiplicity, sent, step)
+
+
+def _everywhere(
+    to: npt.NDArray[np.int64], row: npt.NDArray[np.int64], spike: npt.NDArray[np.int64], rank: int, n_ranks: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Entries for all ranks become one for each other rank."""
+    shared = to == EVERYWHERE
+    others = np.delete(np.arange(n_ranks), rank)
+    each = np.repeat(np.flatnonzero(shared), others.size)
+    return (
+        np.concatenate([to[~shared], np.tile(others, int(shared.sum()))]),
+        np.concatenate([row[~shared], row[each]]),
+        np.concatenate([spike[~shared], spike[each]]),
+    )
 
 
 def _schedule(

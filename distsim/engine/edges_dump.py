@@ -26,7 +26,7 @@ WINDOW_SYNAPSES = 2**20  # of a rank, held at once
 
 
 @dataclass(frozen=True)
-class _Dump:
+class Dump:
     """One population of edges: which synapses of the rows it has."""
 
     population: EdgePopulation
@@ -36,20 +36,23 @@ class _Dump:
 
 
 def dump_connections(
-    simulation: Simulation, projections: Sequence[int], path: Path, window: int = WINDOW_SYNAPSES
-) -> None:
+    simulation: Simulation, projections: Sequence[int], path: Path, window: int = WINDOW_SYNAPSES, *,
+    dumps: Sequence[Dump] | None = None,
+) -> None:  # fmt: skip
     """Write the synapses of projections (their numbers) to a SONATA edges file (every rank must call).
 
     A projection gives one population of edges for each pair of populations that it joins, SOURCE_to_TARGET. Synapses do
     not remember their projection: where several projections join the same two populations, there is one for each
     receptor, SOURCE_to_TARGET_RECEPTOR, with the synapses of all of them; its attribute `projections` lists these.
+    `dumps` is what `dumped` gave, perhaps with other types of edges.
 
     Raises
     ------
     ResultError
         A file cannot be written.
     """
-    dumps, comm = dumped(simulation.experiment.network, projections), simulation.comm
+    dumps = dumped(simulation.experiment.network, projections) if dumps is None else dumps
+    comm = simulation.comm
     dt = simulation.experiment.run.dt
 
     def write_part() -> None:
@@ -66,7 +69,7 @@ def dump_connections(
         part_path(path, comm.rank).unlink(missing_ok=True)
 
 
-def _windows(simulation: Simulation, dump: _Dump, window: int) -> Iterator[npt.NDArray[np.void]]:
+def _windows(simulation: Simulation, dump: Dump, window: int) -> Iterator[npt.NDArray[np.void]]:
     """This rank's synapses as EDGE records, sources ascending."""
     for source, target, weight, delay, receptor in read_windows(simulation, dump.source, dump.target, window):
         edges = np.empty(source.size, EDGE)
@@ -75,10 +78,10 @@ def _windows(simulation: Simulation, dump: _Dump, window: int) -> Iterator[npt.N
         yield edges if dump.receptors is None else edges[np.isin(receptor, dump.receptors)]
 
 
-def dumped(network: Network, projections: Sequence[int]) -> list[_Dump]:
+def dumped(network: Network, projections: Sequence[int]) -> list[Dump]:
     """The populations of edges, each once, in the order in which the projections name them."""
     ids = {p.name: i for i, p in enumerate(network.populations)}
-    found: dict[str, _Dump] = {}
+    found: dict[str, Dump] = {}
     for number in projections:
         projection = network.projections[number]
         for s in projection.sources:
@@ -93,7 +96,7 @@ def dumped(network: Network, projections: Sequence[int]) -> list[_Dump]:
                     population = EdgePopulation(
                         name, s.name, t.name, s.population.size, t.population.size, tuple(own), tuple(ports)
                     )
-                    dump = _Dump(population, ids[s.name], ids[t.name], None if r is None else (r,))
+                    dump = Dump(population, ids[s.name], ids[t.name], None if r is None else (r,))
                     found.setdefault(name, dump)
     return list(found.values())
 
@@ -112,4 +115,4 @@ def _receptors(projection: Projection, target: str) -> set[int]:
     return {positive, negative} if low < 0.0 < high else {positive} if low >= 0.0 else {negative}
 
 
-__all__ = ["EDGES_FILE", "dump_connections", "dumped"]
+__all__ = ["EDGES_FILE", "Dump", "dump_connections", "dumped"]

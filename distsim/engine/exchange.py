@@ -1,9 +1,13 @@
 """Exchange of spikes between ranks at the end of each interval.
 
 One collective carries, from each rank to each other, a header and room for `pair` messages: enough in the
-common case, so an interval costs one collective. Where some pair has more, a bit in every header tells all
-ranks; a second collective brings exactly the rest, and the pair's room grows. Sender and receiver see the
+common case, so an interval costs one collective. Where some pair has more, a bit in the sender's headers tells all
+it sends to; a second exchange brings exactly the rest, and the pair's room grows. Sender and receiver see the
 same count, so they agree on the new room without talking.
+
+Who exchanges with whom is one of two things (`meet`). Either all ranks with all: then a header reaches everyone, and
+all join in a second all-to-all. Or, where each rank sends to few others, neighbours in the graph of ranks: then those
+who are told look for what their own pairs left over; the rest goes from rank to rank, and nobody else waits.
 
 The collective hides behind computing in one of two ways. D is the smallest delay that crosses ranks, in steps.
 
@@ -29,11 +33,18 @@ import numpy.typing as npt
 
 from distsim.backend import Array, Backend
 from distsim.backend.base import Messages, Stepper
-from distsim.comm import Collective, Communicator
+from distsim.build.routing import Routing
+from distsim.comm import Collective, Communicator, Everyone, Peers
 from distsim.errors import during
-from distsim.kernels.loop import RECEIVE
+from distsim.experiment import ExchangeName
+from distsim.kernels.loop import EVERYWHERE, RECEIVE
 
+Counts = npt.NDArray[np.int64]
 FIRST_ROOM = 62  # messages a pair; 64 words with the header of a one-step interval
+# Where no rank has more neighbours than this share of the ranks, only neighbours exchange. An all-to-all costs every
+# rank a header to and from each other, whether there are messages or not. A neighbour costs a little more than that:
+# its collective is not a persistent one, so it has to save most of the partners.
+FEW = 0.25
 REST, COUNT = np.uint32(0x80000000), np.uint32(0x7FFFFFFF)  # of a header's first word
 
 
@@ -59,11 +70,29 @@ class _Side:
     start: int = 0  # the interval's first step
 
 
+def meet(comm: Communicator, routing: Routing, how: ExchangeName) -> Peers:
+    """The ranks that exchange spikes with this one, itself among them (every rank must call)."""
+    mine = max(routing.destinations.size, routing.sources.size)
+    most = int(comm.reduce(np.array([mine], np.int64), "max")[0])
+    if how == "alltoall" or (how == "auto" and most > FEW * comm.size):
+        return Everyone(comm)
+    here = np.array([comm.rank], np.int64)
+    return comm.neighbours(np.union1d(routing.sources, here), np.union1d(routing.destinations, here))
+
+
+def places(peers: Peers, ranks: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """Which of the destinations each rank is; EVERYWHERE stays."""
+    found = np.searchsorted(peers.destinations, ranks).astype(np.uint32)
+    return np.where(ranks == EVERYWHERE, np.uint32(EVERYWHERE), found)
+
+
 class SpikeExchange:
     """Messages of one rank.
 
     Parameters
     ----------
+    rank, peers
+        This rank, and whom it exchanges spikes with.
     interval
         The most steps of an interval.
     room
@@ -75,24 +104,22 @@ class SpikeExchange:
     """
 
     def __init__(
-        self, comm: Communicator, backend: Backend, loop: Any, interval: int, room: int = FIRST_ROOM,
+        self, rank: int, peers: Peers, backend: Backend, loop: Any, interval: int, room: int = FIRST_ROOM,
         overlap: bool = False, direct: bool = False,
     ) -> None:  # fmt: skip
         assert not (overlap and direct), "the host reads headers while kernels run"
-        self._comm, self._backend, self._loop = comm, backend, loop
+        self.peers, self._backend, self._loop = peers, backend, loop
         self._header, self.overlap, self._direct = 1 + interval, overlap, direct
-        size = comm.size
-        self.out_pair = np.full(size, room, np.int64)
-        self.in_pair = np.full(size, room, np.int64)
-        self.out_pair[comm.rank] = self.in_pair[comm.rank] = 0
         self.growths = 0
-        loop.n_ranks, loop.rank, loop.header = size, comm.rank, self._header
-        self._out_count = backend.zeros(size, np.uint32)
+        loop.header, loop.n_destinations, loop.n_sources = self._header, peers.destinations.size, peers.sources.size
+        loop.own_destination = int(np.searchsorted(peers.destinations, rank))
+        self._out_count = backend.zeros(peers.destinations.size, np.uint32)
         loop.out_count = backend.pointer(self._out_count)
-        self._sides = [self._new_side(max(4 * room, 256)) for _ in range(2 if overlap else 1)]
+        out_pair, in_pair = (np.where(r == rank, 0, room) for r in (peers.destinations, peers.sources))
+        self._sides = [self._new_side(max(4 * room, 256), out_pair, in_pair) for _ in range(2 if overlap else 1)]
         # What an interval receives after which none came before: headers without messages.
         self._nothing = backend.messages(self._header, False)
-        self._all_at_0 = backend.zeros(size, np.uint64)
+        self._all_at_0 = backend.zeros(peers.sources.size, np.uint64)
         self._nothing.store()
         self._turn = 0
         self._flying: _Side | None = None  # its collective is under way
@@ -181,7 +208,7 @@ class SpikeExchange:
 
     def _grow_out(self, side: _Side, capacity: int) -> None:
         packed = self._backend.to_host(side.out)
-        grown = np.zeros((self._comm.size, self._header + capacity), np.uint32)
+        grown = np.zeros((self.peers.destinations.size, self._header + capacity), np.uint32)
         grown[:, : packed.shape[1]] = packed
         side.out, side.capacity = self._backend.to_device(grown), capacity
         side.collect = side.send.collector(side.out, self._columns(side))
@@ -194,58 +221,58 @@ class SpikeExchange:
 
     def _fetch_rest(self, side: _Side) -> None:
         """Bring what the first collective had no room for, and make room for as much next time."""
-        comm, header = self._comm, self._header
+        header = self._header
         received, begin, arrived, sent = side.received.read(), side.begin, side.in_pair, side.out_pair
         packed = self._backend.to_host(side.out)
         incoming = (received[begin] & COUNT).astype(np.int64)
         outgoing = (packed[:, 0] & COUNT).astype(np.int64)
-        incoming[comm.rank] = outgoing[comm.rank] = 0
-        self.in_pair = np.maximum(self.in_pair, _room(incoming, arrived))
-        self.out_pair = np.maximum(self.out_pair, _room(outgoing, sent))
-        sizes, old_sizes = header + self.in_pair, header + arrived
+        # Only of this side: the other, where there is one, goes on with what it was prepared for until it overflows
+        # itself. Its kernels may be packing for it now, and the other of a pair does not know of other pairs.
+        in_pair, out_pair = _room(incoming, arrived), _room(outgoing, sent)
+        sizes, old_sizes = header + in_pair, header + arrived
         new_begin = _starts(sizes)
         grown = np.zeros(int(sizes.sum()), np.uint32)
         for a, n, at in zip(begin, old_sizes, new_begin, strict=True):
             grown[at : at + n] = received[a : a + n]
         rest_out, rest_in = np.maximum(outgoing - sent, 0), np.maximum(incoming - arrived, 0)
-        comm.prepare(
-            packed.ravel(), rest_out, np.arange(comm.size) * packed.shape[1] + header + np.minimum(sent, outgoing),
+        self.peers.bring(
+            packed.ravel(), rest_out, np.arange(sent.size) * packed.shape[1] + header + np.minimum(sent, outgoing),
             grown, rest_in, new_begin + header + np.minimum(arrived, incoming),
-        ).run()  # fmt: skip
-        # The other side, where there is one, goes on with what it was prepared for until it overflows itself: its
-        # kernels may be packing for it now.
-        if int(self.out_pair.max()) > side.capacity:
-            self._grow_out(side, int(self.out_pair.max()))
-        self._prepare(side)
+        )  # fmt: skip
+        if int(out_pair.max()) > side.capacity:
+            self._grow_out(side, int(out_pair.max()))
+        self._prepare(side, out_pair, in_pair)
         side.received.write(grown)
         self.growths += 1
 
     def _columns(self, side: _Side) -> int:
         return self._header + int(side.out_pair.max())
 
-    def _new_side(self, capacity: int) -> _Side:
+    def _new_side(self, capacity: int, out_pair: Counts, in_pair: Counts) -> _Side:
         backend = self._backend
-        out = backend.zeros((self._comm.size, self._header + capacity), np.uint32)
+        out = backend.zeros((self.peers.destinations.size, self._header + capacity), np.uint32)
         nothing = backend.messages(0, False)
-        empty = np.zeros(0, np.int64)
-        side = _Side(out, capacity, empty, empty, out, nothing, nothing, empty, out, _NEVER)
-        self._prepare(side)
+        side = _Side(out, capacity, out_pair, in_pair, out, nothing, nothing, in_pair, out, _NEVER)
+        self._prepare(side, out_pair, in_pair)
         return side
 
-    def _prepare(self, side: _Side) -> None:
-        """Prepare the first collective for the pairs' room as it is now; every rank does so at the same interval."""
-        comm, backend = self._comm, self._backend
-        side.out_pair, side.in_pair = self.out_pair.copy(), self.in_pair.copy()
+    def _prepare(self, side: _Side, out_pair: Counts, in_pair: Counts) -> None:
+        """Prepare the first collective for so much room of each pair.
+
+        Of an all-to-all every rank does so at the same interval; of neighbours those who were told of the overflow.
+        """
+        backend, n = self._backend, out_pair.size
+        side.out_pair, side.in_pair = out_pair, in_pair
         side.device_out_pair = backend.to_device(side.out_pair.astype(np.uint32))
         in_words = self._header + side.in_pair
         side.begin = _starts(in_words)
         side.device_begin = backend.to_device(side.begin.astype(np.uint64))
         columns = self._columns(side)
-        side.send = backend.messages(comm.size * columns, self._direct)
+        side.send = backend.messages(n * columns, self._direct)
         side.received = backend.messages(int(in_words.sum()), self._direct)
         side.collect = side.send.collector(side.out, columns)
-        side.collective = comm.prepare(
-            side.send.words, self._header + side.out_pair, np.arange(comm.size, dtype=np.int64) * columns,
+        side.collective = self.peers.prepare(
+            side.send.words, self._header + side.out_pair, np.arange(n, dtype=np.int64) * columns,
             side.received.words, in_words, side.begin,
         )  # fmt: skip
 

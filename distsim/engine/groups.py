@@ -142,6 +142,12 @@ class GroupState:
             self.probes[name] = backend.zeros(max(1, group.size), self.real)
             setattr(self.arguments, f"probe_{name}", backend.pointer(self.probes[name]))
 
+    @property
+    def bytes(self) -> int:
+        """Of states, parameters, inputs and counts, on device and host."""
+        arrays = [*self.states.values(), *self.probes.values(), *self.offsets.values(), *self._keep]
+        return sum(int(array.nbytes) for array in arrays)
+
     def recordable(self, name: str) -> Array:
         """The device array of a state, or of a probe that is recorded."""
         return self.states[name] if name in self.states else self.probes[name]

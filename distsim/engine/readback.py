@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distsim.build.procedural import Regrown
-from distsim.build.rows import Rows, rows_again
+from distsim.build.procedural import Regrown, rows_again
+from distsim.build.rows import Rows
 from distsim.engine.simulation import Simulation
 
 RUN = np.dtype([("offset", "u4"), ("count", "u4"), ("delay", "u2"), ("column", "u2")])
@@ -122,7 +122,7 @@ def _stored(
         synapses = rows.segments[2 * k + 1]
         at = np.uint64(simulation.backend.pointer(synapses))
         # The chunk's runs and synapses follow one another in the order of its rows.
-        table = simulation.backend.to_host(rows.table[first + begin : first + min(end + 1, n_rows)])
+        table = rows.entries(first + begin, first + min(end + 1, n_rows), simulation.backend)
         first += n_rows
         offsets = (table[:, 0] - at) // np.uint64(synapses.dtype.itemsize)
         starts = np.append(offsets, np.uint64(synapses.size)).astype(np.int64)[: end - begin + 1]

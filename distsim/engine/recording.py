@@ -46,6 +46,10 @@ class SpikeBuffer:
         self.loop.recorded_gid = self._backend.pointer(self._gid)
         self.loop.record_capacity = self.room
 
+    @property
+    def bytes(self) -> int:
+        return int(self._step.nbytes + self._gid.nbytes)
+
     def take(self) -> Spikes:
         """(steps, gids) since the last call; the ring is empty after, and large enough for one step."""
         parts = [self._finish_copy(), self._finish_copy() if self._start_copy() else _nothing()]
@@ -163,6 +167,10 @@ class StateBuffers:
         self.records = backend.mirror((Recorder * max(1, len(records)))(*records))
         self.count = len(records)
         self.every = math.gcd(*(int(r.interval) for r in records)) or 1
+
+    @property
+    def bytes(self) -> int:
+        return sum(int(array.nbytes) for array in (*self._keep, *self._out))
 
     def start_after(self, step: int, record_after: int) -> None:
         """Count samples on as if all up to `step` had been taken; recording began after `record_after`."""

@@ -12,19 +12,21 @@ import numpy as np
 
 from distsim.backend import Backend, Module
 from distsim.backend.profile import Profiler
+from distsim.build.chunks import CELL_BUDGET
+from distsim.build.kernels import construction_kernels
 from distsim.build.partition import Layout
-from distsim.build.procedural import add_regrown, is_procedural
+from distsim.build.procedural import add_regrown, is_procedural, regrowing
 from distsim.build.projections import local_projections
 from distsim.build.quanta import plan_planes
 from distsim.build.routing import build_routing
-from distsim.build.rows import CELL_BUDGET, RowBuilder, build_rows
+from distsim.build.rows import RowBuilder, build_rows
 from distsim.checks import check_experiment
-from distsim.comm import Communicator
+from distsim.comm import Communicator, Everyone
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
 from distsim.engine.complaints import not_finite, too_many_spikes
 from distsim.engine.delivery import StepInput, n_slots, scaled_columns, scaled_planes
 from distsim.engine.digest import SpikeDigest, fold
-from distsim.engine.exchange import FIRST_ROOM, SpikeExchange
+from distsim.engine.exchange import FIRST_ROOM, SpikeExchange, meet, places
 from distsim.engine.finite import check_finite
 from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
@@ -44,7 +46,7 @@ from distsim.kernels.loop import (
     TOO_MANY_SPIKES,
     Loop,
 )
-from distsim.kernels.sources import construction_source, loop_source
+from distsim.kernels.sources import loop_source
 from distsim.kernels.update import model_error
 
 FLUSH_EVERY = 10.0  # seconds after which recorded data are handed over, full or not
@@ -118,10 +120,10 @@ class Simulation:
         shapes = [group_shape(network, g, planes, run.dt) for g in layout.groups]
         double = run.precision == "double"
         mark("compile construction")
-        construction = backend.compile(construction_source(double), f"construct-{run.precision}")
+        construction = construction_kernels(network, run.precision, backend)
         mark("compile loop")
         try:
-            text = loop_source(double, shapes, regrows=any(map(is_procedural, network.projections)))
+            text = loop_source(double, shapes, regrowing=regrowing(network.projections))
             loop_module = backend.compile(text, f"loop-{run.precision}")
         except CompileError as error:
             raise model_error(error.log, [s.model for s in shapes]) or error from None
@@ -141,11 +143,15 @@ class Simulation:
         )  # fmt: skip
         self.regrown = add_regrown(
             network, layout, [p for p in local if is_procedural(p.described)], self.rows,
-            self.row_builder(), self.tuning.cell_budget, [scaled_planes(s) for s in shapes],
+            backend, construction, self.tuning.cell_budget, [scaled_planes(s) for s in shapes],
         )  # fmt: skip
         del local, stored
         mark("routing")
-        self.routing = build_routing(layout, self.rows, comm)
+        self.routing = build_routing(layout, self.rows, comm, run.routing)
+        if self.routing.number is not None:
+            self.rows.place(self.routing.number, self.routing.n_rows, backend)
+        if self.regrown is not None:
+            self.regrown.locate(self.rows, backend)
         mark("states")
         self.max_delay = int(comm.reduce(np.array([self.rows.max_delay], np.int64), "max")[0])
         asked = self.tuning.delivery or run.delivery
@@ -205,7 +211,8 @@ class Simulation:
         hold("column_scaled", scaled_columns(self.rows, self.groups, backend))
         hold("local_row", self.routing.local_row)
         hold("route_begin", self.routing.begin)
-        hold("route_rank", self.routing.rank)
+        peers = meet(self.comm, self.routing, run.exchange) if self.comm.size > 1 else None
+        hold("route_to", places(peers, self.routing.rank) if peers is not None else self.routing.rank)
         hold("route_row", self.routing.row)
         for name, mask in zip(
             ("record_spikes", "record_neuron"), spike_masks(network, self.layout, run.seed), strict=True
@@ -227,11 +234,11 @@ class Simulation:
         carries = any(g.shape.is_scaled for g in self.groups)
         self.history = History(backend, loop, self.max_delay, tuning.history_room, carries) if keep_history else None
         loop.sample_every = self.states.every
-        loop.n_ranks = 1
+        loop.n_ranks = self.comm.size
         self.exchange: SpikeExchange | None = None
-        if self.comm.size > 1:
+        if peers is not None:
             self.exchange = SpikeExchange(
-                self.comm, backend, loop, self.interval, tuning.message_room, overlap, tuning.direct
+                self.comm.rank, peers, backend, loop, self.interval, tuning.message_room, overlap, tuning.direct
             )
         groups = []
         for group in self.groups:
@@ -375,6 +382,16 @@ class Simulation:
         grown[:, :old] = self.backend.to_host(self._due).reshape(slots, old, 2)
         self._due = self.backend.to_device(grown)
         self.loop.due, self.loop.due_capacity = self.backend.pointer(self._due), room
+
+    def how_spikes_travel(self) -> dict[str, Any]:
+        """`routing` of the summary (every rank must call)."""
+        routing, peers = self.routing, self.exchange.peers if self.exchange is not None else None
+        most = max(routing.destinations.size, routing.sources.size)
+        return {
+            "exchange": None if peers is None else "alltoall" if isinstance(peers, Everyone) else "neighbourhood",
+            "most_neighbours": int(self.comm.reduce(np.array([most], np.int64), "max")[0]),
+            "broadcast_sources": routing.n_broadcast,
+        }
 
     def digest_sums(self) -> np.ndarray:
         """uint64[population, second, 5] over all ranks; see `digest.fold`."""

@@ -1,6 +1,6 @@
 """SONATA edges: `edges.h5` with /edges/<name>/source_node_id, target_node_id, edge_type_id, edge_group_id,
 edge_group_index (uint64) and the group 0: syn_weight (float64), delay (float64, ms), receptor (uint8: index into the
-attribute `receptors`). Edges are sorted by source, target, delay, weight, receptor.
+attribute `receptors`). Edges are sorted by source, target, delay, weight, receptor; `indices` finds those of a node.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
+from distsim.io.edge_index import write_indices
 from distsim.io.files import mark_sonata, step_times, writing
 
 EDGES_FILE = "edges.h5"
@@ -38,6 +39,8 @@ class EdgePopulation:
         Numbers of all projections that these edges may come from; edge_type_id is the number where it is one, else -1.
     receptors
         Names of the target's receptors.
+    first_type
+        edge_type_id of edges of the first receptor, the others follow; None: as said at `projections`.
     """
 
     name: str
@@ -47,6 +50,7 @@ class EdgePopulation:
     n_targets: int
     projections: tuple[int, ...]
     receptors: tuple[str, ...]
+    first_type: int | None = None
 
 
 def part_path(path: Path, rank: int) -> Path:
@@ -148,6 +152,7 @@ def merge_edges(
                     for reader in readers:
                         if not reader.ended and int(reader.held["source"][-1]) == horizon:
                             reader.read(share)
+            write_indices(group, population.n_sources, population.n_targets, path.parent)
 
 
 def _create(group: h5py.Group, population: EdgePopulation) -> h5py.Group:
@@ -166,8 +171,9 @@ def _append(group: h5py.Group, edges: npt.NDArray[np.void], population: EdgePopu
     edges = edges[order]
     n, at = edges.size, group["source_node_id"].shape[0]
     kind = population.projections[0] if len(population.projections) == 1 else -1
+    types = np.full(n, kind) if population.first_type is None else population.first_type + edges["receptor"]
     values = {
-        "source_node_id": edges["source"], "target_node_id": edges["target"], "edge_type_id": np.full(n, kind),
+        "source_node_id": edges["source"], "target_node_id": edges["target"], "edge_type_id": types,
         "edge_group_id": np.zeros(n, np.uint32), "edge_group_index": np.arange(at, at + n, dtype=np.uint64),
         "0/syn_weight": edges["weight"], "0/delay": step_times(edges["delay"].astype(np.uint64), dt),
         "0/receptor": edges["receptor"],

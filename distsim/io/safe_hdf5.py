@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from distsim.errors import ResultError
+from distsim.errors import DistsimError, ResultError
 
 MOST_COMPRESSED = 1100  # gzip shrinks by at most 1032
 SMALL = 2**20  # bytes of a dataset that need no proof: what an empty or constant one may claim
@@ -29,7 +29,7 @@ def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             yield file
     except (OSError, KeyError, RuntimeError, ValueError) as error:
-        if isinstance(error, ResultError):
+        if isinstance(error, DistsimError):
             raise
         raise ResultError(f"{path}: cannot be read as HDF5 ({' '.join(str(error).split())})") from error
 

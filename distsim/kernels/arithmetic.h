@@ -28,8 +28,9 @@ FN Block philox(uint32 c0, uint32 c1, uint32 c2, uint32 c3, uint32 k0, uint32 k1
 }
 
 // Philox for the first n lanes: words 0 and 1 of each lane's counter come in w0 and w1, words 2 and 3 are
-// common; the four random words go out in w0 … w3. On AVX-512 eight counters stand in the low halves of
+// common (FAR: the other way round); the four random words go out in w0 … w3. On AVX-512 eight counters stand in the low halves of
 // 64-bit lanes, where one multiplication gives a round's high and low product at once.
+template <bool FAR = false>
 FN void philox_lanes(uint32 n, VARYING_REFERENCE(uint32, w0), VARYING_REFERENCE(uint32, w1),
                      VARYING_REFERENCE(uint32, w2), VARYING_REFERENCE(uint32, w3), uint32 c2, uint32 c3,
                      uint32 k0, uint32 k1) {
@@ -39,6 +40,10 @@ FN void philox_lanes(uint32 n, VARYING_REFERENCE(uint32, w0), VARYING_REFERENCE(
         __m512i x0 = _mm512_cvtepu32_epi64(_mm256_load_si256((const __m256i*)(w0 + j)));
         __m512i x1 = _mm512_cvtepu32_epi64(_mm256_load_si256((const __m256i*)(w1 + j)));
         __m512i x2 = _mm512_set1_epi64(c2), x3 = _mm512_set1_epi64(c3);
+        if (FAR) {
+            x2 = x0; x0 = _mm512_set1_epi64(c2);
+            x3 = x1; x1 = _mm512_set1_epi64(c3);
+        }
         uint32 a = k0, b = k1;
 #pragma GCC unroll 10
         for (int round = 0; round < 10; ++round) {
@@ -57,7 +62,7 @@ FN void philox_lanes(uint32 n, VARYING_REFERENCE(uint32, w0), VARYING_REFERENCE(
     }
 #else
     FOR_LANES(j, n) {
-        const Block block = philox(AT(w0, j), AT(w1, j), c2, c3, k0, k1);
+        const Block block = FAR ? philox(c2, c3, AT(w0, j), AT(w1, j), k0, k1) : philox(AT(w0, j), AT(w1, j), c2, c3, k0, k1);
         AT(w0, j) = block.w0;
         AT(w1, j) = block.w1;
         AT(w2, j) = block.w2;

@@ -9,6 +9,14 @@
 #else
 #define FN_ONCE_ON_HOST FN_ONCE
 #endif
+// Networks without space are built by kernels that know nothing of it: see construction_source in sources.py.
+#if SPATIAL
+#define WEIGHT_BY_PLACE(c) ((c).space.weight.n != 0)
+#define DELAY_BY_PLACE(c) ((c).space.delay.n != 0)
+#else
+#define WEIGHT_BY_PLACE(c) false
+#define DELAY_BY_PLACE(c) false
+#endif
 #define NO_POSITION (~0ull >> 1)  // on no side
 
 // Draws k0 … k0 + n - 1 of a target, one Philox block each.
@@ -94,8 +102,9 @@ FN uint32 delay_of(const Connect& c, uint32 word, uint64 item) {
     return step + c.delay_first;
 }
 
+#if SPATIAL
 // Weights and delays that depend on the place of a synapse, for the first n lanes: positions are found again from the
-// identities of both neurons, unless `known` has them. Lanes of another chunk are left as they are.
+// identities of both neurons, unless `known` has what programs ask for. Lanes of another chunk are left as they are.
 template <class Targets>
 FN_ONCE void spatial_values(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
                             Pairs* known, VARYING_REFERENCE(double, weight), VARYING_REFERENCE(uint32, delay)) {
@@ -118,7 +127,7 @@ FN_ONCE void spatial_values(const Connect& c, const Targets target, uint32 n, VA
         AT(pairs.of[AT_TARGET + 1], j) = to.y;
         AT(pairs.of[AT_TARGET + 2], j) = to.z;
     }
-    measure(s, n, pairs);
+    if (!known) measure(s, n, pairs);
     if (s.weight.n) {
         evaluate_program(s.weight, n, pairs, weight);
         FOR_LANES(j, n) { AT(weight, j) = clamped(AT(weight, j), s.weight_low, s.weight_high); }
@@ -133,6 +142,7 @@ FN_ONCE void spatial_values(const Connect& c, const Targets target, uint32 n, VA
         }
     }
 }
+#endif
 
 // A weight at the resolution of the projection.
 FN double at_resolution(const Connect& c, double weight) {
@@ -156,6 +166,14 @@ FN uint64 cell_of(const Connect& c, uint64 row, uint32 delay, uint32 block, bool
     return (row * c.n_delays + (delay - c.first_delay)) * c.n_columns + column;
 }
 
+// Where the synapses of a cell are counted: each cell by itself, or all of a bucket of rows (see sparse.cpp).
+FN uint32* counter_of(const Connect& c, uint64 row, uint64 cell) { return &c.cells[c.sparse ? row >> c.bucket_bits : cell]; }
+
+// The number of a cell in its bucket of rows.
+FN uint32 key_of(const Connect& c, uint64 row, uint64 cell) {
+    return (uint32)(cell - (row >> c.bucket_bits << c.bucket_bits) * ((uint64)c.n_delays * c.n_columns));
+}
+
 // Weights in quanta and their signs (all that is asked for: without FILL only signs that vary), and delays that depend
 // on the place, of up to LANES synapses.
 template <bool FILL, class Targets>
@@ -164,9 +182,11 @@ FN_ONCE_ON_HOST void weights_of(const Connect& c, const Targets target, uint32 n
                                 VARYING_REFERENCE(int64, quanta), VARYING_REFERENCE(uint8, negative),
                                 VARYING_REFERENCE(uint32, placed_delay)) {
     VARYING(double, placed_weight);
-    if (c.space.delay.n || (c.space.weight.n && (FILL || c.sign_varies))) {
+#if SPATIAL
+    if (DELAY_BY_PLACE(c) || (WEIGHT_BY_PLACE(c) && (FILL || c.sign_varies))) {
         spatial_values(c, target, n, position, known, placed_weight, placed_delay);
     }
+#endif
     if (c.weight_fixed) {
         FOR_LANES(j, n) {
             AT(quanta, j) = c.fixed_quanta;
@@ -174,7 +194,7 @@ FN_ONCE_ON_HOST void weights_of(const Connect& c, const Targets target, uint32 n
         }
     } else if (FILL || c.sign_varies) {
         VARYING(double, weight);
-        if (c.space.weight.n) {
+        if (WEIGHT_BY_PLACE(c)) {
             FOR_LANES(j, n) { AT(weight, j) = AT(placed_weight, j); }
         } else if (!c.weight_list && c.weight.kind == NORMAL) {
             // The centre of the normal distribution for all lanes at once, its tails one by one.
@@ -213,12 +233,15 @@ FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VAR
     weights_of<FILL>(c, target, n, position, weight_word, item, known, quanta, negative, placed_delay);
     // Cells and synapses lie all over the memory: three passes, so that many misses are under way at once.
     VARYING(uint32*, cell);
+    VARYING(uint32, key);
     EACH_LANE(j, n) {
         const uint64 row = row_of(c, AT(position, j));
         AT(cell, j) = 0;
         if (row < c.n_rows) {
-            const uint32 delay = c.space.delay.n ? AT(placed_delay, j) : delay_of(c, AT(delay_word, j), AT(item, j));
-            AT(cell, j) = &c.cells[cell_of(c, row, delay, target.at(j) >> c.block_bits, AT(negative, j))];
+            const uint32 delay = DELAY_BY_PLACE(c) ? AT(placed_delay, j) : delay_of(c, AT(delay_word, j), AT(item, j));
+            const uint64 number = cell_of(c, row, delay, target.at(j) >> c.block_bits, AT(negative, j));
+            AT(cell, j) = counter_of(c, row, number);
+            if (FILL && c.sparse) AT(key, j) = key_of(c, row, number);
             PREFETCH_TO_WRITE(AT(cell, j));
         }
     }
@@ -233,6 +256,9 @@ FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VAR
         const uint32 mask = (1u << c.block_bits) - 1u;
         EACH_LANE(j, n) {
             if (AT(cell, j)) c.synapses[AT(at, j)] = pack_synapse(AT(quanta, j), target.at(j) & mask);
+        }
+        if (c.sparse) EACH_LANE(j, n) {
+            if (AT(cell, j)) c.keys[AT(at, j)] = AT(key, j);
         }
     }
 }
@@ -251,18 +277,18 @@ FN_ONCE Drawn draw_one(const Connect& c, uint32 target, uint64 position, uint32 
     bool negative = c.fixed_negative != 0;
     double placed_weight = 0.0;
     uint32 placed_delay = 0;
-#ifdef __CUDACC__
-    if (c.space.delay.n || c.space.weight.n) {
+#if SPATIAL && defined(__CUDACC__)
+    if (DELAY_BY_PLACE(c) || WEIGHT_BY_PLACE(c)) {
         // Every lane runs for itself, whichever of its group are here.
         spatial_values(c, OneTarget{target}, LANES, position, 0, placed_weight, placed_delay);
     }
 #endif
     if (!c.weight_fixed && (FILL || c.sign_varies)) {
-        const double weight = c.space.weight.n ? placed_weight : weight_of(c, weight_word, item);
+        const double weight = WEIGHT_BY_PLACE(c) ? placed_weight : weight_of(c, weight_word, item);
         negative = c.sign_varies ? weight < 0.0 : negative;
         quanta = in_quanta(weight, negative ? c.negative_per_quantum : c.positive_per_quantum);
     }
-    return {quanta, c.space.delay.n ? placed_delay : delay_of(c, delay_word, item), negative};
+    return {quanta, DELAY_BY_PLACE(c) ? placed_delay : delay_of(c, delay_word, item), negative};
 }
 
 // Counts or writes one synapse: what `place` does, for a thread on its own.
@@ -271,8 +297,10 @@ FN_ONCE void place_one(const Connect& c, uint32 target, uint64 position, uint32 
     const uint64 row = row_of(c, position);
     if (row >= c.n_rows) return;
     const Drawn s = draw_one<FILL>(c, target, position, delay_word, weight_word, item);
-    const uint32 at = atomic_add(&c.cells[cell_of(c, row, s.delay, target >> c.block_bits, s.negative)], 1u);
+    const uint64 cell = cell_of(c, row, s.delay, target >> c.block_bits, s.negative);
+    const uint32 at = atomic_add(counter_of(c, row, cell), 1u);
     if (FILL) c.synapses[at] = pack_synapse(s.quanta, target & ((1u << c.block_bits) - 1u));
+    if (FILL && c.sparse) c.keys[at] = key_of(c, row, cell);
 }
 
 // The position of a target among the sources, where autapses are forbidden; else no position at all.
@@ -393,9 +421,10 @@ FN void connect_explicit(const Connect* connect) {
             const uint32 target = c.edge_target[i];
             const double weight = c.weight_list[i];
             const bool negative = c.edge_negative[i] != 0;
-            const uint32 at = atomic_add(
-                &c.cells[cell_of(c, row, (uint32)c.delay_list[i], target >> c.block_bits, negative)], 1u);
+            const uint64 cell = cell_of(c, row, (uint32)c.delay_list[i], target >> c.block_bits, negative);
+            const uint32 at = atomic_add(counter_of(c, row, cell), 1u);
             if (FILL) {
+                if (c.sparse) c.keys[at] = key_of(c, row, cell);
                 const int64 quanta = c.weight_fixed ? c.fixed_quanta
                     : in_quanta(weight, negative ? c.negative_per_quantum : c.positive_per_quantum);
                 c.synapses[at] = pack_synapse(quanta, target & ((1u << c.block_bits) - 1u));

@@ -1,4 +1,4 @@
-"""Structures of connect.cpp, scatter.cpp, shares.cpp and rows.cpp."""
+"""Structures of connect.cpp, scatter.cpp, shares.cpp, rows.cpp and sparse.cpp."""
 
 from __future__ import annotations
 
@@ -101,6 +101,10 @@ Connect = declare(
         ("n_rows", "uint64"),
         ("cells", "uint32*"),
         ("synapses", "Synapse*"),
+        # where rows are sparse, `cells` counts by bucket of 2^bucket_bits rows, and each synapse gets a key: sparse.cpp
+        ("keys", "uint32*"),
+        ("sparse", "uint32"),
+        ("bucket_bits", "uint32"),
         ("space", Space),
     ],
 )
@@ -122,6 +126,29 @@ Rows = declare(
         ("runs", "Run*"),
         ("shortest", "uint16*"),  # [row]: its smallest delay, in steps; 0 without a run
         ("most_of_a_delay", "uint32*"),  # the most runs that share a row and a delay
+    ],
+)
+
+SparseRows = declare(
+    "SparseRows",
+    [
+        ("n_buckets", "uint64"),
+        ("bucket_bits", "uint32"),
+        ("cells_per_row", "uint32"),
+        ("n_columns", "uint32"),
+        ("first_delay", "uint32"),
+        ("counters", "uint32*"),  # [bucket]: synapses; then where the next is written; then where the bucket ends
+        ("synapses_before", "uint64*"),
+        ("rows_before", "uint64*"),
+        ("runs_before", "uint64*"),
+        ("keys", "uint32*"),
+        ("synapses", "Synapse*"),
+        ("column", "const uint16*"),
+        ("runs", "Run*"),
+        ("table", "Row*"),
+        ("source", "uint64*"),  # [row]: number in the chunk
+        ("shortest", "uint16*"),
+        ("most_of_a_delay", "uint32*"),
     ],
 )
 

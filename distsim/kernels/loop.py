@@ -8,6 +8,7 @@ from distsim.kernels.procedural import Procedural
 from distsim.kernels.structs import declare
 
 NO_ROW = 0xFFFFFFFF
+EVERYWHERE = 0xFFFFFFFF  # instead of a destination: all of them
 
 
 class Status(IntEnum):
@@ -50,9 +51,10 @@ RECEIVE, DELIVER = Phase
 
 def enums() -> str:
     """The numbers above for the kernels."""
-    return "".join(
+    kinds = "".join(
         f"enum {{ {', '.join(f'{member.name} = {member.value}' for member in kind)} }};\n" for kind in (Status, Phase)
     )
+    return f"{kinds}#define EVERYWHERE {EVERYWHERE}u\n"
 
 
 Recorder = declare(
@@ -101,7 +103,7 @@ Loop = declare(
         ("unused_due", "uint32"),
         ("runs_per_slot", "uint64"),  # most runs of one row with one delay
         ("slot_mask", "uint32"),
-        ("rank", "uint32"),
+        ("own_destination", "uint32"),  # which of the destinations this rank itself is; it gets no messages
         # connectivity
         ("rows", "const Row*"),
         ("column_base", "const uint32*"),
@@ -117,9 +119,10 @@ Loop = declare(
         # routing
         ("local_row", "const uint32*"),  # [neuron]
         ("route_begin", "const uint32*"),  # [neuron + 1]
-        ("route_rank", "const uint32*"),
-        ("route_row", "const uint32*"),
-        # exchange; each destination has header + out_capacity words
+        ("route_to", "const uint32*"),  # a destination, or EVERYWHERE
+        ("route_row", "const uint32*"),  # there
+        # exchange; each destination has header + out_capacity words. Destinations and sources are all ranks, or those
+        # that this rank sends to and receives from; it is among both itself.
         ("out", "uint32*"),
         ("out_count", "uint32*"),
         ("out_capacity", "uint64"),
@@ -129,11 +132,13 @@ Loop = declare(
         ("received", "uint64"),
         ("received_start", "int64"),  # first step of the interval that was received
         ("interval_start", "int64"),
-        ("out_pair", "const uint32*"),  # [rank]: messages that the first collective carries
+        ("out_pair", "const uint32*"),  # [destination]: messages that the first collective carries
         ("rest_received", "uint32"),
         ("unused", "uint32"),
         ("n_ranks", "uint32"),
         ("header", "uint32"),  # words: 1 + steps of an interval
+        ("n_destinations", "uint32"),
+        ("n_sources", "uint32"),
         # recording
         ("record_after", "int64"),
         ("recorded_step", "uint64*"),  # a ring

@@ -52,7 +52,7 @@ FN_ONCE_ON_HOST void add_drawn(const Connect& c, const Ring& ring, const Regrown
     // Sums lie all over the ring: two passes, so that many misses are under way at once.
     VARYING(Sum*, sum);
     EACH_LANE(j, n) {
-        const uint32 delay = c.space.delay.n ? AT(placed_delay, j) : delay_of(c, AT(delay_word, j), 0);
+        const uint32 delay = DELAY_BY_PLACE(c) ? AT(placed_delay, j) : delay_of(c, AT(delay_word, j), 0);
         AT(sum, j) = place_of(ring, r, a, target.at(j), AT(negative, j) != 0, delay);
         PREFETCH_TO_WRITE(AT(sum, j));
     }

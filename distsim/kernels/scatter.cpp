@@ -115,14 +115,17 @@ struct Batch {
     VARYING(uint32, target);
     VARYING(uint32, delay_word);
     VARYING(uint32, weight_word);
-    Pairs pairs;   // where the neurons are,
+    Pairs pairs;   // what programs ask for,
     bool located;  // if that is known
 #endif
-    // As `add`, by someone who knows where both neurons are and has use for it.
+    // As `add`, by someone who knows what programs ask for.
     FN_MEMBER void add_located(uint64 at, uint32 to, uint32 delay, uint32 weight, const Pairs& known, uint32 j) {
 #ifndef __CUDACC__
         located = true;
-        for (uint32 k = AT_SOURCE; k < N_NAMES; ++k) pairs.of[k][n] = known.of[k][j];
+        for (uint32 names = c.space.names; names; names &= names - 1) {
+            const uint32 k = (uint32)__builtin_ctz(names);
+            pairs.of[k][n] = known.of[k][j];
+        }
 #endif
         add(at, to, delay, weight);
     }

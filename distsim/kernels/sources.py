@@ -17,21 +17,31 @@ FOLDER = Path(__file__).parent
 RULES = (
     "one_to_one", "all_to_all", "fixed_indegree", "fixed_total_number", "pairwise_bernoulli", "pairwise_poisson",
     "explicit", "one_to_one_by_source", "all_to_all_by_source", "distinct", "by_source", "symmetric",
-    "spatial_bernoulli", "spatial_poisson",
 )  # fmt: skip
+SPATIAL_RULES = ("spatial", "spatial_by_source")
 BUILD_KERNELS = (
     "split_level",
     "split_to_targets",
     "row_totals",
     "row_shortest",
     "write_runs",
+    "bucket_totals",
+    "open_buckets",
+    "sort_buckets",
+    "write_sparse_rows",
     "draw_values",
     "draw_rows",
     "spaced_values",
     "find_thresholds",
-    "locate",
 )
-CONSTRUCTION_KERNELS = (*(f"{verb}_{rule}" for rule in RULES for verb in ("count", "fill")), *BUILD_KERNELS)
+
+
+def _of_rules(rules: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{verb}_{rule}" for rule in rules for verb in ("count", "fill"))
+
+
+CONSTRUCTION_KERNELS = (*_of_rules(RULES), *BUILD_KERNELS)
+SPATIAL_KERNELS = (*_of_rules(SPATIAL_RULES), "locate", "find_limits")
 TEST_KERNELS = ("evaluate", "evaluate_function", "philox_words")
 LOOP_KERNELS = (
     "deliver_step", "step_models", "close_steps", "settle_steps", "run_steps", "admit_received", "receive",
@@ -74,24 +84,28 @@ def words_source() -> str:
     return _text("words.h")
 
 
-def construction_source(double: bool) -> str:
-    """Everything that builds a network; independent of the network."""
-    files = ("scatter.cpp", "spatial.cpp", "shares.cpp", "rows.cpp", "values.cpp")
-    return (
-        _head(double) + "#define PROCEDURAL 0\n" + _text("counts.h") + _connecting() + "".join(_text(f) for f in files)
-    )
+def construction_source(double: bool, spatial: bool = True) -> str:
+    """Everything that builds a network; independent of the network, but for whether anything in it depends on place.
+
+    Without space fewer kernels are compiled, and on a GPU none of them holds expressions in local memory.
+    """
+    files = ["scatter.cpp", "shares.cpp", "rows.cpp", "sparse.cpp", "values.cpp"]
+    files += ["cells.h", "spatial.cpp", "degrees.cpp"] if spatial else []
+    head = _head(double) + "#define PROCEDURAL 0\n" + _text("counts.h")
+    return head + _connecting(spatial) + "".join(_text(f) for f in files)
 
 
-def _connecting() -> str:
+def _connecting(spatial: bool) -> str:
     """How connections of all rules are drawn: for construction, and for rows that are drawn again in the loop."""
     rules = (
+        f"#define SPATIAL {int(spatial)}\n"
         f"#define LONGEST_RUN {connect.LONGEST_RUN}u\n"
         "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER, PAIRWISE_POISSON };\n"
         "enum { DRAWS_FIXED, DRAWS_BERNOULLI, DRAWS_POISSON };\n"
     )
     declared = (
         values.Values, space.Layer, space.Program, space.Cells, space.Space, space.Located, connect.Side,
-        connect.Connect, connect.Rows, connect.Shares,
+        connect.Connect, connect.Rows, connect.SparseRows, connect.Shares,
     )  # fmt: skip
     structures = space.OPERATION_ENUM + space.LAYER_ENUM + "".join(cpp_of(s) for s in declared)
     return rules + structures + "".join(_text(f) for f in ("space.h", "connect.cpp"))
@@ -113,19 +127,19 @@ def model_source(double: bool, shapes: Sequence[GroupShape]) -> str:
     return head + loop.enums() + "struct Connect;\n" + structures + files + "".join(shape.source() for shape in shapes)
 
 
-def regrowing_source() -> str:
+def regrowing_source(spatial: bool = True) -> str:
     """What draws rows again; after `model_source`."""
     files = _text("scatter.cpp") + procedural.REGROW_ENUM + _text("regrow.cpp")
-    return "#define PROCEDURAL 1\n" + _connecting() + files
+    return "#define PROCEDURAL 1\n" + _connecting(spatial) + files
 
 
-def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True, regrows: bool = False) -> str:
+def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True, regrowing: str = "") -> str:
     """Everything that runs a network whose groups have these shapes.
 
-    `host` adds the host's own loop over the kernels, which a GPU's compiler passes over; `regrows` what draws the rows
-    of procedural projections again.
+    `host` adds the host's own loop over the kernels, which a GPU's compiler passes over; `regrowing`
+    (`regrowing_source`) what draws the rows of procedural projections again.
     """
-    parts = [model_source(double, shapes), regrowing_source() if regrows else "#define PROCEDURAL 0\n"]
+    parts = [model_source(double, shapes), regrowing or "#define PROCEDURAL 0\n"]
     parts += [_text("deliver.cpp"), _text("spread.cpp"), _all_models(shapes), _text("step.cpp")]
     parts += [cpp_of(reschedule.Reschedule), _text("reschedule.cpp")]
     if host:

@@ -83,28 +83,52 @@ FN void measure(const Space& s, uint32 n, Pairs& pairs) {
     }
 }
 
-#define UNARY_STEP(name, value) \
-    case name: FOR_LANES(j, n) { const double a = AT(stack[top - 1], j); AT(stack[top - 1], j) = (value); } break
-#define BINARY_STEP(name, value)                                                     \
-    case name: --top; FOR_LANES(j, n) {                                              \
-        const double a = AT(stack[top - 1], j), b = AT(stack[top], j);               \
-        AT(stack[top - 1], j) = (value);                                             \
+// A number on the stack: on the host a pointer, so that a name is not copied.
+#ifdef __CUDACC__
+#define OPERAND(a, k) const double a##_ = stack[k]
+#define OPERAND_AT(a, j) a##_
+#define KEEP(k)
+#else
+#define OPERAND(a, k) const double* const a##_ = at[k]
+#define OPERAND_AT(a, j) a##_[j]
+#define KEEP(k) at[k] = stack[k]
+#endif
+#define UNARY_STEP(name, value)                                                                   \
+    case name: {                                                                                  \
+        OPERAND(a, top - 1);                                                                      \
+        FOR_LANES(j, n) { const double a = OPERAND_AT(a, j); AT(stack[top - 1], j) = (value); }   \
+        KEEP(top - 1);                                                                            \
+    } break
+#define BINARY_STEP(name, value)                                                                  \
+    case name: {                                                                                  \
+        --top;                                                                                    \
+        OPERAND(a, top - 1);                                                                      \
+        OPERAND(b, top);                                                                          \
+        FOR_LANES(j, n) {                                                                         \
+            const double a = OPERAND_AT(a, j), b = OPERAND_AT(b, j);                              \
+            AT(stack[top - 1], j) = (value);                                                      \
+        }                                                                                         \
+        KEEP(top - 1);                                                                            \
     } break
 
 // Runs a program for the first n lanes, one step for all of them at a time.
 FN_ONCE void evaluate_program(const Program& program, uint32 n, const Pairs& pairs, VARYING_REFERENCE(double, result)) {
     VARYING(double, stack[STACK_DEPTH]);
+#ifndef __CUDACC__
+    const double* at[STACK_DEPTH];
+#endif
     uint32 top = 0;
     for (uint64 i = 0; i < program.n; ++i) {
         const double value = program.value[i];
         switch (program.operation[i]) {
-            case OP_CONSTANT: FOR_LANES(j, n) { AT(stack[top], j) = value; } ++top; break;
-            case OP_NAME: {
-                const uint32 name = (uint32)value;
-                FOR_LANES(j, n) { AT(stack[top], j) = AT(pairs.of[name], j); }
-                ++top;
+            case OP_CONSTANT: FOR_LANES(j, n) { AT(stack[top], j) = value; } KEEP(top); ++top; break;
+            case OP_NAME:
+#ifdef __CUDACC__
+                stack[top++] = pairs.of[(uint32)value];
+#else
+                at[top++] = pairs.of[(uint32)value];
+#endif
                 break;
-            }
             BINARY_STEP(OP_ADD, a + b);
             BINARY_STEP(OP_SUBTRACT, a - b);
             BINARY_STEP(OP_MULTIPLY, a * b);
@@ -128,5 +152,6 @@ FN_ONCE void evaluate_program(const Program& program, uint32 n, const Pairs& pai
             UNARY_STEP(OP_ABS, magnitude(a));
         }
     }
-    FOR_LANES(j, n) { AT(result, j) = AT(stack[0], j); }
+    OPERAND(a, 0);
+    FOR_LANES(j, n) { AT(result, j) = OPERAND_AT(a, j); }
 }

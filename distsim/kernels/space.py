@@ -56,19 +56,31 @@ Space = declare(
     "Space",
     [
         ("sources", "const Layer*"),  # [selection]
-        ("cells", "const Cells*"),  # [selection]
+        ("cells", "const Cells*"),  # of sources: [selection]; by source: of the local targets, or of all of them
         ("target", Layer),
         ("period_x", "double"),  # lengths of the periodic box; 0 along open axes
         ("period_y", "double"),
         ("period_z", "double"),
-        ("window_low_x", "double"),  # displacements from source to target that the mask lets through
+        ("anchor_x", "double"),  # the mask's centre, as a displacement from the source
+        ("anchor_y", "double"),
+        ("anchor_z", "double"),
+        ("window_low_x", "double"),  # displacements from its centre that the mask lets through
         ("window_low_y", "double"),
         ("window_low_z", "double"),
         ("window_high_x", "double"),
         ("window_high_y", "double"),
         ("window_high_z", "double"),
         ("radius", "double"),  # of a sphere around the mask; 0: none smaller than the window
+        ("furthest", "double"),  # the square of a distance that no candidate exceeds
+        ("names", "uint32"),  # bit k: some program uses name k
+        ("by_source", "uint32"),  # do sources look for targets?
         ("chance", Program),
+        # of fixed degrees, for each neuron that draws: up to when its events are connections, those of just that time
+        # up to which partner, and the number of candidates where there are too few of them, else ~0
+        ("limit", "double*"),
+        ("last", "uint64*"),
+        ("candidates", "uint32*"),
+        ("most", "double"),  # that a chance can be
         ("weight", Program),
         ("delay", Program),
         ("weight_low", "double"),

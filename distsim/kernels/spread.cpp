@@ -172,12 +172,17 @@ FN uint64 spread_pending(Loop& l, int64 pending, int64 now, uint64 groups_before
             }
         }
         const uint32 route = l.route_begin[e.neuron], routes = l.route_begin[e.neuron + 1] - route;
-        LANES_OVER(k, routes) {
-            const uint32 rank = l.route_rank[route + k], row = l.route_row[route + k];
+        // A source that most ranks need has one entry for all of them, and the same row on each (build/routing.py).
+        const bool everywhere = routes == 1 && l.route_to[route] == EVERYWHERE;
+        const uint32 destinations = everywhere ? l.n_destinations : routes;
+        LANES_OVER(k, destinations) {
+            const uint32 to = everywhere ? k : l.route_to[route + k];
+            if (everywhere && to == l.own_destination) continue;
+            const uint32 row = l.route_row[everywhere ? route : route + k];
 #if SCALED
             if (e.sent) {
-                const uint32 first = atomic_add(&l.out_count[rank], 2u * e.multiplicity);
-                uint32* pairs = l.out + (uint64)rank * (l.out_capacity + l.header) + l.header + first;
+                const uint32 first = atomic_add(&l.out_count[to], 2u * e.multiplicity);
+                uint32* pairs = l.out + (uint64)to * (l.out_capacity + l.header) + l.header + first;
                 for (uint32 m = 0; m < e.multiplicity; ++m) {
                     pairs[2u * m] = row;
                     pairs[2u * m + 1u] = e.sent;
@@ -185,8 +190,8 @@ FN uint64 spread_pending(Loop& l, int64 pending, int64 now, uint64 groups_before
                 continue;
             }
 #endif
-            const uint32 at = atomic_add(&l.out_count[rank], e.multiplicity);
-            uint32* out = l.out + (uint64)rank * (l.out_capacity + l.header) + l.header;
+            const uint32 at = atomic_add(&l.out_count[to], e.multiplicity);
+            uint32* out = l.out + (uint64)to * (l.out_capacity + l.header) + l.header;
             for (uint32 m = 0; m < e.multiplicity; ++m) out[at + m] = row;
         }
     }
@@ -210,7 +215,7 @@ FN void sample_pending(Loop& l, int64 pending) {
 FN void settle(Loop& l, int64 pending) {
     const uint32 nth = (uint32)(pending - l.interval_start);
     if (l.n_ranks > 1) {
-        BLOCK_FOR(rank, l.n_ranks) { l.out[rank * (l.out_capacity + l.header) + 1 + nth] = l.out_count[rank]; }
+        BLOCK_FOR(to, l.n_destinations) { l.out[to * (l.out_capacity + l.header) + 1 + nth] = l.out_count[to]; }
     }
     if (pending > l.record_after && l.n_recorders && pending % l.sample_every == 0) {
         uint32 full = 0;
@@ -233,13 +238,13 @@ FN void settle(Loop& l, int64 pending) {
     }
 }
 
-// At the end of an interval: where one destination has more messages than the first collective carries,
-// every destination is told, so that all ranks join in fetching the rest. One block.
+// At the end of an interval: where one destination has more messages than the first collective carries, every
+// destination is told, and so is this rank, which is one of its own: all of them join in fetching the rest. One block.
 FN void close_messages(Loop& l) {
     uint32 rest = 0;
-    BLOCK_FOR(rank, l.n_ranks) { rest |= l.out_count[rank] > l.out_pair[rank] ? REST : 0u; }
+    BLOCK_FOR(to, l.n_destinations) { rest |= l.out_count[to] > l.out_pair[to] ? REST : 0u; }
     rest = block_max(rest);
-    BLOCK_FOR(rank, l.n_ranks) { l.out[rank * (l.out_capacity + l.header)] = l.out_count[rank] | rest; }
+    BLOCK_FOR(to, l.n_destinations) { l.out[to * (l.out_capacity + l.header)] = l.out_count[to] | rest; }
 }
 
 // Messages from other ranks: word 0 counts them, words 1 … say where each step of the interval ends. Makes sure of
@@ -251,10 +256,10 @@ FN void admit_messages(Loop& l) {
     }
     uint32 rest = 0;
     uint64 messages = 0;
-    BLOCK_FOR(rank, l.n_ranks) {
-        const uint32 word = l.in[l.in_begin[rank]];
+    BLOCK_FOR(from, l.n_sources) {
+        const uint32 word = l.in[l.in_begin[from]];
         rest |= word & REST;
-        messages += rank == l.rank ? 0 : word & ~REST;
+        messages += word & ~REST;
     }
     rest = block_max(rest);
     if (rest && !l.rest_received) {
@@ -273,7 +278,7 @@ FN void admit_messages(Loop& l) {
         return;
     }
     BLOCK_SYNC();
-    BLOCK_FOR(rank, l.n_ranks) { l.out_count[rank] = 0; }
+    BLOCK_FOR(to, l.n_destinations) { l.out_count[to] = 0; }
     if (FIRST_OF_BLOCK) {
         l.received = messages;
         l.due_peak += more;
@@ -286,9 +291,8 @@ FN void admit_messages(Loop& l) {
 
 // Messages, a group each.
 FN void receive_messages(const Loop& l) {
-    for (uint32 rank = 0; rank < l.n_ranks; ++rank) {
-        if (rank == l.rank) continue;
-        const uint32* header = l.in + l.in_begin[rank];
+    for (uint32 from = 0; from < l.n_sources; ++from) {
+        const uint32* header = l.in + l.in_begin[from];
         const uint32 n = header[0] & ~REST;
         GROUP_FOR(i, n) {
             uint32 nth = 0, sent = 0;

@@ -41,7 +41,7 @@ FN uint32 thresholds_reached(const uint32* thresholds, uint32 length, uint32 wor
 // Few thresholds: each half-word is compared with all of them, all lanes at once. Thresholds are padded
 // to a multiple of four with 65535, which only half-words reach that draw again anyway.
 template <typename Count, uint32 N>
-FN void compare_with_all(uint32 n, VARYING_REFERENCE(uint32, word), uint32 shift, uint32 first,
+FN void compare_with_all(uint32 n, VARYING_ARGUMENT(uint32, word), uint32 shift, uint32 first,
                          const uint32* RESTRICT thresholds, Count* RESTRICT out) {
     FOR_LANES(j, n) {
         const uint16 half = (uint16)(AT(word, j) >> shift);
@@ -52,10 +52,11 @@ FN void compare_with_all(uint32 n, VARYING_REFERENCE(uint32, word), uint32 shift
     }
 }
 
-// Counts of one step of the block, from one half of each lane's word.
+// Counts of one step of the block, from one half of each lane's word. Functions, this and the next: their eight times
+// eight loops, inlined into every model and kernel, took most of the time of compiling.
 template <typename Count>
-FN void poisson_counts(const Chunk& c, const PoissonEntry& p, const uint32* table, uint32 seed, uint64 step,
-                       VARYING_REFERENCE(uint32, word), uint32 shift, Count* RESTRICT out) {
+FN_ONCE void poisson_counts(const Chunk& c, const PoissonEntry& p, const uint32* table, uint32 seed, uint64 step,
+                       VARYING_ARGUMENT(uint32, word), uint32 shift, Count* RESTRICT out) {
     const uint32* thresholds = table + p.begin;
     switch (p.length) {
         case 0: compare_with_all<Count, 0>(c.count, word, shift, p.first, thresholds, out); break;
@@ -87,7 +88,7 @@ FN void poisson_counts(const Chunk& c, const PoissonEntry& p, const uint32* tabl
 
 // The counts of eight steps for the neurons of a chunk: counter (gid, step / 8), a half-word a step.
 template <typename Count>
-FN void draw_poisson_block(const Chunk& c, const PoissonEntry& p, const uint32* table, uint32 seed, int64 step,
+FN_ONCE void draw_poisson_block(const Chunk& c, const PoissonEntry& p, const uint32* table, uint32 seed, int64 step,
                            Count* counts, uint64 stride) {
     const uint64 block = (uint64)step >> 3, first = block << 3;
     VARYING(uint32, w0);

@@ -318,7 +318,7 @@ def _kernel(shape: GroupShape) -> str:
             for (uint32 place = 0; place < {shape.n_poisson}; ++place) {{
                 if (poisson[place].present && (step | 7) >= poisson[place].first_step &&
                     step <= poisson[place].last_step) {{
-                    draw_poisson_block(c, poisson[place], g.thresholds, g.seed, step,
+                    draw_poisson_block(g.chunks[chunk], poisson[place], g.thresholds, g.seed, step,
                                        g.counts + place * 8 * g.counts_stride, g.counts_stride);
                 }}
             }}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import support
+from chain import chain
+from driven import driven
 from packing import pack, unpack
 
 from distsim import Experiment, RunSettings
@@ -60,6 +63,19 @@ def test_same_as_one_process(comm: Communicator, network: str) -> None:
             assert found.interval == (1 if name == "every-step" else 20)
 
 
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_mixed_models_under_all_devices(comm: Communicator, precision: Any) -> None:
+    """Eleven models, every device and generator: draws keyed by a rank, a state or an input of a neighbour's rank."""
+    with support.optimised("-O1"):  # kernels of tests/unit/test_devices.py
+        reference = alone(comm, driven(precision))
+        assert all(n > 0 for n in reference.counts), reference.counts
+        mapping = {p.name: k % comm.size for k, p in enumerate(driven().network.populations)}
+        partitions: tuple[Any, ...] = ("round_robin", "block", "populations", mapping)
+        for k, partition in enumerate(partitions):
+            found = over(comm, driven(precision, partition=partition), support.TINY if k % 2 else Tuning())
+            support.check_same(found, reference, f"{comm.size} ranks, {partition}")
+
+
 @pytest.mark.parametrize("delay", [0.1, 2.0])
 def test_every_neuron_fires_ten_steps_in_a_row(comm: Communicator, delay: float) -> None:
     """The first messages come at once and are many: the second collective and the growth of both sides."""
@@ -80,6 +96,20 @@ def test_small_network_has_every_spike_of_nest(comm: Communicator) -> None:
     """The reference of tests/reference, over real ranks."""
     experiment, expected = support.small_network("iaf_psc_exp")
     support.check_spikes(over(comm, experiment, Tuning()), expected)
+
+
+def test_areas_that_send_to_their_neighbours(comm: Communicator) -> None:
+    """Neighbourhood collectives, by choice and where asked; pairs that grow by themselves; broadcast spikes."""
+    areas = chain(comm.size)
+    spread = dataclasses.replace(areas, run=dataclasses.replace(areas.run, partition="round_robin"))
+    reference = alone(comm, spread)
+    forced = dataclasses.replace(spread.run, exchange="neighbourhood", routing="broadcast")
+    for experiment in (areas, dataclasses.replace(spread, run=forced)):
+        for tuning in (Tuning(), dataclasses.replace(support.TINY, overlap=True)):
+            found = over(comm, experiment, tuning, (7, 33))
+            support.check_same(found, reference, f"{comm.size} ranks")
+            assert (found.growths > 0) == (tuning.message_room == 1)
+        assert found.interval == (10 if experiment is areas else 1)
 
 
 def test_stop_and_continue(comm: Communicator) -> None:

@@ -127,6 +127,35 @@ def test_prepared_collective_runs_again_and_again(comm: Communicator) -> None:
     both(comm, work)
 
 
+def test_neighbours(comm: Communicator) -> None:
+    """A ring: unequal counts, gaps, several turns; two graphs at once; the rest goes between pairs that have any."""
+
+    def work(c: Communicator) -> list[Any]:
+        before, after = (c.rank - 1) % c.size, (c.rank + 1) % c.size
+        peers = c.neighbours(np.unique([before, c.rank]), np.unique([c.rank, after]))
+        other = c.neighbours(np.array([c.rank]), np.array([c.rank]))
+        n_from, n_to = peers.sources.size, peers.destinations.size
+        counts, send_counts = 1 + peers.sources + c.rank, 1 + c.rank + peers.destinations
+        at, send_at = np.arange(n_from) * 12 + 1, np.arange(n_to) * 12 + 2
+        send, receive = np.zeros(40, np.uint32), np.full(40, 0xFFFFFFFF, np.uint32)
+        collective = peers.prepare(send, send_counts, send_at, receive, counts, at)
+        one = np.zeros(1, np.int64)
+        alone = other.prepare(send, one + 3, one, receive, one + 3, one + 30)
+        results = []
+        for turn in range(6):
+            send[:] = 1000 * turn + 100 * c.rank + np.arange(send.size)
+            collective.run()
+            alone.run()
+            results.append(receive.copy())
+        # Only from even ranks to odd ones, and only where these follow.
+        few_from = np.where((peers.sources == before) & (c.rank % 2 == 1), 4, 0)
+        few_to = np.where((peers.destinations == after) & (c.rank % 2 == 0) & (after % 2 == 1), 4, 0)
+        peers.bring(send, few_to, send_at, receive, few_from, at)
+        return [*results, receive]
+
+    both(comm, work)
+
+
 def test_rank_and_size(comm: Communicator) -> None:
     """Ranks 0 … size - 1, each once."""
     assert np.concatenate(comm.share(np.array([comm.rank]))).tolist() == list(range(comm.size))

@@ -13,7 +13,7 @@ import standin_cupy
 
 from distsim.backend import HostBackend
 from distsim.backend.cuda import CudaBackend
-from distsim.cli import bench, bench_bounds, bench_machine, bench_models, bench_synthetic, main
+from distsim.cli import bench, bench_bounds, bench_machine, bench_models, bench_scaling, bench_synthetic, main
 from distsim.cli.bench import Setting
 from distsim.cli.bench_bounds import Work, bounds, nearest_bound, operations_of, work_of
 from distsim.cli.bench_machine import MachineFigures, Sizes, measure
@@ -208,3 +208,21 @@ def test_models_are_measured_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None
         assert all(float(figure) > 0.0 for figure in row.figure.split(" / "))
     assert rows[0].bar == "moves 28 / 52 bytes"  # V_m, I_syn_ex, I_syn_in and 16 bits, read and written
     assert "3 populations" in rows[-1].what
+
+
+def test_weak_scaling_is_judged_by_its_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One share is built for real; how four of them are compared is shown with shares made from it."""
+    found = bench_scaling._dry_run(bench_scaling.scaling_document(64, 50, 500), 64, "cpu")
+    assert found["rank"] == 1 and found["neurons"] == 50
+    assert found["synapses"] == pytest.approx(500, abs=6 * 500**0.5)
+
+    def grown(document: dict[str, Any], ranks: int, device: str) -> dict[str, Any]:
+        assert document["populations"]["E"]["size"] == 40 * ranks
+        seconds = {**found["seconds"], "rows": 1.0 if ranks < 16_384 else last}
+        return {**found, "seconds": seconds}
+
+    monkeypatch.setattr(bench_scaling, "_dry_run", grown)
+    setting = Setting(1, 1, "cpu", 50, 500)
+    for last, good in ((1.9, True), (2.1, False)):
+        rows, fine = bench_scaling.weak_scaling(setting)
+        assert fine is good and len(rows) == 5 and rows[-1].figure == f"{last:.2f}"

@@ -12,7 +12,8 @@ import yaml
 
 import distsim
 from distsim.config import load_experiment, write_document
-from distsim.config.tables import Table, read_column, read_edges
+from distsim.config.edge_files import read_blocks
+from distsim.config.tables import Table, read_column
 from distsim.distributions import Listed, NormalClipped
 from distsim.errors import ConfigError
 from distsim.rules import AllToAll, Explicit, FixedIndegree, FixedTotalNumber, OneToOne, PairwiseBernoulli
@@ -308,14 +309,15 @@ def test_the_fast_and_the_slow_reader_agree() -> None:
         assert name == "receptor" or fast[name].dtype == slow[name].dtype
 
 
-def test_tables_that_are_unusual_but_right() -> None:
+def test_tables_that_are_unusual_but_right(tmp_path: Path) -> None:
     assert read_column(b"\xef\xbb\xbfx\n1\n\n2e0\n.5\n", "t", "x") == (1.0, 2.0, 0.5)
     assert read_column(b"x,y\n", "t", "x") == ()
     assert read_column(b"x,y\n1,2", "t", "y") == (2.0,)
     assert read_column("µ,x\nä,3\n".encode(), "t", "x") == (3.0,)
     long = "a_receptor_with_a_very_long_name"
-    edges = read_edges(f"source,target,weight,delay,receptor\n0, 1 ,2,3, {long}\n".encode(), "t")
-    assert edges.receptor == [long] and edges.target.tolist() == [1]
+    (tmp_path / "t").write_text(f"source,target,weight,delay,receptor\n0, 1 ,2,3, {long}\n")
+    (block,) = read_blocks(str(tmp_path / "t"))
+    assert block.edges.receptor.tolist() == [long] and block.edges.target.tolist() == [1]
 
 
 def test_loading_imports_no_mpi_and_describing_no_pydantic(folder: Path) -> None:

@@ -287,7 +287,7 @@ def described(draw: st.DrawFn) -> tuple[Network, Projection]:
 
 @settings(max_examples=120)
 @given(case=described(), layout=st.tuples(
-    st.sampled_from([2, 3, 4, 5]), st.sampled_from(PARTITIONS), st.integers(4, 16),
+    st.sampled_from([2, 3, 4, 5]), st.sampled_from((*PARTITIONS, "balanced")), st.integers(4, 16),
     st.sampled_from([300, 20_000, 2**28]),
 ))  # fmt: skip
 def test_any_rule_between_any_sides(case: tuple[Network, Projection], layout: tuple[int, str, int, int]) -> None:

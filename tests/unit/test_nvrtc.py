@@ -8,29 +8,45 @@ from __future__ import annotations
 import re
 
 import pytest
-from nvrtc import ARCHITECTURES, NETWORKS, PRECISIONS, compiled, entries, loop_text, same_layout, shape, update_source
+from nvrtc import (
+    ARCHITECTURES,
+    NETWORKS,
+    PRECISIONS,
+    compiled,
+    construction_layout,
+    entries,
+    loop_text,
+    same_layout,
+    shape,
+    update_source,
+)
 
-from distsim.kernels import connect, procedural, values
+from distsim.kernels import procedural
 from distsim.kernels.machine import MACHINE_KERNELS, Machine, machine_source
 from distsim.kernels.sources import (
     CONSTRUCTION_KERNELS,
     LOOP_KERNELS,
+    SPATIAL_KERNELS,
     TEST_KERNELS,
     construction_source,
     loop_source,
     model_source,
     regrowing_source,
-)
+)  # fmt: skip
 from distsim.models import MODELS
 
 # Every architecture gets the fullest network, which holds every kernel; the others one each.
+FULLEST = "two planes, Poisson, each neuron its own"
 LOOPS = [
-    *((a, "two planes, Poisson, each neuron its own") for a in ARCHITECTURES),
-    ("sm_90", "plain"),
-    ("sm_90", "variants"),
-    ("sm_80", "receptors that differ"),
-    ("sm_100", "no input, wide counts"),
-    ("sm_90", "devices"),
+    ("sm_80", FULLEST, "double"),
+    ("sm_90", FULLEST, "single"),
+    ("sm_100", FULLEST, "double"),
+    ("sm_100", "plain", "single"),
+    ("sm_90", "variants", "double"),
+    ("sm_80", "receptors that differ", "single"),
+    ("sm_100", "no input, wide counts", "double"),
+    ("sm_80", "devices", "single"),
+    ("sm_90", "devices", "double"),
 ]
 
 
@@ -50,18 +66,16 @@ def test_every_model_compiles(name: str) -> None:
     assert entries(compiled(text, ARCHITECTURES[number % 3])) == {"one_step"}
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("architecture", "precision"), zip(ARCHITECTURES, ("single", "double", "single"), strict=True))
 def test_construction_compiles(architecture: str, precision: str) -> None:
     """Catches host-only C++ in a construction kernel, a kernel that is launched by a name that is not there, and a
     structure that the GPU's compiler lays out otherwise than ctypes."""
-    checks = same_layout((values.Sampler, values.Values, connect.Connect, connect.Rows, connect.Shares))
-    found = entries(compiled(construction_source(precision == "double") + checks, architecture))
-    assert found == {*CONSTRUCTION_KERNELS, *TEST_KERNELS}
+    text = construction_source(precision == "double") + construction_layout()
+    found = entries(compiled(text, architecture))
+    assert found == {*CONSTRUCTION_KERNELS, *SPATIAL_KERNELS, *TEST_KERNELS}
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("architecture", "network"), LOOPS)
+@pytest.mark.parametrize(("architecture", "network", "precision"), LOOPS)
 def test_loop_compiles(architecture: str, network: str, precision: str) -> None:
     """Catches host-only C++ in delivery, spreading or a generated update kernel, for each form a model can take, and
     structures laid out otherwise than ctypes does."""
@@ -82,9 +96,7 @@ def test_nothing_is_read_past_the_coherent_caches(precision: str) -> None:
     """run_steps reads in one step what other blocks wrote in the step before: a load by the read-only path
     (ld.global.nc, which a compiler takes for what it believes constant) would see old values. And delivery does not
     wait for its additions."""
-    text = compiled(loop_text("two planes, Poisson, each neuron its own", precision), "compute_90", kind="PTX").decode(
-        errors="replace"
-    )
+    text = compiled(loop_text(FULLEST, precision), "compute_90", kind="PTX").decode(errors="replace")
     assert ".entry run_steps" in text and "ld.global.nc" not in text
     assert "red.relaxed.gpu.global.add" in text and "membar.gl" in text
 
@@ -92,7 +104,8 @@ def test_nothing_is_read_past_the_coherent_caches(precision: str) -> None:
 def test_every_kernel_in_the_sources_is_named() -> None:
     """Catches a kernel that was added to a file but not to the lists, so that no other test here would look for it."""
     for source, names in (
-        (construction_source(False), {*CONSTRUCTION_KERNELS, *TEST_KERNELS}),
+        (construction_source(False), {*CONSTRUCTION_KERNELS, *SPATIAL_KERNELS, *TEST_KERNELS}),
+        (construction_source(False, spatial=False), {*CONSTRUCTION_KERNELS, *TEST_KERNELS}),
         (loop_source(False, NETWORKS["plain"], host=False), set(LOOP_KERNELS)),
     ):
         written = set(re.findall(r"^KERNEL\s+(\w+)\s*\(", source, re.MULTILINE))

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import pytest
-from nvrtc import ARCHITECTURES, NETWORKS, PRECISIONS, compiled, loop_text
+from nvrtc import ARCHITECTURES, NETWORKS, PRECISIONS, compiled, construction_layout, loop_text
 
 from distsim.backend.cuda import THREADS
-from distsim.kernels.sources import LOOP_KERNELS, construction_source
+from distsim.kernels.sources import LOOP_KERNELS, RULES, SPATIAL_RULES, construction_source
 
 REGISTERS, FRAME, STACK = 0x2F, 0x11, 0x12  # EIATTR_REGCOUNT, EIATTR_FRAME_SIZE, EIATTR_MIN_STACK_SIZE
 WITH_WORDS = 4  # the format of an attribute that is followed by its length and so many bytes
@@ -90,18 +90,25 @@ def test_the_loop_does_not_spill(network: str, architecture: str, precision: str
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_construction_does_not_spill(architecture: str) -> None:
     """Counting and filling draw everything twice: local memory there is construction time."""
-    found = resources(compiled(construction_source(False), architecture))
+    found = resources(compiled(construction_source(False, spatial=False), architecture))
     drawing = [name for name in found if name.startswith(("count_", "fill_"))]
-    assert len(drawing) == 28
+    assert len(drawing) == 2 * len(RULES)
     for name in drawing:
         rule = name.partition("_")[2]
         # Where a thread scatters a neuron's draws, it keeps the tree's open nodes (48 of 32 bytes) and a leaf's draws;
         # a Poisson number takes a table of ten.
-        # In space: the stacks of expressions.
         room = {"distinct": 2304, "by_source": 2304, "symmetric": 2304, "pairwise_poisson": 80}.get(rule, 0)
-        room = 384 if rule.startswith("spatial") else room
         assert max(found[name].frame, found[name].stack) <= room, f"{name}: local memory on {architecture}"
         assert 0 < found[name].registers <= 65536 // THREADS
+
+
+def test_construction_in_space_spills_no_more_than_its_stacks() -> None:
+    """Expressions and their positions are kept in local memory, and nothing else is."""
+    architecture = ARCHITECTURES[0]
+    checked = construction_source(False) + construction_layout()  # the text that test_nvrtc.py compiles too
+    found = resources(compiled(checked, architecture))
+    for name in (f"{verb}_{rule}" for rule in SPATIAL_RULES for verb in ("count", "fill")):
+        assert 0 < max(found[name].frame, found[name].stack) <= 448, f"{name}: local memory on {architecture}"
 
 
 def test_a_spill_is_seen() -> None:

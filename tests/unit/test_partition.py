@@ -15,11 +15,12 @@ from readback import connectivity
 
 import distsim
 from distsim import ConfigError, Experiment, FixedIndegree, FixedTotalNumber, Network, RunSettings
-from distsim.build.costs import expected_synapses, population_costs
+from distsim.build.costs import expected_synapses, population_costs, relative_update
 from distsim.build.partition import Layout, WholePopulations, pack, partition_of
 from distsim.comm import Threads
 from distsim.config import load_experiment
 from distsim.config.yaml_writer import dump_document
+from distsim.models import MODELS
 from distsim.published import microcircuit
 from distsim.selection import shared_neurons
 
@@ -54,7 +55,7 @@ def quick_compilation() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("n_ranks", [1, 2, 3, 4, 7, 70])
-@pytest.mark.parametrize("asked", [*NAMED, "mapping"])
+@pytest.mark.parametrize("asked", [*NAMED, "balanced", "mapping"])
 def test_sequences_owners_and_local_indices_agree(asked: str, n_ranks: int) -> None:
     """Each gid has one owner; there, the parts count it, in ascending local order, at its local index."""
     network = sized()
@@ -89,7 +90,7 @@ def test_every_population_is_spread_evenly(asked: Any) -> None:
             assert sum(counts) == size and max(counts) - min(counts) <= 1
 
 
-@pytest.mark.parametrize("asked", ["round_robin", "block"])
+@pytest.mark.parametrize("asked", ["round_robin", "block", "balanced"])
 def test_arithmetic_holds_near_the_limit_of_ids(asked: Any) -> None:
     """2^40 neurons on 16,384 ranks: no overflow, no float in between."""
     network = Network("huge")
@@ -100,11 +101,13 @@ def test_arithmetic_holds_near_the_limit_of_ids(asked: Any) -> None:
     for i, rank in itertools.product((0, 1), (0, 1, 9999, n_ranks - 1)):
         first, stride, count = partition.sequence(i, rank)
         ends = np.array([first, first + stride * (count - 1)])
-        assert (partition.owner(ends) == rank).all()
+        assert count == 0 or (partition.owner(ends) == rank).all()
         population = network.populations[i]
         outside = ends + np.array([-stride, stride])
         inside = (outside >= population.first_gid) & (outside < population.first_gid + population.size)
-        if asked == "block":
+        if count == 0:
+            assert asked == "balanced"  # one of the populations has none there
+        elif asked != "round_robin":
             assert (partition.owner(outside[inside]) != rank).all()
         else:
             assert (partition.owner(outside[inside]) == rank).all()
@@ -113,6 +116,50 @@ def test_arithmetic_holds_near_the_limit_of_ids(asked: Any) -> None:
 def test_block_is_contiguous_and_in_the_order_of_ranks() -> None:
     partition = partition_of(Experiment(sized((10,)), RunSettings(1.0, partition="block")), 4)
     assert partition.owner(np.arange(10)).tolist() == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
+
+
+# ---- Equal costs
+
+
+def costly() -> Experiment:
+    """Populations whose neurons differ in cost: by model, input and synaptic events; one neuron is a rank's work."""
+    network = Network("costly")
+    few = network.population("few", 3, "hh_psc_alpha")
+    many = network.population("many", 5000, "parrot_neuron")
+    hub = network.population("hub", 1, "iaf_psc_exp")
+    some = network.population("some", 700, "iaf_psc_exp")
+    network.poisson(some, 1000.0, 1.0)
+    network.project(many, hub, FixedIndegree(5000))
+    network.project([many, some], [few, some], FixedIndegree(300))
+    network.reference_rates = {"many": 40.0, "some": 3.0}
+    return Experiment(network, RunSettings(1.0, partition="balanced"))
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 3, 16, 1000])
+def test_every_rank_costs_the_same_to_within_a_neuron(n_ranks: int) -> None:
+    experiment = costly()
+    partition, costs = partition_of(experiment, n_ranks), population_costs(experiment)
+    populations = experiment.network.populations
+    counts = np.array([[partition.sequence(i, r)[2] for i in range(len(populations))] for r in range(n_ranks)])
+    each = np.array([cost / p.size for cost, p in zip(costs, populations, strict=True)])
+    loads, dearest = counts @ each, max(each)
+    assert counts.sum(0).tolist() == [p.size for p in populations]
+    assert np.abs(loads - sum(costs) / n_ranks).max() <= dearest + 1e-3 * sum(costs) / n_ranks
+    owner = partition.owner(np.arange(experiment.network.size))
+    assert (np.diff(owner) >= 0).all()
+    if n_ranks == 16:  # the same by equal numbers would not do: most neurons are relays
+        assert (counts.sum(1).max() > 3 * counts.sum(1).min()) and (loads.max() < 1.5 * loads.min())
+
+
+def test_costs_of_models_follow_their_code() -> None:
+    plain, relay, channels = (MODELS[n] for n in ("iaf_psc_exp", "parrot_neuron", "hh_psc_alpha"))
+    assert relative_update(plain, False) == 1.0 and relative_update(relay, False) == 0.2
+    assert 10.0 < relative_update(channels, False) <= relative_update(channels, True)
+
+
+def test_no_result_depends_on_equal_costs(reference: support.Outcome) -> None:
+    found = support.run(partitioned(support.varied(), "balanced"), 3, support.TINY)
+    support.check_same(found, reference, "balanced on 3 ranks")
 
 
 # ---- Whole populations
@@ -234,7 +281,7 @@ def test_shares_of_a_total_do_not_depend_on_the_partition() -> None:
 @pytest.mark.parametrize(
     ("partition", "says"),
     [
-        ("random", "run.partition: found 'random'; allowed: round_robin, block, populations, or a rank for each"),
+        ("random", "run.partition: found 'random'; allowed: round_robin, block, populations, balanced, or a rank"),
         (["E"], "run.partition: found ['E']; allowed: round_robin"),
         ({"P0": -1, "P1": 0}, "run.partition.P0: found -1; allowed: a rank"),
         ({"P0": True, "P1": 0}, "run.partition.P0: found true; allowed: a rank"),
@@ -266,7 +313,13 @@ inputs: {noise: {type: poisson, targets: [E, I], rate: 500.0, weight: 1.0}}
 
 @pytest.mark.parametrize(
     ("text", "meant"),
-    [("block", "block"), ("populations", "populations"), ("{E: 0, I: 1}", {"E": 0, "I": 1}), ("{E: 0, I: 0}", None)],
+    [
+        ("block", "block"),
+        ("populations", "populations"),
+        ("balanced", "balanced"),
+        ("{E: 0, I: 1}", {"E": 0, "I": 1}),
+        ("{E: 0, I: 0}", None),
+    ],
 )
 def test_the_config_names_it_and_the_resolved_file_keeps_it(tmp_path: Path, text: str, meant: Any) -> None:
     path = tmp_path / "c.yaml"
@@ -282,7 +335,10 @@ def test_the_config_names_it_and_the_resolved_file_keeps_it(tmp_path: Path, text
     ("text", "says"),
     [
         ("blocks", "run.partition: found 'blocks'; allowed: round_robin, block, populations"),
-        ("3", "run.partition: found 3; allowed: round_robin, block, populations, or a rank for each population such"),
+        (
+            "3",
+            "run.partition: found 3; allowed: round_robin, block, populations, balanced, or a rank for each population",
+        ),
         ("null", "run.partition: found null; allowed: round_robin"),
         ("[E, I]", "run.partition: found ['E', 'I']; allowed: round_robin"),
         ("{}", "run.partition: population 'E' has no rank (and 1 more)"),

@@ -217,7 +217,8 @@ def test_another_future_is_accepted(reference: Path, tmp_path: Path, monkeypatch
     stop_after(monkeypatch, 400)
     run(tmp_path, tmp_path / "out")
     stop_after(monkeypatch, None)
-    changes = ["run.partition=block", "run.exchange_interval=0.1", "run.checkpoint={every_wall: 1 h, keep: 1}",
+    changes = ["run.partition=block", "run.exchange_interval=0.1", "run.routing=broadcast",
+               "run.exchange=neighbourhood", "run.checkpoint={every_wall: 1 h, keep: 1}",
                "run.wall_time=90", "name=small"]  # fmt: skip
     run(tmp_path, tmp_path / "out", 2, changes, resume=True)
     check_same_results(tmp_path / "out", reference)

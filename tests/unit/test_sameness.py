@@ -134,7 +134,12 @@ def connect(draw: st.DrawFn, network: Network, side: list[Any], onto: list[Any],
 def layouts(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "ranks": draw(st.integers(1, 5)),
-        "exchange_interval": draw(st.sampled_from([None, None, 0.1, 0.3, 1.9])),
+        "run": {
+            "exchange_interval": draw(st.sampled_from([None, None, 0.1, 0.3, 1.9])),
+            "partition": draw(st.sampled_from(["round_robin", "block", "populations", "balanced"])),
+            "routing": draw(st.sampled_from(["auto", "broadcast", "listed"])),
+            "exchange": draw(st.sampled_from(["auto", "alltoall", "neighbourhood"])),
+        },
         "stops": sorted(draw(st.lists(st.integers(1, 240), max_size=3))),
         "tuning": Tuning(
             block_bits=draw(st.sampled_from([1, 3, 5, 16])),
@@ -150,7 +155,7 @@ def layouts(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def run_laid_out(experiment: Experiment, layout: dict[str, Any]) -> support.Outcome:
-    run_settings = dataclasses.replace(experiment.run, exchange_interval=layout["exchange_interval"])
+    run_settings = dataclasses.replace(experiment.run, **layout["run"])
     return support.run(
         dataclasses.replace(experiment, run=run_settings), layout["ranks"], layout["tuning"], layout["stops"]
     )

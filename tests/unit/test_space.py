@@ -117,12 +117,20 @@ def test_cells_find_what_all_pairs_do(layout: str, rule: str) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("rule", ["doughnut", "rectangle"])
 def test_one_network_under_every_layout(layout: str, rule: str) -> None:
-    """Catches cells that depend on the rank, the partition or the chunk."""
-    net = two(*LAYOUTS[layout])
-    some = [net.select("A", fraction=0.7), net.select("B", slice=[3, 90, 2])]
-    p = net.project(some, ["B", net.select("A", slice=[0, 101])], RULES_2D[rule], "distance - 0.2", "0.1 + distance")
-    one = connectivity(net, seed=SEED)
-    check_against_all_pairs(net, p)
-    for n_ranks, partition in ((2, "round_robin"), (3, "block"), (5, "populations"), (5, "block")):
+    """Catches cells that depend on the rank, the partition or the chunk, and a source that finds other partners than
+    its targets do: by_source is the same network."""
+    nets = {}
+    for generate in ("by_target", "by_source"):
+        net = nets[generate] = two(*LAYOUTS[layout])
+        some = [net.select("A", fraction=0.7), net.select("B", slice=[3, 90, 2])]
+        ends = some, ["B", net.select("A", slice=[0, 101])]
+        p = net.project(*ends, RULES_2D[rule], "distance - 0.2", "0.1 + distance", generate=generate)  # type: ignore[arg-type]
+    one = connectivity(nets["by_target"], seed=SEED)
+    check_against_all_pairs(nets["by_source"], p)
+    for n_ranks, partition, generate in (
+        (2, "round_robin", "by_target"), (3, "block", "by_source"), (5, "populations", "by_source"),
+        (5, "block", "by_target"),
+    ):  # fmt: skip
+        net = nets[generate]
         found = connectivity(net, n_ranks=n_ranks, seed=SEED, partition=partition, block_bits=5, cell_budget=9000)
-        assert one.same(found), (n_ranks, partition)
+        assert one.same(found), (n_ranks, partition, generate)

@@ -117,7 +117,6 @@ def test_what_does_not_fit_the_space_is_refused() -> None:
     refused("below outer_radius", None, annulus(1.0, 0.5))
     refused("lengths above 0", None, box([1.0, 0.0]))
     refused("no expression of positions", None, box([1.0, 1.0]), FixedIndegree(1), weight="distance", weight_bits=8)
-    refused("by_target with p or a mask", None, box([1.0, 1.0]), generate="by_source")
     refused("delays of at least dt", None, box([1.0, 1.0]), FixedIndegree(1), delay="distance - 1")
     refused("a mean of at most 64", None, box([1.0, 1.0]), __import__("distsim").PairwisePoisson("99 + distance"))
     with pytest.raises(ConfigError, match="a periodic box has edges"):

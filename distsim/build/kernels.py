@@ -1,0 +1,15 @@
+"""The compiled kernels of construction that a network needs."""
+
+from __future__ import annotations
+
+from distsim.backend import Backend, Module
+from distsim.build.spatial import is_placed
+from distsim.kernels.sources import construction_source
+from distsim.network import Network
+
+
+def construction_kernels(network: Network, precision: str, backend: Backend) -> Module:
+    """Compiled once for all networks, and once more for those where something depends on place."""
+    spatial = any(is_placed(p) for p in network.projections)
+    name = f"construct-{precision}" + ("-space" if spatial else "")
+    return backend.compile(construction_source(precision == "double", spatial), name)

@@ -1,0 +1,258 @@
+"""A built network as a SONATA circuit, from all ranks: `distsim export`.
+
+What SONATA can say is said so that it runs again to the same spikes: weights and delays as simulated, parameters and
+initial values that were drawn as numbers of the nodes, spike generators as virtual nodes with their spikes. What it
+cannot say (Poisson backgrounds and the like) is told.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from distsim.build.sampling import population_values
+from distsim.build.selecting import selected_ids
+from distsim.engine.edges_dump import Dump, dump_connections, dumped
+from distsim.engine.simulation import Simulation
+from distsim.io.circuit import (
+    CIRCUIT,
+    COMPONENTS,
+    EDGE_TYPES,
+    NODE_TYPES,
+    NODES_FILE,
+    SIMULATION,
+    SPIKE_INPUTS,
+    WINDOW,
+    NodeKind,
+    NodesWriter,
+    circuit_document,
+    write_json,
+    write_spike_inputs,
+    write_table,
+)
+from distsim.io.edges import EDGES_FILE
+from distsim.io.files import writing
+from distsim.models import MODELS
+from distsim.network import Network, Population
+from distsim.rules import Explicit
+from distsim.selection import Selection
+
+FIRST_TYPE = 100  # ids of types, as BMTK counts them
+
+
+def export_circuit(simulation: Simulation, out: Path) -> list[str]:
+    """Write the circuit of a simulation that has computed nothing into the folder `out` (every rank must call).
+
+    Returns
+    -------
+    list of str
+        What SONATA cannot say of it, a line each.
+
+    Raises
+    ------
+    ResultError
+        A file cannot be written.
+    """
+    experiment, comm = simulation.experiment, simulation.comm
+    network = experiment.network
+    left_out: list[str] = []
+    kinds = [_kind(p, left_out) for p in network.populations]
+    comm.first_alone(lambda: (out / COMPONENTS).mkdir(parents=True, exist_ok=True))
+    _write_nodes(simulation, kinds, out / NODES_FILE)
+    every = tuple(range(len(network.projections)))
+    dumps = _typed(network, dumped(network, every)) if every else []
+    if dumps:
+        dump_connections(simulation, every, out / EDGES_FILE, dumps=dumps)
+    trains = {p.name: _spike_trains(p) for p in network.populations if p.model.name == "spike_generator"}
+    simulated = _simulation(simulation, trains, left_out)
+
+    def write_documents() -> None:
+        write_table(out / NODE_TYPES, [_node_row(i, k, out) for i, k in enumerate(kinds)])
+        names = [d.population.name for d in dumps]
+        if dumps:
+            write_table(out / EDGE_TYPES, [row for d in dumps for row in _edge_rows(network, d, out)])
+        if trains:
+            write_spike_inputs(out / SPIKE_INPUTS, trains)
+        write_json(out / CIRCUIT, circuit_document(kinds, names, EDGES_FILE))
+        write_json(out / SIMULATION, simulated)
+
+    comm.first_alone(write_documents)
+    return left_out
+
+
+def _kind(population: Population, left_out: list[str]) -> NodeKind:
+    model = population.model
+    if model.name == "spike_generator":
+        return NodeKind(population.name, population.size, "")
+    if model.name not in MODELS:
+        left_out.append(f"populations.{population.name}: {model.name} is a model of your own, unknown elsewhere")
+    params: dict[str, Any] = {}
+    each: list[str] = []
+    for parameter in model.scalar_parameters:
+        value = population_values(population, parameter.name)
+        params[parameter.name] = value
+        if not isinstance(value, float):
+            each.append(parameter.name)
+    shared = params if model.form is None else model.form.gathered(params)
+    shared = {name: value for name, value in shared.items() if name not in each}
+    for vector in model.vector_parameters:
+        rows = [list(row) for row in population.params[vector.name]]
+        if any(row != rows[0] for row in rows):
+            left_out.append(f"populations.{population.name}.params.{vector.name}: lists that differ between neurons")
+        else:
+            shared[vector.name] = rows[0]
+    for name, value in population.initial.items():
+        if isinstance(value, float):
+            shared[name] = value
+        else:
+            each.append(name)
+    return NodeKind(population.name, population.size, f"nest:{model.name}", shared, tuple(each))
+
+
+def _write_nodes(simulation: Simulation, kinds: Sequence[NodeKind], path: Path) -> None:
+    """Rank 0 writes what all bring, a window of nodes of one parameter at a time."""
+    comm = simulation.comm
+    places = [(p, k, name, at) for p, k in enumerate(kinds) for name in k.each for at in range(0, k.size, WINDOW)]
+    blocks = (_block(simulation, p, name, at, min(WINDOW, k.size - at)) for p, k, name, at in places)
+    if comm.rank:
+        for _ in blocks:
+            pass
+        comm.first_alone(lambda: None)
+        return
+    with writing(path) as temporary, h5py.File(temporary, "w") as file:
+        writer = NodesWriter(file)
+        for i, kind in enumerate(kinds):
+            writer.population(kind, FIRST_TYPE + i)
+        for (_, kind, name, at), values in zip(places, blocks, strict=True):
+            writer.write(kind.name, name, at, values)
+    comm.first_alone(lambda: None)
+
+
+def _block(simulation: Simulation, p: int, name: str, at: int, n: int) -> npt.NDArray[np.float64]:
+    """A parameter or state of the nodes `at` … `at` + `n` - 1 of a population, from all ranks."""
+    part = simulation.layout.part(p)
+    positions = np.asarray(part.positions(), np.int64)
+    here = np.flatnonzero((positions >= at) & (positions < at + n))
+    group = simulation.groups[simulation.layout.group_of(p).index]
+    own = group.read(part, name)[here]
+    ids, values = simulation.comm.share(positions[here]), simulation.comm.share(own)
+    block = np.zeros(n)
+    block[np.concatenate(ids) - at] = np.concatenate(values)
+    return block
+
+
+def _node_row(i: int, kind: NodeKind, out: Path) -> dict[str, str]:
+    row = {"node_type_id": str(FIRST_TYPE + i), "model_type": "point_neuron" if kind.template else "virtual",
+           "model_name": kind.name}  # fmt: skip
+    if not kind.template:
+        return row
+    file = f"node_{FIRST_TYPE + i}.json"
+    write_json(out / COMPONENTS / file, kind.params)
+    return {**row, "model_template": kind.template, "dynamics_params": file}
+
+
+def _typed(network: Network, dumps: Sequence[Dump]) -> list[Dump]:
+    """Each population of edges with types of its own, one for each receptor of its target."""
+    typed, first = [], FIRST_TYPE
+    for dump in dumps:
+        typed.append(dataclasses.replace(dump, population=dataclasses.replace(dump.population, first_type=first)))
+        first += len(dump.population.receptors)
+    return typed
+
+
+def _edge_rows(network: Network, dump: Dump, out: Path) -> list[dict[str, str]]:
+    """The types of a population of edges; a receptor is named where the sign of the weight does not say it."""
+    population, rows = dump.population, []
+    assert population.first_type is not None
+    joined = [network.projections[k] for k in population.projections]
+    by_name = any(p.receptor is not None or (isinstance(p.rule, Explicit) and p.rule.summary.receptors) for p in joined)
+    for r, port in enumerate(population.receptors):
+        type_id = population.first_type + r
+        params: dict[str, Any] = {"receptor_type": int(port) if port.isdecimal() else port} if by_name else {}
+        file = f"edge_{type_id}.json"
+        write_json(out / COMPONENTS / file, params)
+        rows.append(
+            {"edge_type_id": str(type_id), "model_template": "static_synapse", "dynamics_params": file,
+             "target_query": "*", "source_query": "*"}
+        )  # fmt: skip
+    return rows
+
+
+def _spike_trains(population: Population) -> list[list[float]]:
+    """The spikes that a population of generators emits, a list of times for each."""
+    params = population.params
+
+    def number(name: str, i: int) -> float:
+        value = params.get(name, next(p.default for p in population.model.parameters if p.name == name))
+        return float(value if isinstance(value, float) else value.values[i])
+
+    trains = []
+    for i, row in enumerate(params["spike_times"]):
+        origin, start, stop = (number(name, i) for name in ("origin", "start", "stop"))
+        trains.append([round(origin + t, 9) for t in row if start < t <= stop])
+    return trains
+
+
+def _simulation(simulation: Simulation, trains: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:
+    experiment = simulation.experiment
+    network, run = experiment.network, experiment.run
+    inputs: dict[str, Any] = {
+        f"spikes_of_{name}": {
+            "input_type": "spikes",
+            "module": "h5",
+            "input_file": f"./{SPIKE_INPUTS}",
+            "node_set": name,
+        }
+        for name in trains
+    }
+    sets: dict[str, Any] = {}
+
+    def node_set(label: str, chosen: Sequence[Selection]) -> str:
+        parts = [_as_set(s, run.seed) for s in chosen]
+        sets[label] = parts[0] if len(parts) == 1 else [f"{label}_{i}" for i in range(len(parts))]
+        sets.update({f"{label}_{i}": part for i, part in enumerate(parts) if len(parts) > 1})
+        return label
+
+    for given in network.inputs:
+        amplitude = given.params.get("amplitude")
+        if given.device.name != "dc_generator" or not isinstance(amplitude, float):
+            left_out.append(f"inputs.{given.name}: {given.device.name} cannot be said in SONATA")
+            continue
+        stop = min(given.stop, run.end * run.dt)
+        inputs[given.name] = {
+            "input_type": "current_clamp", "module": "IClamp",
+            "node_set": node_set(f"onto_{given.name}", given.targets),
+            "amp": amplitude * given.weight, "delay": given.start,
+            "duration": round(math.floor((stop - given.start) / run.dt + 0.5) * run.dt, 9),
+        }  # fmt: skip
+    reports: dict[str, Any] = {}
+    for recording in network.state_recordings:
+        cells = node_set(f"recorded_of_{recording.population.name}", [recording.selection])
+        for variable in recording.variables:
+            reports[f"{recording.population.name}_{variable}"] = {
+                "module": "membrane_report", "sections": "soma", "variable_name": variable, "cells": cells,
+                "dt": recording.interval,
+            }  # fmt: skip
+    if network.record_spikes is not None:
+        left_out.append("record.spikes: SONATA writes the spikes of all neurons")
+    if network.rate_recording is not None:
+        left_out.append("record.rates: SONATA has no such report")
+    own = {"duration": run.duration, "warmup": run.warmup, "seed": run.seed, "precision": run.precision}
+    return {
+        "version": 2, "manifest": {"$OUTPUT_DIR": "./output"}, "network": f"./{CIRCUIT}", "target_simulator": "NEST",
+        "run": {"tstart": 0.0, "tstop": round(run.end * run.dt, 9), "dt": run.dt},
+        "node_sets": sets, "inputs": inputs, "reports": reports,
+        "output": {"output_dir": "$OUTPUT_DIR", "spikes_file": "spikes.h5"}, "distsim": {"run": own},
+    }  # fmt: skip
+
+
+def _as_set(selection: Selection, seed: int) -> dict[str, Any]:
+    whole = {"population": selection.name}
+    return whole if selection.is_whole else {**whole, "node_id": selected_ids(selection, seed).tolist()}
