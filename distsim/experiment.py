@@ -12,6 +12,7 @@ from distsim.errors import wrong
 from distsim.grid import on_grid
 from distsim.network import Network
 
+Delivery = Literal["auto", "wheel", "ring"]
 PartitionName = Literal["round_robin", "block", "populations", "balanced"]
 RoutingName = Literal["auto", "broadcast", "listed"]
 ExchangeName = Literal["auto", "alltoall", "neighbourhood"]
@@ -77,10 +78,11 @@ class RunSettings:
     `partition` says which rank computes which neurons, never what they compute: round_robin (neuron by
     neuron), block (each population in contiguous blocks), populations (whole populations, shared out by
     their expected cost), balanced (contiguous neurons of all populations together, cut into equal expected costs), or
-    a rank for each population by name. `routing` says which sources' spikes go to all ranks:
+    a rank for each population by name. `delivery` says how spikes wait until they are due: on the time wheel, in the
+    input ring, or as is faster (auto). `routing` says which sources' spikes go to all ranks:
     those that most ranks need (auto), all that another rank needs (broadcast), none (listed). `exchange` says how
     spikes travel: between all ranks in one collective (alltoall), only between ranks that have any for each other
-    (neighbourhood), or so where these are few (auto). Neither changes a result. `wall_time` ends a run with a
+    (neighbourhood), or so where these are few (auto). None of these changes a result. `wall_time` ends a run with a
     checkpoint before it is over: minutes, or text such as "23:30:00" or "90 min".
     """
 
@@ -91,6 +93,7 @@ class RunSettings:
     precision: Literal["single", "double"] = "single"
     partition: PartitionName | Mapping[str, int] = "round_robin"
     exchange_interval: float | None = None  # None: as long as the delays across ranks allow
+    delivery: Delivery = "auto"
     routing: RoutingName = "auto"
     exchange: ExchangeName = "auto"
     checkpoint: Checkpoints | None = None
@@ -113,7 +116,7 @@ class RunSettings:
             raise wrong("run.seed", self.seed, "a whole number from 0 to 2^32 - 1")
         if self.precision not in ("single", "double"):
             raise wrong("run.precision", self.precision, "single or double")
-        for key, names in (("routing", RoutingName), ("exchange", ExchangeName)):
+        for key, names in (("delivery", Delivery), ("routing", RoutingName), ("exchange", ExchangeName)):
             if getattr(self, key) not in get_args(names):
                 raise wrong(f"run.{key}", getattr(self, key), ", ".join(get_args(names)))
         self._check_partition()

@@ -95,6 +95,7 @@ def summarise(
     names = [p.name for p in network.populations]
     neurons = [(i, p) for i, p in enumerate(network.populations) if p.model.is_neuron]
     memory = comm.reduce(np.array([peak], np.int64), "max"), comm.reduce(np.array([peak], np.int64), "sum")
+    by_ring = comm.total(int(simulation.input.at_arrival))  # ranks
     order = ("start", "compile", "build", "simulate", "update", "deliver", "spread", "exchange", "record")
     return {
         "version": __version__,
@@ -108,11 +109,13 @@ def summarise(
         "duration": run.duration,
         "neurons": sum(p.size for _, p in neurons),
         "synapses": synapses,
+        "procedural_synapses": comm.total(simulation.rows.n_regrown),
         "bytes_per_synapse": stored / synapses if synapses else None,
         "memory_bytes": {
             "per_rank_max": int(memory[0][0]), "total": int(memory[1][0]), "device": comm.total(on_device),
         },
         "exchange_interval": simulation.interval * run.dt,
+        "delivery": {"wheel": comm.size - by_ring, "ring": by_ring},
         "routing": _how_spikes_travel(simulation),
         "seconds": {name: seconds[name] for name in order},
         "realtime_factor": seconds["simulate"] / biological if biological else None,

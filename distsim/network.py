@@ -15,6 +15,7 @@ from distsim.models import Family, Model, model_named
 from distsim.rules import Explicit, Generate, Rule, generated
 from distsim.selection import Selection, select
 from distsim.space import Layout, Positions, Space, check_positions
+from distsim.storage import Storage, drawn_by
 
 MAX_GIDS = 2**40
 
@@ -45,6 +46,7 @@ class Projection:
     generate: Generate = "by_target"  # whose identity the draws belong to
     weight_bits: int | None = None  # resolution of the weights: 16, 8 or 4; None: as they are
     space: Space | None = None  # of the network
+    storage: Storage = "stored"  # of its synapses; anything else is by_source
 
     @property
     def n_sources(self) -> int:
@@ -186,6 +188,7 @@ class Network:
         *,
         generate: Generate | None = None,
         weight_bits: int | None = None,
+        storage: Storage = "stored",
     ) -> Projection:
         """Describe connections from `source` to `target`; lists are concatenated to one side each.
 
@@ -198,6 +201,9 @@ class Network:
             distribution. What is by_source can be regenerated source by source.
         weight_bits
             16, 8 or 4: weights in 2^bits levels that keep the mean and the variance.
+        storage
+            procedural: no synapse is stored, a source's are drawn again for each of its spikes, by_source; auto: where
+            the memory would not hold them, also by_source, so that what is chosen changes no result.
         """
         if isinstance(rule, Explicit):
             weight, delay = Within(*rule.summary.weight_range), Within(*rule.summary.delay_range)
@@ -205,7 +211,8 @@ class Network:
         projection = Projection(
             self._selections(source), self._selections(target), rule,
             as_value(weight, expressions=True), as_value(delay, expressions=True), _port(receptor),
-            generated(rule, generate, where), weight_bits, self.space,
+            generated(rule, drawn_by(rule, storage, generate, weight, delay, where), where), weight_bits, self.space,
+            storage,
         )  # fmt: skip
         checked = check_projection(projection, where)
         self.projections.append(checked)

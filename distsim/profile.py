@@ -40,7 +40,7 @@ class Counts:
 def counted(simulation: Simulation, events: int, spikes: int, steps: int) -> Counts:
     """Every rank calls; the same on all."""
     comm, rows = simulation.comm, simulation.rows
-    synapses, runs = comm.total(rows.n_synapses), comm.total(rows.n_runs)
+    synapses, runs = comm.total(rows.synapses), comm.total(rows.n_runs)
     neurons = comm.total(simulation.layout.n_local)
     delivered = events * runs / synapses if synapses else 0.0
     return Counts(steps, spikes, events, neurons * steps, delivered)

@@ -14,6 +14,7 @@ import numpy as np
 
 from distsim.backend import Backend
 from distsim.build.capacity import resident_bytes
+from distsim.build.choosing import storage_settled
 from distsim.build.kernels import construction_kernels
 from distsim.build.weights import weight_errors
 from distsim.comm import Communicator
@@ -99,6 +100,7 @@ def _build_and_run(
     requests.at_once = True  # what there is to keep was kept before
     requests.check()
     device = _take_device(comm, backend, reporter)
+    experiment = storage_settled(experiment, comm, backend)
     _tell(reporter, "build", _describe(experiment, comm, backend))
     for text in experiment.network.warnings:
         _tell(reporter, "warning", f"warning: {text}")
@@ -113,13 +115,14 @@ def _build_and_run(
         if record is not None and comm.rank == 0:
             record.withdraw()
         raise
-    synapses = comm.total(simulation.rows.n_synapses)
+    synapses = comm.total(simulation.rows.synapses)
     stored = comm.total(simulation.rows.bytes(run.precision) + simulation.routing.bytes())
     _log_built(simulation)
     _tell(
         reporter, "built",
-        f"built {synapses:,} synapses in {simulation.seconds['build']:.2f} s, "
-        f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms",
+        f"built {synapses:,} synapses in {simulation.seconds['build']:.2f} s, {_drawn_again(simulation)}"
+        f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms, "
+        f"delivery by {_delivery(simulation)}",
     )  # fmt: skip
     if out is not None and experiment.network.record_connections:
         _tell(reporter, "connections", f"writing connections to {out / EDGES_FILE}")
@@ -178,6 +181,19 @@ def _tell(reporter: Reporter, name: str, text: str) -> None:
     """To whoever watches rank 0, and to the log of every rank."""
     LOGGER.log(logging.WARNING if name == "warning" else logging.INFO, text, extra={"told": True})
     reporter.phase(name, text)
+
+
+def _drawn_again(simulation: Simulation) -> str:
+    drawn = simulation.comm.total(simulation.rows.n_regrown)
+    return f"{drawn:,} of them drawn again for each spike, " if drawn else ""
+
+
+def _delivery(simulation: Simulation) -> str:
+    """How spikes wait until they are due, on how many of the ranks."""
+    ranks, by_ring = simulation.comm.size, simulation.comm.total(int(simulation.input.at_arrival))
+    if 0 < by_ring < ranks:
+        return f"input ring on {by_ring} of {ranks} ranks, time wheel on the others"
+    return "input ring" if by_ring else "time wheel"
 
 
 def _log_built(simulation: Simulation) -> None:

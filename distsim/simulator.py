@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import open_backend
+from distsim.build.choosing import storage_settled
 from distsim.checks import check_experiment, check_ranks
 from distsim.collect import Collected, Spikes, States
 from distsim.comm import Communicator, connect
@@ -34,7 +35,7 @@ class Simulator:
     device, comm
         As for `distsim.simulate`.
     **settings
-        dt, seed, precision, partition, exchange_interval, routing, exchange: see RunSettings.
+        dt, seed, precision, partition, exchange_interval, routing, exchange, delivery: see RunSettings.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Simulator:
         sinks = Sinks(self._collected.add_spikes, self._collected.states.append, self._collected.rates.append)
         backend = open_backend(device)
         backend.assign(self._comm.local_rank())
+        experiment = storage_settled(experiment, self._comm, backend)
         self._simulation = Simulation(experiment, self._comm, backend, sinks)
         self._network, self._run = network, experiment.run
         self._ids = {p.name: i for i, p in enumerate(network.populations)}

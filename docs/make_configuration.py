@@ -54,7 +54,10 @@ NOTES = {
         "`dt` lies between 1e-6 and 1000 ms. Times are whole multiples of `dt`; `warmup` and `duration` together are "
         "fewer than 2^40 steps. `partition` as a mapping names a rank, counted from 0, for every population: `{E: 0, "
         "I: 1}`. Without `exchange_interval` ranks exchange spikes as rarely as the shortest delay between them "
-        "allows, at most every 64 steps; with it never more rarely than it says."
+        "allows, at most every 64 steps; with it never more rarely than it says. With `delivery: auto` a rank whose "
+        "runs have fewer than 15 synapses in the mean adds spikes to an input ring when they arrive, unless the ring "
+        "would be out of proportion to the synapses; other ranks keep them on the time wheel until they are due. Which "
+        "changes no result; the summary says what was chosen."
     ),
     "Checkpoint": (
         "`checkpoint: {}` keeps the state at the end of the run, so that it can be made longer; `every` and "

@@ -143,8 +143,8 @@ def check_same_results(found: Path, reference: Path) -> None:
             assert ours[key].dtype == values.dtype and np.array_equal(ours[key], values), f"{name}: {key}"
     ours, theirs = read_json(found / "summary.json"), read_json(reference / "summary.json")
     vary = {
-        "memory_bytes", "seconds", "realtime_factor", "ranks", "exchange_interval", "routing", "bytes_per_synapse",
-        "device",
+        "memory_bytes", "seconds", "realtime_factor", "ranks", "exchange_interval", "delivery", "routing",
+        "bytes_per_synapse", "device",
     }  # fmt: skip
     assert {k: v for k, v in ours.items() if k not in vary} == {k: v for k, v in theirs.items() if k not in vary}
     left = {p.name for p in found.iterdir()} - {p.name for p in reference.iterdir()}

@@ -173,7 +173,9 @@ def construction_layout() -> str:
 def loop_text(network: str, precision: str) -> str:
     """The loop of one of NETWORKS, with a check of its structures."""
     shapes = NETWORKS[network]
-    checks = same_layout([loop.Recorder, loop.Count, loop.Loop, Reschedule, *(s.structure() for s in shapes)])
+    checks = same_layout(
+        [loop.Recorder, loop.Ring, loop.Count, loop.Loop, Reschedule, *(s.structure() for s in shapes)]
+    )
     return loop_source(precision == "double", shapes) + checks
 
 

@@ -51,7 +51,9 @@ TINY = Tuning(
     rate_room_bytes=1,
     max_interval=64,
     history_room=1,
+    delivery="wheel",
 )
+BY_WHEEL, BY_RING = Tuning(delivery="wheel"), Tuning(delivery="ring")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def run_share(
         spikes=lambda steps, gids: spikes.append(np.stack([steps, gids], axis=1).astype(np.int64)),
         states=lambda s: samples.append((s.recording.population.name, s.first_sample, s.neurons, s.data)),
     )
-    simulation = Simulation(experiment, comm, backend or open_backend("cpu"), sinks, tuning)
+    simulation = Simulation(experiment, comm, backend or open_backend("cpu"), sinks, tuning or BY_WHEEL)
     for stop in (*stops, simulation.end):
         simulation.run_to(stop)
     simulation.flush()
@@ -123,7 +125,7 @@ def run_share(
         tuple(int(n) for n in simulation.spike_counts()),
         np.concatenate(spikes) if spikes else np.empty((0, 2), np.int64),
         tuple(samples),
-        int(simulation.rows.n_synapses),
+        int(simulation.rows.synapses),
         simulation.interval,
         simulation.exchange.growths if simulation.exchange else 0,
         tuple(getattr(comm, "prepared", ())),

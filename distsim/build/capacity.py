@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import os
 import re
 from collections.abc import Iterable
@@ -12,6 +14,7 @@ from distsim.build.estimate import RankMemory, estimate
 from distsim.build.rows import RUN_BYTES, SYNAPSE_BYTES
 from distsim.errors import CapacityError, wrong
 from distsim.experiment import MAX_RANKS, Experiment
+from distsim.storage import Storage
 
 _ROUGH_NEURON, _ROUGH_RANK = 2_000, 10**9  # bytes: safely more than a neuron or a rank takes besides synapses
 _MARGIN = 1.05  # the estimate's own uncertainty, and what else the machine does meanwhile
@@ -28,6 +31,7 @@ def check_fits(experiment: Experiment, n_ranks: int, here: int, available: int, 
     baseline
         Bytes that each of them holds already.
     """
+    experiment = with_storage(experiment, "procedural")
     if _surely_fits(experiment, here, available):
         return
     found = estimate(experiment, n_ranks, baseline)
@@ -48,6 +52,7 @@ def check_fits_device(experiment: Experiment, n_ranks: int, sharing: int, availa
     available
         Bytes that are free on the device that has the least.
     """
+    experiment = with_storage(experiment, "procedural")
     if _surely_fits(experiment, sharing, available):
         return
     largest = estimate(experiment, n_ranks).largest
@@ -56,6 +61,16 @@ def check_fits_device(experiment: Experiment, n_ranks: int, sharing: int, availa
         ranks += f", {n_ranks} in all"
     needed = sharing * (largest.running + largest.construction)
     _refuse(experiment, needed, available, largest, ranks, "more GPUs")
+
+
+def with_storage(experiment: Experiment, storage: Storage) -> Experiment:
+    """`storage` in place of auto; the least that a network needs has nothing stored that need not be."""
+    projections = experiment.network.projections
+    if all(p.storage != "auto" for p in projections):
+        return experiment
+    network = copy.copy(experiment.network)
+    network.projections = [dataclasses.replace(p, storage=storage) if p.storage == "auto" else p for p in projections]
+    return dataclasses.replace(experiment, network=network)
 
 
 def refuse_dry_run(experiment: Experiment, share: RankMemory, available: int) -> None:

@@ -25,6 +25,7 @@ from distsim.build.signals import factor_arrays
 from distsim.distributions import Listed
 from distsim.edges import BLOCK_EDGES
 from distsim.engine.binning import RATE_ROOM_BYTES
+from distsim.engine.delivery import delivers_by_ring, n_slots
 from distsim.engine.edges_dump import WINDOW_SYNAPSES
 from distsim.engine.exchange import FIRST_ROOM
 from distsim.engine.groups import CHUNK, group_shape
@@ -33,6 +34,7 @@ from distsim.engine.simulation import Tuning
 from distsim.experiment import Experiment
 from distsim.io.spikes import WINDOW_SPIKES
 from distsim.kernels.update import GroupShape
+from distsim.network import Projection
 from distsim.rules import Explicit, FixedTotalNumber
 
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
@@ -58,7 +60,7 @@ class RankMemory:
     synapses, runs, rows, routing
         Connectivity; `rows` with what the host keeps of them.
     buffers
-        The time wheel and the messages of an interval.
+        The time wheel or the input ring, and the messages of an interval.
     recording
         Recorded spikes and states until they are written, digests.
     construction
@@ -155,7 +157,7 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
             for f in dataclasses.fields(RankMemory)
         }
     )
-    synapses = float(weights @ np.array([c.synapses for c in connectivity]))
+    synapses = float(weights @ np.array([c.synapses + c.drawn for c in connectivity]))
     rows = float(weights @ np.array([c.rows for c in connectivity]))
     stored = total.synapses + total.runs + (rows + empty) * ROW_BYTES + total.routing
     return Estimate(
@@ -209,6 +211,7 @@ class _Rank:
         synapses, runs = c.synapses * SYNAPSE_BYTES[run.precision], c.runs * RUN_BYTES
         numbered = bool((self.routing.broadcast > 1e-9).any())
         rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES + NUMBER_BYTES * numbered) + self.empty * ROW_BYTES
+        rows += self._drawn_rows()
         entries = float(np.array(self._local) @ self.routing.entries)
         routing = 8.0 * c.layout.n_local + 4.0 + ENTRY_BYTES * entries
         neurons, starting = self._neurons()
@@ -225,6 +228,14 @@ class _Rank:
         return RankMemory(
             neurons, synapses, runs, rows, routing, buffers, recording, construction, writing, base, base + peak
         )
+
+    def _drawn_rows(self) -> float:
+        """What rows take that are drawn again: their sources here and on the host, shares of totals."""
+        c = self.connectivity
+        if not c.drawn:
+            return 0.0
+        shares = {p.number: 8.0 * p.n_sources for p in c.local if _has_shares(p.described)}
+        return (8.0 + HOST_ROW_BYTES) * c.rows + sum(shares.values())
 
     @property
     def _local(self) -> list[int]:
@@ -291,7 +302,7 @@ class _Rank:
         return peak
 
     def _buffers(self) -> float:
-        """The wheel (room for a burst in every slot), and the messages to and from every rank."""
+        """The wheel (room for a burst in every slot) or the ring, and the messages to and from every rank."""
         c, run, tuning = self.connectivity, self.expectation.experiment.run, Tuning()
         network = self.expectation.experiment.network
         each_step = [self._rate(p.name) * run.dt / 1000.0 for p in network.populations]
@@ -299,8 +310,15 @@ class _Rank:
             r * p.size * s.runs for r, p, s in zip(each_step, network.populations, c.by_source, strict=True)
         )  # fmt: skip
         last = max((self.expectation.delays_of(i).last for i in range(len(network.projections))), default=1)
-        slots = 1 << last.bit_length()
-        wheel = slots * max(float(tuning.wheel_room(slots)), BURST * due) * 16.0
+        slots = n_slots(last)
+        wheel = slots * max(float(tuning.wheel_room(slots)), BURST * due) * 16.0 + 8.0 * slots
+        real = SYNAPSE_BYTES[run.precision]
+        planes = zip(c.layout.groups, self.shapes, strict=True)
+        ring = (slots - 1.0) * real * sum(-(-g.size // 64) * 64.0 * s.n_planes for g, s in planes)
+        stored = c.synapses * real + c.runs * RUN_BYTES + c.rows * ROW_BYTES
+        by_ring = delivers_by_ring(run.delivery, c.synapses, c.runs, 0.0 if c.drawn else ring, stored)
+        if by_ring or c.drawn:
+            wheel = (slots * 24.0 if by_ring else wheel) + ring
         if self.n_ranks == 1:
             return wheel
         firsts = [self.expectation.delays_of(i).first for i in range(len(network.projections))]
@@ -346,5 +364,10 @@ class _Rank:
         """What writing connections takes: a window of this rank's own, on the first rank of everybody's."""
         network = self.expectation.experiment.network
         written = sum(expected_synapses(network.projections[k]) for k in network.record_connections)
-        mine = written if self.connectivity.layout.rank == 0 else min(written, self.connectivity.synapses)
+        here = self.connectivity.synapses + self.connectivity.drawn
+        mine = written if self.connectivity.layout.rank == 0 else min(written, here)
         return DUMP_BYTES * min(mine, float(WINDOW_SYNAPSES))
+
+
+def _has_shares(projection: Projection) -> bool:
+    return projection.storage == "procedural" and isinstance(projection.rule, FixedTotalNumber)

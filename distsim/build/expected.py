@@ -184,6 +184,7 @@ class Sources:
     synapses: float = 0.0
     runs: float = 0.0
     row: float = 0.0  # the probability that it has a row
+    drawn: float = 0.0  # synapses that are not stored: see build/procedural.py
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,10 @@ class RankConnectivity:
     @cached_property
     def synapses(self) -> float:
         return self._total("synapses")
+
+    @cached_property
+    def drawn(self) -> float:
+        return self._total("drawn")
 
     @cached_property
     def runs(self) -> float:
@@ -296,7 +301,9 @@ class Expectation:
                     share = np.outer(_plane_shares(made), _block_shares(part, blocks[group], self.block_bits)).ravel()
                     for source in projection.sources:
                         chosen = source.size / source.population.size
-                        cells[ids[source.name]].add(_Draws(draws.trials * chosen, draws.chance), steps, here, share)
+                        own = _Draws(draws.trials * chosen, draws.chance)
+                        stored = projection.storage != "procedural"
+                        cells[ids[source.name]].parts.append((own, steps, here, share, stored))
             if listed and _is_counted(projection):
                 found += self._count_listed(number, projection, layout, cells, ids)
         return RankConnectivity(
@@ -344,39 +351,38 @@ class _Cells:
     """The cells of one source of a population: log of the probability that each stays empty."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[_Draws, DelaySteps, list[int], Floats]] = []
+        self.parts: list[tuple[_Draws, DelaySteps, list[int], Floats, bool]] = []
         self._synapses = self._runs = 0.0
         self._no_row = 1.0
 
-    def add(self, draws: _Draws, steps: DelaySteps, columns: list[int], share: Floats) -> None:
-        self._parts.append((draws, steps, columns, share))
-
     def count(self, synapses: float, runs: float, row: float) -> None:
-        self._synapses, self._runs, self._no_row = (
-            self._synapses + synapses,
-            self._runs + runs,
-            self._no_row * (1 - row),
-        )
+        self._synapses += synapses
+        self._runs += runs
+        self._no_row *= 1 - row
 
     def sources(self) -> Sources:
-        if not self._parts:
+        if not self.parts:
             return Sources(self._synapses, self._runs, 1.0 - self._no_row)
-        first = min(s.first for _, s, _, _ in self._parts)
-        last = max(s.last for _, s, _, _ in self._parts)
-        columns = sorted({c for _, _, here, _ in self._parts for c in here})
+        first = min(s.first for _, s, *_ in self.parts)
+        last = max(s.last for _, s, *_ in self.parts)
+        columns = sorted({c for _, _, here, *_ in self.parts for c in here})
         empty = np.zeros((last - first + 1, len(columns)))
         mean = np.zeros_like(empty)
-        synapses, no_row = self._synapses, math.log(self._no_row) if self._no_row else -math.inf
+        synapses, drawn, no_row = self._synapses, 0.0, math.log(self._no_row) if self._no_row else -math.inf
         with np.errstate(divide="ignore"):
-            for draws, steps, here, share in self._parts:
+            for draws, steps, here, share, stored in self.parts:
+                no_row += draws.trials * float(np.log1p(-min(draws.chance, 1.0)))
+                if not stored:
+                    drawn += draws.trials * draws.chance
+                    continue
                 chance = np.minimum(draws.chance * np.outer(steps.share, share), 1.0)
                 places = np.searchsorted(columns, here)
                 empty[steps.first - first : steps.last - first + 1, places] += draws.trials * np.log1p(-chance)
                 mean[steps.first - first : steps.last - first + 1, places] += draws.trials * chance
                 synapses += draws.trials * draws.chance
-                no_row += draws.trials * float(np.log1p(-min(draws.chance, 1.0)))
         more = np.maximum(np.ceil(mean / LONGEST_RUN) - 1.0, 0.0).sum()  # long ones are cut
-        return Sources(synapses, self._runs + float(-np.expm1(empty).sum() + more), -math.expm1(no_row))
+        runs = self._runs + float(-np.expm1(empty).sum() + more)
+        return Sources(synapses, runs, -math.expm1(no_row), drawn)
 
 
 def _ports(projection: Projection) -> Sequence[str | None]:

@@ -153,7 +153,7 @@ class LocalProjection:
         c.undivided = structs.Side(end=pointer(np.array([self.n_sources], np.uint64)), n=1, plain=1)
         if selected.k is not None and selected.place is not None:
             c.target_list, c.target_place = (pointer(x.astype(np.uint64)) for x in (selected.k, selected.place))
-            if self.kernel in ("by_source", "symmetric"):
+            if self.kernel in ("by_source", "symmetric") or self.described.storage == "procedural":
                 local = np.full(self.described.targets[self.selection].size, 2**32 - 1, np.uint32)
                 local[selected.place] = selected.k
                 c.index_local = pointer(local)

@@ -64,10 +64,17 @@ class Rows:
     chunk_rows: list[int]  # rows of each of these chunks
     number: npt.NDArray[np.uint32] | None = None  # of each row, where `place` has put them in another order
     n_empty: int = 0  # rows of sources without synapses here
+    n_regrown: int = 0  # synapses that are not stored: see build/procedural.py
+    procedural_bytes: int = 0  # tables of theirs
+
+    @property
+    def synapses(self) -> int:
+        """Stored or not."""
+        return self.n_synapses + self.n_regrown
 
     def bytes(self, precision: str) -> int:
-        n_rows = self.gids.size + self.n_empty
-        return self.n_synapses * SYNAPSE_BYTES[precision] + self.n_runs * RUN_BYTES + n_rows * ROW_BYTES
+        rows = (self.gids.size + self.n_empty) * ROW_BYTES + self.procedural_bytes
+        return self.n_synapses * SYNAPSE_BYTES[precision] + self.n_runs * RUN_BYTES + rows
 
     def place(self, number: npt.NDArray[np.uint32], n_rows: int, backend: Backend) -> None:
         """Give each row another number, of `n_rows`; what lies between stays empty."""
@@ -99,19 +106,13 @@ def build_rows(
     stride = tuple(-(-g.size // 64) * 64 for g in layout.groups)
     sizes = [n * s for n, s in zip(planes_per_group, stride, strict=True)]
     begin = tuple(int(x) for x in np.concatenate(([0], np.cumsum(sizes)[:-1]))) if sizes else ()
-    blocks = [max(1, -(-g.size // 2**block_bits)) for g in layout.groups]
-    first_column = np.concatenate(
-        ([0], np.cumsum([n * b for n, b in zip(planes_per_group, blocks, strict=True)]))
-    ).astype(int)
-    if first_column[-1] > 2**16:
-        raise BuildError(f"planes and blocks of one rank: found {first_column[-1]}; allowed: 65536; use more ranks")
+    work = RowBuilder.of(layout, planes_per_group, backend, kernels, precision, block_bits)
     bases = [
         begin[g] + plane * stride[g] + (block << block_bits)
         for g in range(len(layout.groups))
         for plane in range(planes_per_group[g])
-        for block in range(blocks[g])
+        for block in range(work.blocks[g])
     ]
-    work = _Build(layout, backend, kernels, precision, block_bits, blocks, [int(c) for c in first_column])
     chunks = plan_chunks(network.populations, projections, work.columns_of, cell_budget)
     for i, chunk in enumerate(chunks):
         work.build_chunk(chunk)
@@ -143,7 +144,7 @@ class _Grid:
     n_delays: int
 
 
-class _Build:
+class RowBuilder:
     """Chunk after chunk; collects what the chunks leave behind."""
 
     def __init__(
@@ -158,6 +159,19 @@ class _Build:
         self.segments: list[Array] = []
         self.n_synapses = self.n_runs = 0
         self.runs_per_slot = 1
+
+    @classmethod
+    def of(
+        cls, layout: Layout, planes_per_group: Sequence[int], backend: Backend, kernels: Module, precision: str,
+        block_bits: int,
+    ) -> RowBuilder:  # fmt: skip
+        """Nothing is built yet; columns are numbered group by group, plane by plane, block by block."""
+        blocks = [max(1, -(-g.size // 2**block_bits)) for g in layout.groups]
+        ends = np.cumsum([n * b for n, b in zip(planes_per_group, blocks, strict=True)]).tolist()
+        first_column = [0, *ends]
+        if first_column[-1] > 2**16:
+            raise BuildError(f"planes and blocks of one rank: found {first_column[-1]}; allowed: 65536; use more ranks")
+        return cls(layout, backend, kernels, precision, block_bits, blocks, first_column)
 
     def columns_of(self, projection: LocalProjection) -> set[int]:
         """Global columns (plane and block) that a projection's synapses fall into."""

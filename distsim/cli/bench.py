@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from distsim.backend import open_backend
-from distsim.cli import bench_models, bench_scaling, bench_synthetic
+from distsim.cli import bench_models, bench_procedural, bench_scaling, bench_synthetic
 from distsim.cli.bench_machine import MachineFigures, measured_machine
 from distsim.errors import ConfigError, nearest
 from distsim.io.summary import write_json
@@ -235,6 +235,7 @@ BENCHMARKS: dict[str, Callable[[Setting], tuple[list[Row], bool]]] = {
     "memory": bench_synthetic.memory,
     "models": bench_models.models,
     "weak-scaling": bench_scaling.weak_scaling,
+    "procedural": bench_procedural.procedural,
 }
 
 

@@ -89,8 +89,8 @@ def report(name: str, found: Estimate, available: int | None) -> str:
         lines.append(table([[text, size(_of(found.largest, k))] for k, text in KINDS], (1,)))
     if found.bytes_per_synapse is not None:
         lines.append(
-            f"{found.bytes_per_synapse:.2f} bytes a synapse with all indices; "
-            f"{found.runs / found.rows:.1f} runs a row, {found.synapses / found.runs:.1f} synapses a run\n"
+            f"{found.bytes_per_synapse:.2f} bytes a synapse with all indices; {found.runs / found.rows:.1f} runs a row"
+            + (f", {found.synapses / found.runs:.1f} synapses a run\n" if found.runs else "\n")
         )
     if found.looked_at < found.ranks:
         lines.append(f"({found.looked_at} ranks were looked at; they stand for all)\n")

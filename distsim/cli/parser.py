@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
         "bench", help="measure speed and memory", description="Measure; print and save a table."
     )
     names = "microcircuit, microcircuit_0.1, quickstart_start, full_scale_rates, floor, random, memory, models, "
-    names += "weak-scaling"
+    names += "weak-scaling, procedural"
     bench.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=f"{names} (default: the first three)")
     bench.add_argument("-n", dest="ranks", type=int, default=2, metavar="RANKS", help="ranks (default: 2)")
     bench.add_argument("--repeat", type=int, default=3, metavar="K", help="runs of each; medians are shown")
@@ -78,10 +78,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="what computes (default: auto)"
     )
     bench.add_argument("--neurons", type=int, metavar="N",
-                       help="of random, memory (default: 20,000; 1 M on a GPU), weak-scaling (a rank)")  # fmt: skip
+                       help="of random, memory (default: 20,000; 1 M on a GPU), weak-scaling, procedural")  # fmt: skip
     bench.add_argument("--synapses", type=int, metavar="N", help="likewise (default: 20 M; 10 G on a GPU)")
     bench.add_argument("--delays", type=int, default=1, metavar="N", help="likewise: different delays (default: 1)")
-    bench.add_argument("--duration", type=float, metavar="MS", help="of floor, random and memory (2000, 200, 200)")
+    bench.add_argument(
+        "--duration", type=float, metavar="MS", help="of floor (2000), random, memory and procedural (200)"
+    )
     bench.add_argument("--out", type=Path, metavar="FILE", help="append the table to FILE")
     bench.add_argument("--json", type=Path, metavar="FILE", help="figures, machine and summaries, as JSON")
     bench.set_defaults(command=_command("distsim.cli.bench"))

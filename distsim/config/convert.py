@@ -158,8 +158,9 @@ def _project(network: Network, spec: schema.ProjectionSpec, where: str, dt: floa
         name, at = spec.rule.explicit.file, f"{where}.rule.explicit.file"
         rule: Rule = listed_in_file(name, at, sources, targets, spec.receptor, dt, files)
         network.project(
-            sources, targets, rule, receptor=spec.receptor, generate=spec.generate, weight_bits=spec.weight_bits
-        )
+            sources, targets, rule, receptor=spec.receptor, generate=spec.generate, weight_bits=spec.weight_bits,
+            storage=spec.storage,
+        )  # fmt: skip
         return
     values = {
         key: to_value(value, f"{where}.{key}", files)
@@ -168,7 +169,7 @@ def _project(network: Network, spec: schema.ProjectionSpec, where: str, dt: floa
     }
     network.project(
         sources, targets, _rule(spec.rule, where), **values, receptor=spec.receptor, generate=spec.generate,
-        weight_bits=spec.weight_bits,
+        weight_bits=spec.weight_bits, storage=spec.storage,
     )  # fmt: skip
 
 

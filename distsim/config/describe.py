@@ -147,6 +147,8 @@ def _projection(projection: Projection, number: int, directory: Path, files: dic
         document["generate"] = "by_source"
     if projection.weight_bits is not None:
         document["weight_bits"] = projection.weight_bits
+    if projection.storage != "stored":
+        document["storage"] = projection.storage
     return document
 
 

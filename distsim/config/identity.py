@@ -1,10 +1,11 @@
 """What of an experiment decides its results, for telling whether a run may go on from what was computed before.
 
 Keys that may differ, because no spike and no file depends on them: where and how it is computed (`run.partition`,
-`run.exchange_interval`, `run.routing`, `run.exchange`), when its state is kept (`run.checkpoint`, `run.wall_time`), and
-`name`. `run.duration` may differ as long as it is not shorter than what was computed. Everything else may not: model
-and network, `run.seed`, `run.dt`, `run.precision`; and `run.warmup` and `record`, because they decide what of the past
-was written. Files count by what is in them, not by where they lie.
+`run.exchange_interval`, `run.delivery`, `run.routing`, `run.exchange`), when its state is kept (`run.checkpoint`,
+`run.wall_time`), and `name`. `run.duration` may differ as long as it is not shorter than what was computed. Everything
+else may not: model and network, `run.seed`, `run.dt`, `run.precision`; and `run.warmup` and `record`, because they
+decide what of the past was written. `storage` of a projection may differ as long as `generate` is the same: what is not
+stored is by_source. Files count by what is in them, not by where they lie.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import Any
 from distsim.config.messages import shown
 from distsim.errors import ConfigError
 
-FREE = ("partition", "exchange_interval", "routing", "exchange", "checkpoint", "wall_time", "duration")  # of run
+FREE = (  # of run
+    "partition", "exchange_interval", "delivery", "routing", "exchange", "checkpoint", "wall_time", "duration",
+)  # fmt: skip
 LONG_LIST = 64  # longer lists are known by their hash
 
 
@@ -26,7 +29,20 @@ def identity(document: Mapping[str, Any]) -> dict[str, Any]:
     files = {str(path): str(digest) for path, digest in document.get("files", {}).items()}
     kept = {key: value for key, value in document.items() if key not in ("name", "files", "run")}
     run = {key: value for key, value in document.get("run", {}).items() if key not in FREE}
+    if isinstance(kept.get("projections"), Sequence):
+        kept["projections"] = [_drawn(p) for p in kept["projections"]]
     found: dict[str, Any] = json.loads(json.dumps(_plain({"run": run, **kept}, files)))
+    return found
+
+
+def _drawn(projection: Any) -> Any:
+    """A projection by what is drawn, not by whether it is stored."""
+    if not isinstance(projection, Mapping):
+        return projection
+    found = {key: value for key, value in projection.items() if key != "storage"}
+    rule = projection.get("rule")
+    if projection.get("storage", "stored") != "stored" or (isinstance(rule, Mapping) and "fixed_outdegree" in rule):
+        found["generate"] = "by_source"
     return found
 
 
@@ -47,8 +63,8 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], where: str) ->
     more = f"; also {', '.join(k for k, _, _ in keys[1:6])}" + (", …" if len(keys) > 6 else "") if keys[1:] else ""
     raise ConfigError(
         f"{key}: found {_said(new)}; {where} was computed with {_said(old)} and can only go on so{more}; "
-        "allowed to differ: name, run.duration, run.partition, run.exchange_interval, run.routing, run.exchange, "
-        "run.checkpoint, run.wall_time"
+        "allowed to differ: name, run.duration, run.partition, run.exchange_interval, run.delivery, run.routing, "
+        "run.exchange, run.checkpoint, run.wall_time, storage of a projection that is by_source"
     )
 
 

@@ -42,6 +42,7 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Run", "precision"): ("single: float32 state, 16-bit weights; double: float64 state, 48-bit weights.", {}),
     ("Run", "partition"): ("Which rank computes which neurons; never changes a result.", {}),
     ("Run", "exchange_interval"): ("At most so long between exchanges of spikes (ms).", {"exclusiveMinimum": 0}),
+    ("Run", "delivery"): ("How spikes wait until they are due: time wheel, input ring, or by the length of runs.", {}),
     ("Run", "routing"): ("Whether spikes that most ranks need go to all ranks; never changes a result.", {}),
     ("Run", "exchange"): ("Whether ranks exchange spikes with all, or with neighbours; never changes a result.", {}),
     ("Run", "checkpoint"): ("When to keep the state, besides at the end and when stopped.", {}),
@@ -65,6 +66,10 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
         "Whose identity the draws belong to: by_target (default) or by_source. Two networks of one distribution.", {},
     ),
     ("Projection", "weight_bits"): ("Weights in 2^bits levels that keep mean and variance. Default: as they are.", {}),
+    ("Projection", "storage"): (
+        "stored; procedural: drawn again for each spike; auto: procedural where memory would not hold it. Without "
+        "`stored` it is by_source, and no result depends on which of the three it is.", {},
+    ),
     ("Selection", "population"): ("The population.", {}),
     ("Selection", "slice"): ("[start, stop] or [start, stop, step] of local ids; stop is excluded.", {}),
     ("Selection", "neurons"): ("Local ids in ascending order.", {}),

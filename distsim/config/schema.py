@@ -56,6 +56,7 @@ class RunSpec(Spec):
     precision: Literal["single", "double"] = "single"
     partition: Partition = "round_robin"
     exchange_interval: Annotated[float | None, NotNull] = None
+    delivery: Literal["auto", "wheel", "ring"] = "auto"
     routing: RoutingName = "auto"
     exchange: ExchangeName = "auto"
     checkpoint: Annotated[CheckpointSpec | None, NotNull] = None
@@ -103,6 +104,7 @@ class ProjectionSpec(Spec):
     receptor: Annotated[str | int | None, NotNull] = None
     generate: Annotated[Literal["by_target", "by_source"] | None, NotNull] = None
     weight_bits: Annotated[Literal[16, 8, 4] | None, NotNull] = None
+    storage: Literal["stored", "procedural", "auto"] = "stored"
 
 
 class StatesSpec(Spec):

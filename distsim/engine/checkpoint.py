@@ -192,7 +192,8 @@ def _schedule(
     arguments = Reschedule(
         n=rows.size, row=backend.pointer(held[1]), emitted=backend.pointer(held[0]), computed=step,
         multiplicity=backend.pointer(held[2]), sent=backend.pointer(held[3]),
-        column_scaled=loop.column_scaled, rows=loop.rows, column_base=loop.column_base,
+        column_scaled=loop.column_scaled, ring=loop.ring, procedural=loop.procedural, rows=loop.rows,
+        column_base=loop.column_base,
         due_count=loop.due_count, slot_mask=loop.slot_mask,
     )  # fmt: skip
     simulation.reset_wheel(0)

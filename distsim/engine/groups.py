@@ -117,7 +117,7 @@ class GroupState:
 
     def __init__(
         self, network: Network, group: Group, shape: GroupShape, planes: PlaneTable, backend: Backend,
-        kernels: Module, seed: int, dt: float, precision: str, input_begin: int, plane_stride: int, inputs: Array,
+        kernels: Module, seed: int, dt: float, precision: str, input_begin: int, plane_stride: int, inputs: int,
     ) -> None:  # fmt: skip
         self.group, self.shape, self._backend = group, shape, backend
         self.real = np.dtype(np.float32 if precision == "single" else np.float64)
@@ -127,7 +127,7 @@ class GroupState:
         structure = shape.structure()
         self.arguments: Any = structure(
             n_chunks=0, group_begin=group.begin, seed=seed, dt=dt, plane_stride=plane_stride,
-            input=backend.pointer(inputs) + input_begin * (4 if precision == "single" else 8),
+            input=inputs + input_begin * (4 if precision == "single" else 8),
         )  # fmt: skip
         self._write_numbers(self.arguments)
         self._chunks()

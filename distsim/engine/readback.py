@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distsim.build.procedural import Regrown, rows_again
+from distsim.build.rows import Rows
 from distsim.engine.simulation import Simulation
 
 RUN = np.dtype([("offset", "u4"), ("count", "u4"), ("delay", "u2"), ("column", "u2")])
@@ -59,18 +61,64 @@ def _read_local(simulation: Simulation, source_id: int, target_id: int) -> list[
     return [np.concatenate([np.empty(0, d), *(f[k] for f in found)]).astype(d) for k, d in enumerate(dtypes)]
 
 
-def read_windows(
-    simulation: Simulation, source_id: int, target_id: int, window: int = WINDOW
-) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+Columns = tuple[npt.NDArray[Any], ...]
+
+
+def read_windows(simulation: Simulation, source_id: int, target_id: int, window: int = WINDOW) -> Iterator[Columns]:
     """(source, target, weight, delay in steps, receptor) of this rank's synapses, sources ascending.
 
-    About `window` synapses are copied from the device at once, more only where one row has more.
+    About `window` synapses are copied from the device at once, more only where one row has more. Synapses that are not
+    stored are drawn again.
     """
-    rows, source = simulation.rows, simulation.experiment.network.populations[source_id]
+    network = simulation.experiment.network
+    source = network.populations[source_id]
+    drawn = [
+        p
+        for p in (simulation.regrown.local if simulation.regrown is not None else ())
+        if p.part.population_id == target_id and any(s.name == source.name for s in p.described.sources)
+    ]
+    first, end = source.first_gid, source.first_gid + source.size
+    if not drawn:
+        yield from _stored(simulation, simulation.rows, target_id, first, end, first, window)
+        return
+    assert simulation.regrown is not None
+    for low, high in _ranges(simulation.regrown, first, end, window):
+        again = rows_again(
+            network, drawn, simulation.row_builder(), simulation.tuning.cell_budget, simulation.rows, (low, high)
+        )
+        parts = [
+            columns
+            for rows in (simulation.rows, again)
+            for columns in _stored(simulation, rows, target_id, low, high, first, window)
+        ]
+        if parts:
+            joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+            order = np.argsort(joined[0], kind="stable")
+            yield tuple(column[order] for column in joined)
+
+
+def _ranges(regrown: Regrown, first: int, end: int, window: int) -> Iterator[tuple[int, int]]:
+    """Global ids first … end - 1 in pieces with about `window` synapses that are drawn again."""
+    here = slice(*np.searchsorted(regrown.gids, (first, end)))
+    gids, before = regrown.gids[here], np.cumsum(regrown.counts[here])
+    low = first
+    while low < end:
+        done = int(np.searchsorted(gids, low))
+        sum_before = int(before[done - 1]) if done else 0
+        last = max(done + 1, int(np.searchsorted(before, sum_before + window, side="right")))
+        high = int(gids[last]) if last < gids.size else end
+        yield low, high
+        low = high
+
+
+def _stored(
+    simulation: Simulation, rows: Rows, target_id: int, low_gid: int, end_gid: int, first_gid: int, window: int
+) -> Iterator[Columns]:
+    """Synapses in `rows` of the sources low_gid … end_gid - 1, of a population that begins at `first_gid`."""
     first = 0
     for k, n_rows in enumerate(rows.chunk_rows):
         gids = rows.gids[first : first + n_rows]
-        begin, end = np.searchsorted(gids, (source.first_gid, source.first_gid + source.size))
+        begin, end = np.searchsorted(gids, (low_gid, end_gid))
         synapses = rows.segments[2 * k + 1]
         at = np.uint64(simulation.backend.pointer(synapses))
         # The chunk's runs and synapses follow one another in the order of its rows.
@@ -81,17 +129,17 @@ def read_windows(
         low = 0
         while low < end - begin:
             high = max(low + 1, int(np.searchsorted(starts, starts[low] + window, side="right")) - 1)
-            local = gids[begin + low : begin + high] - source.first_gid
-            yield _read_rows(simulation, target_id, k, local, table[low:high], starts[low], starts[high])
+            local = gids[begin + low : begin + high] - first_gid
+            yield _read_rows(simulation, rows, target_id, k, local, table[low:high], starts[low], starts[high])
             low = high
 
 
 def _read_rows(
-    simulation: Simulation, target_id: int, chunk: int, sources: npt.NDArray[np.int64],
+    simulation: Simulation, rows: Rows, target_id: int, chunk: int, sources: npt.NDArray[np.int64],
     table: npt.NDArray[np.uint64], begin: int, end: int,
-) -> tuple[npt.NDArray[Any], ...]:  # fmt: skip
+) -> Columns:  # fmt: skip
     """Of rows that follow one another in a chunk, with the synapses begin … end - 1: those onto the target."""
-    rows, backend = simulation.rows, simulation.backend
+    backend = simulation.backend
     runs_array = rows.segments[2 * chunk]
     first_run = (table[:, 1] - np.uint64(backend.pointer(runs_array))) // np.uint64(RUN.itemsize)
     n_runs = (table[:, 2] & np.uint64(0xFFFFFFFF)).astype(np.int64)

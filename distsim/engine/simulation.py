@@ -15,21 +15,24 @@ from distsim.backend.profile import Profiler
 from distsim.build.chunks import CELL_BUDGET
 from distsim.build.kernels import construction_kernels
 from distsim.build.partition import Layout
+from distsim.build.procedural import add_regrown, is_procedural, regrowing
 from distsim.build.projections import local_projections
 from distsim.build.quanta import plan_planes
 from distsim.build.routing import build_routing
-from distsim.build.rows import build_rows
+from distsim.build.rows import RowBuilder, build_rows
 from distsim.checks import check_experiment
 from distsim.comm import Communicator
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
+from distsim.engine.complaints import not_finite, too_many_spikes
+from distsim.engine.delivery import StepInput, n_slots, scaled_columns, scaled_planes
 from distsim.engine.digest import SpikeDigest, fold
 from distsim.engine.exchange import FIRST_ROOM, SpikeExchange, meet, places
-from distsim.engine.finite import check_finite, not_finite
+from distsim.engine.finite import check_finite
 from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
 from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples, spike_masks
 from distsim.errors import CompileError, SimulationError, during
-from distsim.experiment import Experiment
+from distsim.experiment import Delivery, Experiment
 from distsim.kernels.loop import (
     DELIVER,
     FETCH_REST,
@@ -63,6 +66,7 @@ class Tuning:
     rate_room_bytes: int = RATE_ROOM_BYTES
     max_interval: int = MAX_INTERVAL
     history_room: int = HISTORY_ROOM
+    delivery: Delivery | None = None  # None: as run.delivery says
     overlap: bool | None = None  # of exchange and kernels; None: where kernels run beside the host
     direct: bool = field(default_factory=lambda: os.environ.get("DISTSIM_CUDA_AWARE_MPI", "0") not in ("", "0"))
 
@@ -119,7 +123,8 @@ class Simulation:
         construction = construction_kernels(network, run.precision, backend)
         mark("compile loop")
         try:
-            loop_module = backend.compile(loop_source(double, shapes), f"loop-{run.precision}")
+            text = loop_source(double, shapes, regrowing=regrowing(network.projections))
+            loop_module = backend.compile(text, f"loop-{run.precision}")
         except CompileError as error:
             raise model_error(error.log, [s.model for s in shapes]) or error from None
         mark("")
@@ -129,22 +134,32 @@ class Simulation:
         mark("projections")
         local = local_projections(network, layout, planes, backend, construction, run.seed, run.dt)
         mark("rows")
+        stored = [p for p in local if not is_procedural(p.described)]
+        planes_per_group = [s.n_planes for s in shapes]
+        self._columns = planes_per_group, construction
         self.rows = build_rows(
-            network, layout, [s.n_planes for s in shapes], local, backend, construction, run.precision,
+            network, layout, planes_per_group, stored, backend, construction, run.precision,
             self.tuning.block_bits, self.tuning.cell_budget, progress,
         )  # fmt: skip
-        del local
+        self.regrown = add_regrown(
+            network, layout, [p for p in local if is_procedural(p.described)], self.rows,
+            backend, construction, self.tuning.cell_budget, [scaled_planes(s) for s in shapes],
+        )  # fmt: skip
+        del local, stored
         mark("routing")
         self.routing = build_routing(layout, self.rows, comm, run.routing)
         if self.routing.number is not None:
             self.rows.place(self.routing.number, self.routing.n_rows, backend)
+        if self.regrown is not None:
+            self.regrown.locate(self.rows, backend)
         mark("states")
-        self._sum = np.dtype(np.int64 if double else np.int32)
-        self._input = backend.zeros(max(1, self.rows.input_size), self._sum)
+        self.max_delay = int(comm.reduce(np.array([self.rows.max_delay], np.int64), "max")[0])
+        asked = self.tuning.delivery or run.delivery
+        self.input = StepInput(backend, self.rows, self.max_delay, run.precision, asked, self.regrown is not None)
         self.groups = [
             GroupState(
                 network, group, shape, planes, backend, construction, run.seed, run.dt, run.precision,
-                self.rows.plane_begin[group.index], self.rows.plane_stride[group.index], self._input,
+                self.rows.plane_begin[group.index], self.rows.plane_stride[group.index], self.input.pointer,
             )
             for group, shape in zip(layout.groups, shapes, strict=True)
         ]  # fmt: skip
@@ -157,15 +172,20 @@ class Simulation:
         check_finite(self.groups, backend)
         self.seconds["build"] = time.perf_counter() - started
 
+    def row_builder(self) -> RowBuilder:
+        """To build rows with columns as they are here."""
+        planes_per_group, construction = self._columns
+        precision, bits = self.experiment.run.precision, self.tuning.block_bits
+        return RowBuilder.of(self.layout, planes_per_group, self.backend, construction, precision, bits)
+
     def _set_up_loop(self, module: Module, keep_history: bool) -> None:
         network, run, tuning, backend = self.experiment.network, self.experiment.run, self.tuning, self.backend
-        max_delay = self.max_delay = int(self.comm.reduce(np.array([self.rows.max_delay], np.int64), "max")[0])
         asked = run.steps(run.exchange_interval) if run.exchange_interval else tuning.max_interval
         overlap = backend.runs_beside if tuning.overlap is None else tuning.overlap
         overlap = overlap and self.comm.size > 1 and self.routing.interval > 1 and not tuning.direct
         shortest = self.routing.interval // 2 if overlap else self.routing.interval
         self.interval = max(1, min(shortest, asked, tuning.max_interval))
-        slots = 1 << max_delay.bit_length()
+        slots = n_slots(self.max_delay)
         mirror = backend.mirror(Loop(step=1, interval_start=1, phase=DELIVER, draw_poisson=1))
         loop = self.loop = mirror.host  # current between two calls of the stepper
         self._keep: dict[str, object] = {}
@@ -177,15 +197,18 @@ class Simulation:
             self._keep[name] = on_device
             setattr(loop, name, backend.pointer(on_device))
 
-        loop.slot_mask, loop.runs_per_slot = slots - 1, self.rows.runs_per_slot
-        room = tuning.wheel_room(slots)
+        # Nothing comes onto the wheel where rows are added at arrival.
+        loop.slot_mask, loop.runs_per_slot = slots - 1, 0 if self.input.at_arrival else self.rows.runs_per_slot
+        room = 1 if self.input.at_arrival else tuning.wheel_room(slots)
         self._due = backend.empty((slots * room, 2), np.uint64)
         loop.due, loop.due_capacity = backend.pointer(self._due), room
         hold("due_count", np.zeros(slots, np.uint32))
         loop.rows, loop.column_base = backend.pointer(self.rows.table), backend.pointer(self.rows.column_base)
-        loop.input = backend.pointer(self._input)
+        loop.ring = self.input.structure
+        if self.regrown is not None:
+            loop.procedural = self.regrown.structure
         hold("emitted", np.zeros((max(1, self.layout.n_local), 4), np.uint64))
-        hold("column_scaled", self._scaled_columns())
+        hold("column_scaled", scaled_columns(self.rows, self.groups, backend))
         hold("local_row", self.routing.local_row)
         hold("route_begin", self.routing.begin)
         peers = meet(self.comm, self.routing, run.exchange) if self.comm.size > 1 else None
@@ -209,7 +232,7 @@ class Simulation:
         self.rates = RateBuffer(network, run, backend, loop, tuning.rate_room_bytes)
         loop.recorders, loop.n_recorders = self.states.records.address, self.states.count
         carries = any(g.shape.is_scaled for g in self.groups)
-        self.history = History(backend, loop, max_delay, tuning.history_room, carries) if keep_history else None
+        self.history = History(backend, loop, self.max_delay, tuning.history_room, carries) if keep_history else None
         loop.sample_every = self.states.every
         loop.n_ranks = self.comm.size
         self.exchange: SpikeExchange | None = None
@@ -226,18 +249,6 @@ class Simulation:
         self._stepper.watch(self.profiler)
         if self.exchange is not None:
             self.exchange.attach(self._stepper)
-
-    def _scaled_columns(self) -> np.ndarray:
-        """uint32 by column: do its synapses lie on a port whose weights are multiplied by what a spike carries?"""
-        rows = self.rows
-        base = self.backend.to_host(rows.column_base).astype(np.int64)
-        found = np.zeros(base.size, np.uint32)
-        for k, group in enumerate(self.groups):
-            begin, stride = rows.plane_begin[k], rows.plane_stride[k]
-            ports = np.repeat([r.scaled for r in group.shape.model.receptors], group.shape.planes)
-            for plane in np.flatnonzero(ports):
-                found[(base >= begin + plane * stride) & (base < begin + (plane + 1) * stride)] = 1
-        return found
 
     @property
     def step(self) -> int:
@@ -311,7 +322,7 @@ class Simulation:
         """Hand over everything recorded so far, unless the kernel has found a state that is no number."""
         started = time.perf_counter()
         if self.loop.bad_count:
-            raise SimulationError(self._not_finite())
+            raise SimulationError(not_finite(self.experiment, self.loop))
         steps, gids = self.spikes.take()
         if steps.size:
             self.sinks.spikes(steps, gids)
@@ -344,9 +355,9 @@ class Simulation:
             assert self.exchange is not None
             self.exchange.fetch_rest()
         elif status == TOO_MANY_SPIKES:
-            raise SimulationError(self._excess())
+            raise SimulationError(too_many_spikes(self.experiment, loop, self.backend.to_host(self._keep["emitted"])))
         elif status == NOT_FINITE:
-            raise SimulationError(self._not_finite())
+            raise SimulationError(not_finite(self.experiment, loop))
         else:
             raise SimulationError(f"step {loop.step}: the loop returned an unknown status {status}")
 
@@ -369,28 +380,6 @@ class Simulation:
         grown[:, :old] = self.backend.to_host(self._due).reshape(slots, old, 2)
         self._due = self.backend.to_device(grown)
         self.loop.due, self.loop.due_capacity = self.backend.pointer(self._due), room
-
-    def _excess(self) -> str:
-        count = self.loop.odd if self.loop.pending_step % 2 else self.loop.even
-        emitted = self.backend.to_host(self._keep["emitted"])[: int(count.emitted)]
-        populations = self.experiment.network.populations
-        for gid, packed, multiplicity, _ in emitted.tolist():
-            population = populations[packed >> 32]
-            most = population.model.max_multiplicity
-            if (multiplicity & 0xFFFFFFFF) > most:
-                time_ms = self.loop.pending_step * self.experiment.run.dt
-                return (
-                    f"population {population.name!r}, neuron {gid - population.first_gid}, time {time_ms:g} ms: "
-                    f"emitted {multiplicity & 0xFFFFFFFF} spikes in one step; {population.model.name} allows {most}"
-                )
-        return "a neuron emitted more spikes in one step than its model allows"
-
-    def _not_finite(self) -> str:
-        loop = self.loop
-        population = self.experiment.network.populations[loop.bad_population]
-        neuron, state = loop.bad_gid - population.first_gid, population.model.states[loop.bad_state].name
-        time_ms = loop.bad_step * self.experiment.run.dt
-        return not_finite(population.name, neuron, state, bool(loop.bad_is_nan), time_ms)
 
     def digest_sums(self) -> np.ndarray:
         """uint64[population, second, 5] over all ranks; see `digest.fold`."""

@@ -174,15 +174,14 @@ FN uint32 key_of(const Connect& c, uint64 row, uint64 cell) {
     return (uint32)(cell - (row >> c.bucket_bits << c.bucket_bits) * ((uint64)c.n_delays * c.n_columns));
 }
 
-// Counts (FILL false) or writes (FILL true) up to LANES synapses of one target.
+// Weights in quanta and their signs (all that is asked for: without FILL only signs that vary), and delays that depend
+// on the place, of up to LANES synapses.
 template <bool FILL, class Targets>
-FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
-              VARYING_ARGUMENT(uint32, delay_word), VARYING_ARGUMENT(uint32, weight_word),
-              VARYING_ARGUMENT(uint64, item), Pairs* known = 0) {
-    VARYING(int64, quanta);
-    VARYING(uint8, negative);
+FN_ONCE_ON_HOST void weights_of(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
+                                VARYING_ARGUMENT(uint32, weight_word), VARYING_ARGUMENT(uint64, item), Pairs* known,
+                                VARYING_REFERENCE(int64, quanta), VARYING_REFERENCE(uint8, negative),
+                                VARYING_REFERENCE(uint32, placed_delay)) {
     VARYING(double, placed_weight);
-    VARYING(uint32, placed_delay);
 #if SPATIAL
     if (DELAY_BY_PLACE(c) || (WEIGHT_BY_PLACE(c) && (FILL || c.sign_varies))) {
         spatial_values(c, target, n, position, known, placed_weight, placed_delay);
@@ -221,6 +220,17 @@ FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VAR
     } else {
         FOR_LANES(j, n) { AT(negative, j) = (uint8)c.fixed_negative; }
     }
+}
+
+// Counts (FILL false) or writes (FILL true) up to LANES synapses of one target.
+template <bool FILL, class Targets>
+FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VARYING_ARGUMENT(uint64, position),
+              VARYING_ARGUMENT(uint32, delay_word), VARYING_ARGUMENT(uint32, weight_word),
+              VARYING_ARGUMENT(uint64, item), Pairs* known = 0) {
+    VARYING(int64, quanta);
+    VARYING(uint8, negative);
+    VARYING(uint32, placed_delay);
+    weights_of<FILL>(c, target, n, position, weight_word, item, known, quanta, negative, placed_delay);
     // Cells and synapses lie all over the memory: three passes, so that many misses are under way at once.
     VARYING(uint32*, cell);
     VARYING(uint32, key);
@@ -253,11 +263,16 @@ FN_ONCE_ON_HOST void place(const Connect& c, const Targets target, uint32 n, VAR
     }
 }
 
-// Counts or writes one synapse: what `place` does, for a thread on its own.
+struct Drawn {
+    int64 quanta;
+    uint32 delay;
+    bool negative;
+};
+
+// Weight and delay of one synapse: what `weights_of` does, for a thread on its own.
 template <bool FILL>
-FN_ONCE void place_one(const Connect& c, uint32 target, uint64 position, uint32 delay_word, uint32 weight_word, uint64 item) {
-    const uint64 row = row_of(c, position);
-    if (row >= c.n_rows) return;
+FN_ONCE Drawn draw_one(const Connect& c, uint32 target, uint64 position, uint32 delay_word, uint32 weight_word,
+                       uint64 item) {
     int64 quanta = c.fixed_quanta;
     bool negative = c.fixed_negative != 0;
     double placed_weight = 0.0;
@@ -273,10 +288,18 @@ FN_ONCE void place_one(const Connect& c, uint32 target, uint64 position, uint32 
         negative = c.sign_varies ? weight < 0.0 : negative;
         quanta = in_quanta(weight, negative ? c.negative_per_quantum : c.positive_per_quantum);
     }
-    const uint32 delay = DELAY_BY_PLACE(c) ? placed_delay : delay_of(c, delay_word, item);
-    const uint64 cell = cell_of(c, row, delay, target >> c.block_bits, negative);
+    return {quanta, DELAY_BY_PLACE(c) ? placed_delay : delay_of(c, delay_word, item), negative};
+}
+
+// Counts or writes one synapse: what `place` does, for a thread on its own.
+template <bool FILL>
+FN_ONCE void place_one(const Connect& c, uint32 target, uint64 position, uint32 delay_word, uint32 weight_word, uint64 item) {
+    const uint64 row = row_of(c, position);
+    if (row >= c.n_rows) return;
+    const Drawn s = draw_one<FILL>(c, target, position, delay_word, weight_word, item);
+    const uint64 cell = cell_of(c, row, s.delay, target >> c.block_bits, s.negative);
     const uint32 at = atomic_add(counter_of(c, row, cell), 1u);
-    if (FILL) c.synapses[at] = pack_synapse(quanta, target & ((1u << c.block_bits) - 1u));
+    if (FILL) c.synapses[at] = pack_synapse(s.quanta, target & ((1u << c.block_bits) - 1u));
     if (FILL && c.sparse) c.keys[at] = key_of(c, row, cell);
 }
 
@@ -410,6 +433,7 @@ FN void connect_explicit(const Connect* connect) {
     }
 }
 
+#if !PROCEDURAL
 KERNEL count_one_to_one(const Connect* c) { connect_counted<false, ONE_TO_ONE>(c); }
 KERNEL fill_one_to_one(const Connect* c) { connect_counted<true, ONE_TO_ONE>(c); }
 KERNEL count_all_to_all(const Connect* c) { connect_counted<false, ALL_TO_ALL>(c); }
@@ -428,3 +452,4 @@ KERNEL count_pairwise_bernoulli(const Connect* c) { connect_pairwise_bernoulli<f
 KERNEL fill_pairwise_bernoulli(const Connect* c) { connect_pairwise_bernoulli<true>(c); }
 KERNEL count_explicit(const Connect* c) { connect_explicit<false>(c); }
 KERNEL fill_explicit(const Connect* c) { connect_explicit<true>(c); }
+#endif

@@ -18,6 +18,7 @@ FN uint32 n_due(const Loop& l) { return l.due_count[(uint32)l.step & l.slot_mask
 // holds a group up. Returns the number of synapses that this group's leader, and nobody else, has to count.
 FN uint64 add_due_runs(const Loop& l, uint32 end) {
     const uint32 begin = l.delivered, n = end - begin;
+    Sum* const input = input_at(l.ring, l.step);
     const Due* due = l.due + (uint64)((uint32)l.step & l.slot_mask) * l.due_capacity + begin;
     uint64 events = 0;
     GROUP_FOR(i, n) {
@@ -29,13 +30,13 @@ FN uint64 add_due_runs(const Loop& l, uint32 end) {
         }
 #if SCALED
         if (is_scaled(d)) {
-            add_scaled(l.input + d.base, synapses_of(d), d.count, due[i + 1].base);
+            add_scaled(input + d.base, synapses_of(d), d.count, due[i + 1].base);
             if (LEADER) events += d.count;
             continue;
         }
         if (d.count == 0) continue;  // the number of the run before it
 #endif
-        add_run(l.input + d.base, d.synapses, d.count);
+        add_run(input + d.base, d.synapses, d.count);
         if (LEADER) events += d.count;
     }
     return events;

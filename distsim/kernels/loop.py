@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from distsim.kernels.procedural import Procedural
 from distsim.kernels.structs import declare
 
 NO_ROW = 0xFFFFFFFF
@@ -69,6 +70,18 @@ Recorder = declare(
     ],
 )
 
+# The input array and its slots: see ring.h.
+Ring = declare(
+    "Ring",
+    [
+        ("input", "Sum*"),  # [slot][stride]
+        ("stride", "uint64"),  # elements of a slot; 0: one slot, that of the current step
+        ("events", "uint64*"),  # [slot]: synapses added to it
+        ("slot_mask", "uint32"),
+        ("at_arrival", "uint32"),  # rows are added when a spike arrives, and not put on the wheel
+    ],
+)
+
 Count = declare("Count", [("emitted", "uint32"), ("unused", "uint32"), ("messages", "uint64")])
 
 Loop = declare(
@@ -94,7 +107,8 @@ Loop = declare(
         # connectivity
         ("rows", "const Row*"),
         ("column_base", "const uint32*"),
-        ("input", "Sum*"),
+        ("ring", Ring),
+        ("procedural", Procedural),
         # spikes of the step
         ("emitted", "Emitted*"),
         ("even", Count),  # of steps with even, and with odd numbers

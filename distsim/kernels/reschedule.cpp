@@ -1,10 +1,22 @@
-// After a restart: the runs of earlier spikes that are not due yet go onto the empty time wheel. The kernel is
-// launched twice: once to count the fill of every slot, and, when there is room, once to write.
+// After a restart: the runs of earlier spikes that are not due yet go onto the empty time wheel, or into the empty
+// ring. The kernel is launched twice: once to count the fill of every slot, and, when there is room, once to write.
 
 KERNEL reschedule(const Reschedule* arguments) {
     const Reschedule& a = *arguments;
     GROUP_FOR(i, a.n) {
         const Row row = a.rows[a.row[i]];
+#if PROCEDURAL
+        if (row.set && a.write) {
+            regrow(a.ring, a.procedural, a.row[i], row.set - 1, a.emitted[i], a.multiplicity[i], a.sent[i], a.computed);
+        }
+#endif
+        if (a.ring.at_arrival) {
+            if (a.write) {
+                add_row(a.ring, row, a.column_base, a.column_scaled, a.emitted[i], a.multiplicity[i], a.sent[i],
+                        a.computed);
+            }
+            continue;
+        }
         LANES_OVER(r, row.n_runs) {
             const Run run = row.runs[r];
             const int64 due_step = a.emitted[i] + (int64)run.delay;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from distsim.kernels.loop import Ring
+from distsim.kernels.procedural import Procedural
 from distsim.kernels.structs import declare
 
 Reschedule = declare(
@@ -14,6 +16,8 @@ Reschedule = declare(
         ("sent", "const uint32*"),  # see sent.h
         ("column_scaled", "const uint32*"),
         ("computed", "int64"),  # the last step that was computed
+        ("ring", Ring),
+        ("procedural", Procedural),
         ("rows", "const Row*"),
         ("column_base", "const uint32*"),
         ("due", "Due*"),

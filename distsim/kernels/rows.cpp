@@ -15,6 +15,16 @@ KERNEL row_totals(const Rows* rows) {
     }
 }
 
+// The smallest delay of each row, in steps; 0 without a synapse.
+KERNEL row_shortest(const Rows* rows) {
+    const Rows& r = *rows;
+    ITEM_FOR(i, r.n_rows) {
+        uint32 k = 0;
+        while (k < r.cells_per_row && r.cells[(uint64)i * r.cells_per_row + k] == 0) ++k;
+        r.shortest[i] = k < r.cells_per_row ? (uint16)(r.first_delay + k / r.n_columns) : (uint16)0;
+    }
+}
+
 // After the exclusive sums over rows: `runs_before` and `synapses_before` say where each row begins.
 KERNEL write_runs(const Rows* rows) {
     const Rows& r = *rows;

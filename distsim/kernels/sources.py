@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from distsim.kernels import connect, loop, reschedule, space, values
+from distsim.kernels import connect, loop, procedural, reschedule, space, values
 from distsim.kernels.structs import cpp_of
 from distsim.kernels.update import GroupShape
 from distsim.streams import Stream
@@ -23,6 +23,7 @@ BUILD_KERNELS = (
     "split_level",
     "split_to_targets",
     "row_totals",
+    "row_shortest",
     "write_runs",
     "bucket_totals",
     "open_buckets",
@@ -88,6 +89,14 @@ def construction_source(double: bool, spatial: bool = True) -> str:
 
     Without space fewer kernels are compiled, and on a GPU none of them holds expressions in local memory.
     """
+    files = ["scatter.cpp", "shares.cpp", "rows.cpp", "sparse.cpp", "values.cpp"]
+    files += ["cells.h", "spatial.cpp", "degrees.cpp"] if spatial else []
+    head = _head(double) + "#define PROCEDURAL 0\n" + _text("counts.h")
+    return head + _connecting(spatial) + "".join(_text(f) for f in files)
+
+
+def _connecting(spatial: bool) -> str:
+    """How connections of all rules are drawn: for construction, and for rows that are drawn again in the loop."""
     rules = (
         f"#define SPATIAL {int(spatial)}\n"
         f"#define LONGEST_RUN {connect.LONGEST_RUN}u\n"
@@ -99,9 +108,10 @@ def construction_source(double: bool, spatial: bool = True) -> str:
         connect.Connect, connect.Rows, connect.SparseRows, connect.Shares,
     )  # fmt: skip
     structures = space.OPERATION_ENUM + space.LAYER_ENUM + "".join(cpp_of(s) for s in declared)
-    files = ["counts.h", "space.h", "connect.cpp", "scatter.cpp", "shares.cpp", "rows.cpp", "sparse.cpp", "values.cpp"]
-    files += ["cells.h", "spatial.cpp", "degrees.cpp"] if spatial else []
-    return _head(double) + rules + structures + "".join(_text(f) for f in files)
+    return rules + structures + "".join(_text(f) for f in ("space.h", "connect.cpp"))
+
+
+_LOOP_STRUCTURES = (loop.Recorder, loop.Ring, procedural.Regrown, procedural.Procedural, loop.Count, loop.Loop)
 
 
 def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
@@ -111,18 +121,25 @@ def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
 
 def model_source(double: bool, shapes: Sequence[GroupShape]) -> str:
     """The functions that update neurons of these shapes."""
-    structures = "".join(cpp_of(s) for s in (loop.Recorder, loop.Count, loop.Loop))
-    files = _text("counts.h") + _text("update.h") + _text("signals.h")
+    structures = "".join(cpp_of(s) for s in _LOOP_STRUCTURES)
+    files = _text("counts.h") + _text("ring.h") + _text("update.h") + _text("signals.h")
     head = f"#define SCALED {int(any(s.is_scaled for s in shapes))}\n" + _head(double)
-    return head + loop.enums() + structures + files + "".join(shape.source() for shape in shapes)
+    return head + loop.enums() + "struct Connect;\n" + structures + files + "".join(shape.source() for shape in shapes)
 
 
-def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True) -> str:
+def regrowing_source(spatial: bool = True) -> str:
+    """What draws rows again; after `model_source`."""
+    files = _text("scatter.cpp") + procedural.REGROW_ENUM + _text("regrow.cpp")
+    return "#define PROCEDURAL 1\n" + _connecting(spatial) + files
+
+
+def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True, regrowing: str = "") -> str:
     """Everything that runs a network whose groups have these shapes.
 
-    `host` adds the host's own loop over the kernels, which a GPU's compiler passes over.
+    `host` adds the host's own loop over the kernels, which a GPU's compiler passes over; `regrowing`
+    (`regrowing_source`) what draws the rows of procedural projections again.
     """
-    parts = [model_source(double, shapes)]
+    parts = [model_source(double, shapes), regrowing or "#define PROCEDURAL 0\n"]
     parts += [_text("deliver.cpp"), _text("spread.cpp"), _all_models(shapes), _text("step.cpp")]
     parts += [cpp_of(reschedule.Reschedule), _text("reschedule.cpp")]
     if host:

@@ -90,7 +90,7 @@ KERNEL write_sparse_rows(const SparseRows* sparse) {
             made.synapses = s.synapses + row_begin;
             made.runs = first;
             made.n_runs = (uint32)(run - first);
-            made.unused = 0;
+            made.set = 0;
             s.source[row] = ((uint64)bucket << s.bucket_bits) + source;
             s.shortest[row] = first->delay;
             ++row;

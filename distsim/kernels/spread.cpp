@@ -57,26 +57,34 @@ FN void measure_wheel(Loop& l, uint32 emptied) {
     if (FIRST_OF_BLOCK) l.due_peak = peak;
 }
 
-// Puts the runs of a row on the wheel, `multiplicity` times, for a spike emitted in step `emitted`. With NOW, runs
+// Puts the runs of a row on the wheel (or adds them to the ring), `multiplicity` times, for a spike emitted in step `emitted`. With NOW, runs
 // that are due in step `now`, whose slot is being read, are added at once; these come first in a row, and none can be
 // due before. `sent` is the number that the spike carries, or 0 (sent.h). Returns what the leader has to count of them.
 template <bool NOW>
 FN uint64 schedule(const Loop& l, uint32 row_index, int64 emitted, uint32 multiplicity, uint32 sent, int64 now) {
     (void)sent;
     const Row row = l.rows[row_index];
+#if PROCEDURAL
+    if (row.set) regrow(l.ring, l.procedural, row_index, row.set - 1, emitted, multiplicity, sent, emitted);
+#endif
+    if (l.ring.at_arrival) {
+        add_row(l.ring, row, l.column_base, l.column_scaled, emitted, multiplicity, sent, emitted);
+        return 0;
+    }
     uint64 events = 0;
     uint32 first = 0;
     if (NOW) {
+        Sum* const input = input_at(l.ring, now);
         for (; first < row.n_runs && emitted + row.runs[first].delay == now; ++first) {
             const Run run = row.runs[first];
             for (uint32 m = 0; m < multiplicity; ++m) {
 #if SCALED
                 if (sent && l.column_scaled[run.column]) {
-                    add_scaled(l.input + l.column_base[run.column], row.synapses + run.offset, run.count, sent);
+                    add_scaled(input + l.column_base[run.column], row.synapses + run.offset, run.count, sent);
                     continue;
                 }
 #endif
-                add_run(l.input + l.column_base[run.column], row.synapses + run.offset, run.count);
+                add_run(input + l.column_base[run.column], row.synapses + run.offset, run.count);
             }
             if (LEADER) events += (uint64)run.count * multiplicity;
         }

@@ -41,6 +41,7 @@ FN void keep_house(Loop& l, int64 step) {
     if (high) measure_wheel(l, slot);
     if (FIRST_OF_BLOCK) {
         l.due_count[slot] = l.delivered = 0;
+        l.synaptic_events += take_events(l.ring, step);
         l.pending_step = step;
         l.step = step + 1;
     }

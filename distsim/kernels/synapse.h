@@ -29,7 +29,7 @@ struct Row {
     const Synapse* synapses;
     const Run* runs;
     uint32 n_runs;
-    uint32 unused;
+    uint32 set;  // 0, or 1 + which procedural projections draw more synapses for it: see regrow.cpp
 };
 
 // A run that is due: what delivery needs, in order of arrival.

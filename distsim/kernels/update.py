@@ -205,11 +205,13 @@ class _Parts:
     def inputs(self, shape: GroupShape) -> None:
         """Sums first, then backgrounds in declared order, then other trains: the order is part of the result."""
         planes, places = count(), count()
+        if shape.n_planes:
+            self.before.append("Sum* const slot_of_input = g.input + input_offset(l.ring, step);")
         receptors = zip(shape.model.receptors, shape.planes, shape.poisson, strict=True)
         for number, (receptor, n_planes, n_places) in enumerate(receptors, 1):
             terms = []
             for plane in islice(planes, n_planes):
-                self.before.append(f"Sum* RESTRICT plane{plane} = g.input + {plane} * g.plane_stride + c.begin;")
+                self.before.append(f"Sum* RESTRICT plane{plane} = slot_of_input + {plane} * g.plane_stride + c.begin;")
                 self.before.append(f"const real scale{plane} = scale[{plane}];")
                 terms.append(f"(real)plane{plane}[j] * scale{plane}")
                 self.clear.append(f"plane{plane}[j] = 0;")

@@ -264,7 +264,8 @@ def test_every_pointer_lies_on_the_device() -> None:
     assert Threads.run(2, look) == [[], []]
 
 
-ROOMY, TIGHT = Tuning(message_room=4096), Tuning(message_room=4096, due_room=1)
+ROOMY = Tuning(message_room=4096, delivery="wheel")
+TIGHT = dataclasses.replace(ROOMY, due_room=1)
 PLANTED = {
     "what the host changes is not copied to the device": (ROOMY, cuda.CudaMirror, "enqueue_store", lambda self: None),
     "the loop is not copied back": (ROOMY, cuda.CudaMirror, "enqueue_fetch", lambda self, columns=None: None),

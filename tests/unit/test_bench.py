@@ -13,7 +13,16 @@ import standin_cupy
 
 from distsim.backend import HostBackend
 from distsim.backend.cuda import CudaBackend
-from distsim.cli import bench, bench_bounds, bench_machine, bench_models, bench_scaling, bench_synthetic, main
+from distsim.cli import (
+    bench,
+    bench_bounds,
+    bench_machine,
+    bench_models,
+    bench_procedural,
+    bench_scaling,
+    bench_synthetic,
+    main,
+)
 from distsim.cli.bench import Setting
 from distsim.cli.bench_bounds import Work, bounds, nearest_bound, operations_of, work_of
 from distsim.cli.bench_machine import MachineFigures, Sizes, measure
@@ -175,6 +184,24 @@ def test_another_rate_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not good and any("of what the device tells" in row.figure for row in rows)
     found["rates"] = {"N": 5.1}
     assert bench_synthetic.random(Setting(1, 1, "cpu", kept={"machine": MACHINE}))[1]
+
+
+def test_what_is_drawn_again_has_to_be_what_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The documents are one network and differ in storage; another digest fails."""
+    digests = {"stored": "1", "procedural": "1"}
+
+    def run(document: dict[str, Any], *_: Any) -> dict[str, Any]:
+        (kind,) = {p.get("storage", "stored") for p in document["projections"]}
+        assert all(p["generate"] == "by_source" for p in document["projections"])
+        seconds = {"simulate": 1.0 + 3.0 * (kind == "procedural"), "build": 1.0}
+        counts = {"synaptic_events": 10, "synapses": 100, "neurons": 20, "bytes_per_synapse": 0.0}
+        return {"spike_digest": digests[kind], "seconds": seconds, **counts}
+
+    monkeypatch.setattr(bench, "run_document", run)
+    rows, good = bench_procedural.procedural(Setting(1, 1, "cpu", 800))
+    assert good and rows[0].figure == "4"
+    digests["procedural"] = "2"
+    assert not bench_procedural.procedural(Setting(1, 1, "cpu", 800))[1]
 
 
 @pytest.mark.parametrize(("options", "said"), [

@@ -63,7 +63,7 @@ def check(experiment: Experiment, n_ranks: int, tolerance: float) -> Estimate:
     stored = sum(s.rows.bytes(experiment.run.precision) for s in simulations) + routing
     assert found.bytes_per_synapse == pytest.approx(stored / synapses, rel=tolerance)
     state = sum(x.nbytes for s in simulations for g in s.groups for x in (*g.states.values(), *g.offsets.values()))
-    state += sum(s._input.nbytes for s in simulations)
+    state += sum(s.input.slot_bytes for s in simulations)
     assert state <= found.total.neurons
     return found
 

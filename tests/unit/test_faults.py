@@ -87,6 +87,10 @@ def slow_relays() -> None:
     support.check_relays(network, support.run(network.experiment, 3, support.TINY))
 
 
+def relays_by_ring() -> None:
+    support.check_relays(relay_network(), support.run(relay_network().experiment, 3, support.BY_RING))
+
+
 def wiring() -> None:
     support.check_same(support.run(wired(), 4, support.TINY), support.run(wired()))
 
@@ -111,7 +115,7 @@ def invariants() -> None:
 Check = Callable[[], None]
 CHECKS: tuple[Check, ...] = (
     relays_alone, relays_on_three_ranks, relays_in_tiny_buffers, nest_network, nest_current, nest_states, sameness,
-    sameness_of_slow_network, sameness_in_tiny_buffers, avalanche, slow_relays, wiring, invariants,
+    sameness_of_slow_network, sameness_in_tiny_buffers, avalanche, slow_relays, relays_by_ring, wiring, invariants,
 )  # fmt: skip
 
 
@@ -162,6 +166,10 @@ FAULTS = (
     Fault(
         "delays are a step too long", "(uint32)(emitted + run.delay)", "(uint32)(emitted + run.delay + 1)",
         (relays_alone, nest_network, nest_states),
+    ),
+    Fault(
+        "the ring takes a multiple spike for one", "weight_in(s) * (Sum)multiplicity);", "weight_in(s));",
+        (relays_by_ring,),
     ),
     Fault(
         "messages arrive as of the interval's first step", "l.received_start + nth", "l.received_start",

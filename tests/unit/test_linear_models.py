@@ -135,7 +135,7 @@ def test_any_number_of_ranks(precision: str) -> None:
     by_population = np.bincount(np.searchsorted(begins, reference.spikes[:, 1], "right"), minlength=12)[1:]
     assert all(by_population > 20), by_population
     support.check_same(support.run(experiment, 2, support.TINY), reference, "2 ranks")
-    support.check_same(support.run(experiment, 3), reference, "3 ranks")
+    support.check_same(support.run(experiment, 3, support.BY_RING), reference, "3 ranks, by the ring")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from nvrtc import (
     update_source,
 )
 
+from distsim.kernels import procedural
 from distsim.kernels.machine import MACHINE_KERNELS, Machine, machine_source
 from distsim.kernels.sources import (
     CONSTRUCTION_KERNELS,
@@ -29,6 +30,8 @@ from distsim.kernels.sources import (
     TEST_KERNELS,
     construction_source,
     loop_source,
+    model_source,
+    regrowing_source,
 )  # fmt: skip
 from distsim.models import MODELS
 
@@ -78,6 +81,14 @@ def test_loop_compiles(architecture: str, network: str, precision: str) -> None:
     structures laid out otherwise than ctypes does."""
     found = entries(compiled(loop_text(network, precision), architecture))
     assert found == set(LOOP_KERNELS)
+
+
+def test_rows_that_are_drawn_again_compile() -> None:
+    """The kernels of construction inside the loop."""
+    again = "KERNEL again(const Loop* l) { regrow(l->ring, l->procedural, 0, 0, 0, 1, 0, 0); }\n"
+    checks = same_layout((procedural.Regrown, procedural.Procedural))
+    text = model_source(False, []) + regrowing_source() + again + checks
+    assert entries(compiled(text, "sm_90")) == {"again"}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -149,6 +149,7 @@ def layouts(draw: st.DrawFn) -> dict[str, Any]:
             spike_room=draw(st.sampled_from([1, 7, 2**20])),
             state_room_bytes=draw(st.sampled_from([1, 100, 2**24])),
             max_interval=draw(st.integers(1, 64)),
+            delivery=draw(st.sampled_from(["wheel", "ring", "ring"])),
         ),
     }
 
@@ -232,7 +233,7 @@ def test_longest_and_shortest_delays(ranks: int) -> None:
     p = network.population("P", 2, "parrot_neuron")
     network.project(g, p, Explicit((0, 0, 1, 1), (0, 1, 0, 1), (1.0,) * 4, (0.1, longest, longest - 0.1, longest)))
     experiment = Experiment(network, RunSettings(duration=longest + 10.0))
-    found = support.run(experiment, ranks, Tuning(due_room=2))
+    found = support.run(experiment, ranks, Tuning(due_room=2, delivery="wheel"))
     far = MAX_DELAY_STEPS
     expected = [(2, 2), (3, 2), (1 + far, 3), (2 + far, 2), (2 + far, 3), (3 + far, 3), (63 + far, 2), (64 + far, 3)]
     assert [tuple(x) for x in found.spikes.tolist()] == expected

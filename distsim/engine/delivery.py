@@ -1,0 +1,93 @@
+"""How spikes get from their arrival to the step in which they are due: by the time wheel or into the input ring.
+
+The wheel keeps a spike's runs until their step, and the input array is that of one step. The ring has an input array
+for each step to come, and a spike is added when it arrives (kernels/ring.h). No result depends on it. A rank chooses
+by the mean length of its runs; ranks need not agree.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from distsim.backend import Array, Backend
+from distsim.build.rows import Rows
+from distsim.engine.groups import GroupState
+from distsim.experiment import Delivery
+from distsim.kernels.loop import Ring
+from distsim.kernels.update import GroupShape
+
+# Synapses a run, below which the ring is faster: 1.21 ns an event against 1.53 at 15, 1.53 against 0.87 at 55.
+RING_BELOW = 15.0
+# The ring may take so much of memory, or as much as this share of the connectivity that it serves.
+RING_FREE, RING_SHARE = 8 * 2**20, 0.25
+
+
+def n_slots(max_delay: int) -> int:
+    """Slots of wheel and ring: a power of two above the longest delay."""
+    return 1 << max_delay.bit_length()
+
+
+def delivers_by_ring(asked: Delivery, synapses: float, runs: float, ring_bytes: float, connectivity: float) -> bool:
+    """Whether a rank with so many synapses and runs adds spikes to the ring when they arrive.
+
+    Parameters
+    ----------
+    ring_bytes, connectivity
+        What the ring would take, and what synapses, runs and rows take. Where the first is out of proportion to the
+        second, `auto` stays with the wheel.
+    """
+    if asked != "auto":
+        return asked == "ring"
+    return synapses < RING_BELOW * runs and ring_bytes <= max(RING_FREE, RING_SHARE * connectivity)
+
+
+class StepInput:
+    """The input array of one rank, with one slot or with one for each step to come.
+
+    Attributes
+    ----------
+    structure
+        The kernels' view.
+    at_arrival
+        Stored rows are added when spikes arrive, and not put on the wheel. Rows that are drawn again always are: with
+        `regrows` there is a ring in any case.
+    slot_bytes
+        Of one slot.
+    """
+
+    def __init__(
+        self, backend: Backend, rows: Rows, max_delay: int, precision: str, asked: Delivery, regrows: bool
+    ) -> None:
+        sums = np.dtype(np.int32 if precision == "single" else np.int64)
+        slots, size = n_slots(max_delay), max(1, rows.input_size)
+        more = 0 if regrows else slots * size * sums.itemsize  # bytes for a ring that is not there anyway
+        self.at_arrival = delivers_by_ring(asked, rows.n_synapses, rows.n_runs, more, rows.bytes(precision))
+        is_ring, self.slot_bytes = self.at_arrival or regrows, size * sums.itemsize
+        self._sums: Array = backend.zeros(slots * size if is_ring else size, sums)
+        self._events: Array = backend.zeros(slots, np.uint64)
+        self.structure = Ring(
+            input=backend.pointer(self._sums), stride=size if is_ring else 0,
+            events=backend.pointer(self._events), slot_mask=slots - 1, at_arrival=int(self.at_arrival),
+        )  # fmt: skip
+
+    @property
+    def pointer(self) -> int:
+        """Address of the first slot."""
+        return int(self.structure.input)
+
+
+def scaled_planes(shape: GroupShape) -> list[bool]:
+    """By plane of a group: are its weights multiplied by what a spike carries?"""
+    return [r.scaled for r, n in zip(shape.model.receptors, shape.planes, strict=True) for _ in range(n)]
+
+
+def scaled_columns(rows: Rows, groups: list[GroupState], backend: Backend) -> npt.NDArray[np.uint32]:
+    """By column: do its synapses lie on a port whose weights are multiplied by what a spike carries?"""
+    base = backend.to_host(rows.column_base).astype(np.int64)
+    found = np.zeros(base.size, np.uint32)
+    for k, group in enumerate(groups):
+        begin, stride = rows.plane_begin[k], rows.plane_stride[k]
+        for plane in np.flatnonzero(scaled_planes(group.shape)):
+            found[(base >= begin + plane * stride) & (base < begin + (plane + 1) * stride)] = 1
+    return found

@@ -1,0 +1,167 @@
+// Synapses that nobody stores: a row is drawn again for each of its spikes, and added to the input ring as it is drawn
+// (Knight & Nowotny 2021, doi:10.1038/s43588-020-00022-7).
+//
+// What is drawn is what `generate: by_source` stores: the k-th draw of a source is a function of (projection, source,
+// k), and the kernels of construction draw it here as there. So the two are one network. Only targets of this rank are
+// drawn, as far as the rule can tell: a scattered row follows the nodes of its tree that hold local targets; a row of
+// all_to_all goes over the local targets; one_to_one has one draw. The lanes of a group share out a row's nodes or
+// targets. `Regrown` and `Procedural` are declared in procedural.py.
+
+#define ADD 2  // beside counting (0) and filling (1)
+
+// A spike, and what of its synapses is still to come: those due after step `computed`.
+struct Arrival {
+    int64 emitted;
+    int64 computed;
+    uint32 multiplicity;
+    uint32 sent;
+};
+
+// Where a synapse is added, or nowhere where it was due before; it counts as an event of its step.
+FN Sum* place_of(const Ring& ring, const Regrown& r, const Arrival& a, uint32 target, bool negative, uint32 delay) {
+    const int64 due = a.emitted + (int64)delay;
+    if (due <= a.computed) return 0;
+    const uint32 slot = (uint32)due & ring.slot_mask;
+    atomic_add(&ring.events[slot], (uint64)a.multiplicity);
+    return ring.input + ((uint64)slot * ring.stride + (negative ? r.negative_base : r.positive_base) + target);
+}
+
+FN Sum what_is_added(const Regrown& r, const Arrival& a, int64 quanta, bool negative) {
+    Sum weight = weight_in(pack_synapse(quanta, 0));  // as it would be stored
+#if SCALED
+    if (a.sent && (negative ? r.negative_scaled : r.positive_scaled)) weight = scaled(weight, a.sent);
+#endif
+    (void)r; (void)negative;
+    return weight * (Sum)a.multiplicity;
+}
+
+#ifdef __CUDACC__
+typedef OneTarget TargetOfLane;
+#else
+typedef ManyTargets TargetOfLane;
+#endif
+
+// Adds up to LANES synapses of one source, a target each.
+FN_ONCE_ON_HOST void add_drawn(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a,
+                               const TargetOfLane target, uint32 n, VARYING_ARGUMENT(uint64, position),
+                               VARYING_ARGUMENT(uint32, delay_word), VARYING_ARGUMENT(uint32, weight_word)) {
+    VARYING(int64, quanta);
+    VARYING(uint8, negative);
+    VARYING(uint32, placed_delay);
+    weights_of<true>(c, target, n, position, weight_word, position, 0, quanta, negative, placed_delay);
+    // Sums lie all over the ring: two passes, so that many misses are under way at once.
+    VARYING(Sum*, sum);
+    EACH_LANE(j, n) {
+        const uint32 delay = DELAY_BY_PLACE(c) ? AT(placed_delay, j) : delay_of(c, AT(delay_word, j), 0);
+        AT(sum, j) = place_of(ring, r, a, target.at(j), AT(negative, j) != 0, delay);
+        PREFETCH_TO_WRITE(AT(sum, j));
+    }
+    EACH_LANE(j, n) {
+        if (AT(sum, j)) add_to(AT(sum, j), what_is_added(r, a, AT(quanta, j), AT(negative, j) != 0));
+    }
+}
+
+// Where scattered draws go.
+template <>
+struct Batch<ADD> {
+    const Connect& c;
+    const Ring& ring;
+    const Regrown& r;
+    const Arrival& a;
+#ifndef __CUDACC__
+    uint32 n;
+    VARYING(uint64, position);
+    VARYING(uint32, target);
+    VARYING(uint32, delay_word);
+    VARYING(uint32, weight_word);
+#endif
+    FN_MEMBER Batch(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a) : c(c), ring(ring), r(r), a(a) {
+#ifndef __CUDACC__
+        n = 0;
+#endif
+    }
+    FN_MEMBER void add(uint64 at, uint32 to, uint32 delay, uint32 weight) {
+#ifdef __CUDACC__
+        const Drawn s = draw_one<true>(c, to, at, delay, weight, 0);
+        Sum* const sum = place_of(ring, r, a, to, s.negative, s.delay);
+        if (sum) add_to(sum, what_is_added(r, a, s.quanta, s.negative));
+#else
+        position[n] = at;
+        target[n] = to;
+        delay_word[n] = delay;
+        weight_word[n] = weight;
+        if (++n == LANES) flush();
+#endif
+    }
+    FN_MEMBER void flush() {
+#ifndef __CUDACC__
+        if (n) add_drawn(c, ring, r, a, TargetOfLane{target}, n, position, delay_word, weight_word);
+        n = 0;
+#endif
+    }
+};
+
+FN_ONCE void regrow_scattered(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a, uint64 gid,
+                              uint64 position) {
+    Batch<ADD> batch(c, ring, r, a);
+    const uint64 own = c.autapses ? ~0ull : position_in(c.targets, gid);
+    const Drawer d = {gid, own, 0, c.distinct != 0, true, STREAM_BY_SOURCE, true};
+    const Out<ADD> out = {batch, TO_TARGETS, 0, position};
+    scatter(c, d, c.targets, draws_of_source(c, gid, position, own), c.selection, out);
+    batch.flush();
+}
+
+FN_ONCE void regrow_one(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a, uint64 gid,
+                        uint64 position) {
+    if (!LEADER || position < side_begin(c.targets, c.selection) || position >= c.targets.end[c.selection]) return;
+    if (!c.autapses && gid_at(c.targets, position) == gid) return;
+    const Block block = philox(0, 0, (uint32)gid, (uint32)(gid >> 32) | (c.projection << 8), c.seed, STREAM_BY_SOURCE);
+    Batch<ADD> batch(c, ring, r, a);
+    const Drawer d = {gid, ~0ull, 0, false, false, STREAM_BY_SOURCE, false};
+    const Out<ADD> out = {batch, TO_TARGETS, 0, position};
+    put(c, d, out, 0, position, block.w2, block.w3);
+    batch.flush();
+}
+
+FN_ONCE void regrow_all(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a, uint64 gid,
+                        uint64 position) {
+    for (uint64 t0 = 0; t0 < c.n_targets; t0 += LANES) {
+        const uint32 m = (uint32)(c.n_targets - t0 < LANES ? c.n_targets - t0 : LANES);
+        VARYING(uint64, from);
+        VARYING(uint32, target);
+        VARYING(uint32, w0);
+        VARYING(uint32, w1);
+        VARYING(uint32, delay_word);
+        VARYING(uint32, weight_word);
+        uint32 n = 0;  // without the source itself
+        EACH_LANE(j, m) {
+            const Target to = target_at(c, t0 + j);
+            AT(from, n) = position;
+            AT(target, n) = to.local;
+            AT(w0, n) = (uint32)to.position;
+            AT(w1, n) = (uint32)(to.position >> 32);
+            const bool kept = c.autapses || to.gid != gid;
+            n = !kept ? n : (WIDTH > 1u ? WIDTH : n + 1u);  // on a GPU every lane looks after its own
+        }
+        if (n == 0) continue;
+        philox_lanes(n, w0, w1, delay_word, weight_word, (uint32)gid, (uint32)(gid >> 32) | (c.projection << 8), c.seed,
+                     STREAM_BY_SOURCE);
+        add_drawn(c, ring, r, a, TargetOfLane{target}, n, from, delay_word, weight_word);
+    }
+}
+
+// A group draws the row of a spike again: what all procedural projections from its source have here.
+FN_ONCE void regrow(const Ring& ring, const Procedural& p, uint32 row_index, uint32 set, int64 emitted,
+                    uint32 multiplicity, uint32 sent, int64 computed) {
+    const uint64 gid = p.source[row_index];
+    const Arrival a = {emitted, computed, multiplicity, sent};
+    for (uint32 i = p.begin[set]; i < p.begin[set + 1]; ++i) {
+        const Regrown& r = p.list[i];
+        const Connect& c = *r.connect;
+        const uint64 position = position_in(c.sources, gid);
+        if (position == ~0ull) continue;
+        if (r.kind == REGROW_SCATTERED) regrow_scattered(c, ring, r, a, gid, position);
+        if (r.kind == REGROW_ONE) regrow_one(c, ring, r, a, gid, position);
+        if (r.kind == REGROW_ALL) regrow_all(c, ring, r, a, gid, position);
+    }
+}
