@@ -35,10 +35,12 @@ def delivers_by_ring(asked: Delivery, synapses: float, runs: float, ring_bytes: 
     ----------
     ring_bytes, connectivity
         What the ring would take, and what synapses, runs and rows take. Where the first is out of proportion to the
-        second, `auto` stays with the wheel.
+        second, `auto` stays with the wheel. 0: a ring is there anyway.
     """
     if asked != "auto":
         return asked == "ring"
+    if not runs:  # nothing to deliver but what is drawn again
+        return ring_bytes == 0
     return synapses < RING_BELOW * runs and ring_bytes <= max(RING_FREE, RING_SHARE * connectivity)
 
 
