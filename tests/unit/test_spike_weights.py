@@ -68,8 +68,8 @@ def test_one_result_however_spikes_travel(ranks: int, tuning: Any) -> None:
 
 @pytest.mark.parametrize(("before", "after", "tuning"), [(1, 3, support.TINY), (2, 1, support.BY_RING)])
 def test_weights_in_flight_are_kept(before: int, after: int, tuning: Any) -> None:
-    """Between emission (9 ms) and arrival (10 and 11.5 ms) of the largest."""
-    check_continued(experiment(), support.run(experiment()), before, after, 95, tuning)
+    """Between emission (2 ms) and arrivals (3 and 4.5 ms) of spikes that are not the largest."""
+    check_continued(experiment(), support.run(experiment()), before, after, 25, tuning)
 
 
 def test_connections_read_back_have_their_own_weights() -> None:
