@@ -38,7 +38,7 @@ struct Places {
 
 FN uint64 side_begin(const Side& s, uint32 selection) { return selection ? s.end[selection - 1] : 0; }
 
-FN_ONCE Places places_in(const Drawer& d, uint64 begin, uint64 size, uint64 residue, uint32 level) {
+FN_ONCE Places places_beside(const Drawer& d, uint64 begin, uint64 size, uint64 residue, uint32 level) {
     Places p;
     p.skip = 0;
     p.own = ~0ull;
@@ -55,6 +55,11 @@ FN_ONCE Places places_in(const Drawer& d, uint64 begin, uint64 size, uint64 resi
         p.available -= 1;
     }
     return p;
+}
+
+FN Places places_in(const Drawer& d, uint64 begin, uint64 size, uint64 residue, uint32 level) {
+    if (d.own != ~0ull || d.from > begin) return places_beside(d, begin, size, residue, level);
+    return {0, residue < size ? ((size - 1 - residue) >> level) + 1 : 0, ~0ull};  // nothing is forbidden
 }
 
 FN_ONCE uint64 split_draws(const Connect& c, const Drawer& d, double left, double right, uint64 count, uint64 first,
