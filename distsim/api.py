@@ -39,7 +39,8 @@ def simulate(
     comm
         The ranks; by default those that this process was started with.
     **settings
-        warmup, dt, seed, precision, partition, exchange_interval, delivery, checkpoint, wall_time: see RunSettings.
+        warmup, dt, seed, precision, partition, exchange_interval, routing, exchange, delivery, checkpoint, wall_time:
+        see RunSettings.
 
     Raises
     ------

@@ -23,8 +23,8 @@ from distsim.comm_threads import Threads
 from distsim.errors import CommunicationError, DistsimError, one_line, phase_of
 
 __all__ = [
-    "Collective", "Communicator", "Everyone", "Mpi", "Peers", "Serial", "Threads", "connect", "launched_as",
-    "mpi_library",
+    "Collective", "Communicator", "Counts", "Everyone", "Mpi", "Peers", "Serial", "Threads", "Words", "connect",
+    "launched_as", "mpi_library",
 ]  # fmt: skip
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from distsim.comm import Everyone
 from distsim.engine.digest import by_population, fold
+from distsim.engine.exchange import most_neighbours
 from distsim.engine.simulation import Simulation
 from distsim.io.checkpoints import Totals
 from distsim.profile import counted, profile_document
@@ -114,7 +116,7 @@ def summarise(
         },
         "exchange_interval": simulation.interval * run.dt,
         "delivery": {"wheel": comm.size - by_ring, "ring": by_ring},
-        "routing": simulation.how_spikes_travel(),
+        "routing": _how_spikes_travel(simulation),
         "seconds": {name: seconds[name] for name in order},
         "realtime_factor": seconds["simulate"] / biological if biological else None,
         "spikes": int(sum(int(counts[i]) for i, _ in neurons)),
@@ -128,6 +130,17 @@ def summarise(
         "populations": {p.name: p.size for p in network.populations},
         "digests": by_population(sums, names),
     }  # fmt: skip
+
+
+def _how_spikes_travel(simulation: Simulation) -> dict[str, Any]:
+    """By which collective, between how many ranks, and how many sources are broadcast (every rank must call)."""
+    exchange = simulation.exchange
+    everyone = exchange is not None and isinstance(exchange.peers, Everyone)
+    return {
+        "exchange": None if exchange is None else "alltoall" if everyone else "neighbourhood",
+        "most_neighbours": most_neighbours(simulation.comm, simulation.routing),
+        "broadcast_sources": simulation.routing.n_broadcast,
+    }
 
 
 def process_age() -> float:

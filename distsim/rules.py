@@ -154,11 +154,11 @@ def plain_value(rule: PairRule | DegreeRule) -> float:
     return value
 
 
-def chance_of(rule: PairRule | DegreeRule) -> Expression:
-    """The same as one expression, 0 beyond the mask."""
+def chance_of(rule: PairRule | DegreeRule, within: bool = False) -> Expression:
+    """The same as one expression, 0 beyond the mask; without the mask where pairs are known to be `within` it."""
     value = pair_value(rule)
     expression = value if isinstance(value, Expression) else Expression(repr(float(value)), float(value), float(value))
-    if rule.mask is None:
+    if rule.mask is None or within:
         return expression
     text = f"{rule.mask.text()} * ({expression.text})"
     return Expression(text, min(0.0, expression.low or 0.0), expression.high)

@@ -35,7 +35,7 @@ class Simulator:
     device, comm
         As for `distsim.simulate`.
     **settings
-        dt, seed, precision, partition, exchange_interval, delivery: see RunSettings.
+        dt, seed, precision, partition, exchange_interval, routing, exchange, delivery: see RunSettings.
     """
 
     def __init__(

@@ -70,8 +70,11 @@ NOTES = {
         "together have at most 2^40 neurons and generators."
     ),
     "Input": (
-        "Every target has a train of its own. `receptor` is needed where a model has several ports that are not named "
-        "`excitatory` and `inhibitory`; no model of distsim has."
+        "Every target has a train of its own. Without `receptor`, here and in projections, a model's only port takes "
+        "weights of either sign, and of the ports `excitatory` and `inhibitory` the sign of the weight chooses one. "
+        "`receptor` is needed where a population has several numbered ports: the models with `multisynapse` in their "
+        "names, `glif_psc`, `glif_cond` and `glif_psc_double_alpha` with lists of more than one time constant. "
+        "Currents have no `receptor`."
     ),
     "Projection": (
         "A list of populations is one side: ids count on from one population to the next. Delays become whole steps, "
@@ -105,7 +108,8 @@ NOTES = {
     ),
     "Network": (
         "Every other key is an argument of the builder. `my_file.py:my_function` names a function in a file of yours "
-        "that returns a `distsim.Network`."
+        "that returns a `distsim.Network`. `sonata` reads the circuit of `config`, a SONATA configuration in JSON: "
+        "[SONATA](sonata.md)."
     ),
 }
 MODELS_NOTE = (
@@ -145,7 +149,8 @@ KERNELS = (
 POSITIONS_NOTE = "`box` and `ellipse` alone fill the box of `space`. A file has `columns` (CSV) or a `dataset` (HDF5)."
 MASKS_NOTE = (
     "A mask is said about the displacement from source to target. It reaches at most half of a periodic box to either "
-    "side. `elliptical` has a `polar_axis` in three dimensions."
+    "side. `elliptical` has a `polar_axis` in three dimensions. `anchor` stands beside any of them and moves its "
+    "centre."
 )
 KERNELS_NOTE = (
     "Kernels stand where a probability or a mean number of connections stands; probabilities are cut to 0 … 1. "
@@ -325,12 +330,14 @@ def _forms(names: tuple[str, ...], definitions: dict[str, Schema]) -> str:
     text += "\nKeys of the long forms:\n\n"
     seen: dict[str, Schema] = {}
     required: set[str] = set()
+    optional: set[str] = set()
     for name in used:
         for key, node in definitions[name]["properties"].items():
             if key not in seen:
                 seen[key] = node
         required |= set(definitions[name].get("required", ()))
-    return text + _keys({"properties": seen, "required": sorted(required)})
+        optional |= set(definitions[name]["properties"]) - set(definitions[name].get("required", ()))
+    return text + _keys({"properties": seen, "required": sorted(required - optional)})
 
 
 def _described(names: tuple[str, ...], definitions: dict[str, Schema]) -> str:
@@ -338,7 +345,8 @@ def _described(names: tuple[str, ...], definitions: dict[str, Schema]) -> str:
     rows, inside = [], dict[str, Schema]()
     for name in names:
         definition = definitions[name]
-        properties = definition["properties"]
+        properties = dict(definition["properties"])
+        beside = properties.pop("anchor", None)
         if len(properties) > 1:
             rows.append(("`{file: FILE, …}`", "Columns or a dataset of a file."))
             inside.update(properties)
@@ -349,9 +357,12 @@ def _described(names: tuple[str, ...], definitions: dict[str, Schema]) -> str:
             continue
         inner = definitions[_reference(node)]
         keys = ", ".join(f"{k}: …" for k in inner["properties"])
-        rows.append((f"`{{{key}: {{{keys}}}}}`", node["description"]))
+        more = ", anchor: …" if beside is not None else ""
+        rows.append((f"`{{{key}: {{{keys}}}{more}}}`", node["description"]))
         for k, described in inner["properties"].items():
             inside.setdefault(f"{key}.{k}", {**described, "required": k in inner.get("required", ())})
+        if beside is not None:
+            inside["anchor"] = beside
     required = [k for k, described in inside.items() if described.get("required") is True]
     return _table(("form", "what"), rows) + "\nKeys:\n\n" + _keys({"properties": inside, "required": required})
 

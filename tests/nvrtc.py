@@ -165,7 +165,9 @@ def same_layout(structures: Sequence[type[ctypes.Structure]]) -> str:
 
 def construction_layout() -> str:
     """The check of the structures that construction shares with Python."""
-    return same_layout((values.Sampler, values.Values, connect.Connect, connect.Rows, connect.Shares))
+    return same_layout(
+        (values.Sampler, values.Values, connect.Connect, connect.Rows, connect.SparseRows, connect.Shares)
+    )
 
 
 def loop_text(network: str, precision: str) -> str:

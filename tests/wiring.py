@@ -25,7 +25,7 @@ from distsim import (
     UniformInt,
 )
 from distsim.profiles import gabor, gaussian
-from distsim.space import Circular, Space, ellipse, grid
+from distsim.space import Circular, Elliptical, Space, ellipse, grid
 
 
 def wired(precision: Any = "single", partition: Any = "round_robin", duration: float = 40.0) -> Experiment:
@@ -66,4 +66,8 @@ def placed(precision: Any = "single", partition: Any = "round_robin") -> Experim
     network.project(a, [a, b], FixedOutdegree(9, False, False), "9 - 10 * distance", delay)
     network.project(a, a, SymmetricPairwiseBernoulli(0.03), "target.x * 20", delay)
     network.project(b, [b, a], FixedIndegree(4, True, False), 9.0, "0.2 + abs(dx)")
+    ahead = Elliptical(0.5, 0.3, anchor=(0.4, 0.0))
+    network.project([a, b], [b, a], PairwiseBernoulli(0.2, mask=ahead), 5.0, delay, generate="by_source")
+    network.project([a, b], a, FixedIndegree(3, False, False, gaussian(0.2), near), "9 - 10 * distance", delay)
+    network.project([b, a], [a, b], FixedOutdegree(4, p="0.6 + dx"), 8.0, 1.5)
     return Experiment(network, RunSettings(duration=30.0, seed=29, precision=precision, partition=partition))

@@ -16,6 +16,7 @@ from distsim.network import Population
 
 CELL_BUDGET = 256 * 2**20  # bytes of counters, or of keys, of one chunk
 CELLS_A_SYNAPSE = 2.0  # more of them, and sorting costs less than counting
+SMALL_COUNT = 32 * 2**20  # bytes of counters that are taken without asking how many synapses there are
 SORT_BYTES = 5.0  # a synapse while it is sorted, beyond what stays: its key, and a share of its bucket's counters
 SMALL_SORT = 64 * 2**20  # what is less is sorted at once; what is more in three chunks at least, to keep the peak low
 BUCKET = 32  # synapses that sources are expected to have together that are sorted together
@@ -61,7 +62,7 @@ def plan_chunks(
     there = [p for p in populations if p.name in by_source]
     cells = {p.name: cells_per_row(by_source[p.name], columns_of) for p in there}
     expected = {p.name: _expected(by_source[p.name], p.name) for p in there}
-    crowded = 4 * sum(p.size * cells[p.name] for p in there) > budget
+    crowded = 4 * sum(p.size * cells[p.name] for p in there) > min(budget, SMALL_COUNT)
     sparse = {
         p.name: crowded
         and p.size * cells[p.name] > CELLS_A_SYNAPSE * expected[p.name]

@@ -94,5 +94,5 @@ def _refuse(local: LocalProjection, rule: FixedIndegree | FixedOutdegree, i: int
     needed = "1" if rule.multapses else f"{wanted} without multapses"
     raise BuildError(
         f"projections[{local.number}].rule.{rule.name}.{key}: found {wanted}, but neuron {neuron} of {name!r} has "
-        f"{candidates} candidates as {other}; allowed: neurons with at least {needed}; widen the mask"
+        f"{candidates} candidates as {other}; allowed: neurons with at least {needed}; widen the mask or p"
     )

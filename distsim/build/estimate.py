@@ -40,11 +40,12 @@ from distsim.rules import Explicit, FixedTotalNumber
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
 MAX_RANKS_LOOKED_AT, MAX_WORK = 64, 200_000
 HOST_ROW_BYTES = 16  # source and first delay of each row, kept on the host
+NUMBER_BYTES = 4  # and its number, where some are broadcast
 BURST = 4.0  # the busiest step has so many times the spikes of a mean one (microcircuit: 2.3)
 
 # Measured, per item: lists of requests and answers while routing is built; spikes while they are merged and
 # sorted; connections while an edge file is parsed, and while they are written to one.
-ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES, DUMP_BYTES = 64, 72, 125, 180
+ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES, DUMP_BYTES = 32, 72, 125, 180
 MPI_BYTES, FIGURE_BYTES = 16 * 10**6, 36 * 10**6  # MPICH after MPI_Init; Matplotlib and one raster
 
 
@@ -208,7 +209,9 @@ class _Rank:
     def memory(self, baseline: int) -> RankMemory:
         c, run = self.connectivity, self.expectation.experiment.run
         synapses, runs = c.synapses * SYNAPSE_BYTES[run.precision], c.runs * RUN_BYTES
-        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES) + self.empty * ROW_BYTES + self._drawn_rows()
+        numbered = bool((self.routing.broadcast > 1e-9).any())
+        rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES + NUMBER_BYTES * numbered) + self.empty * ROW_BYTES
+        rows += self._drawn_rows()
         entries = float(np.array(self._local) @ self.routing.entries)
         routing = 8.0 * c.layout.n_local + 4.0 + ENTRY_BYTES * entries
         neurons, starting = self._neurons()
@@ -217,7 +220,9 @@ class _Rank:
         connected = synapses + runs + rows + routing
         running = connected + neurons + buffers + recording
         base = float(baseline + (MPI_BYTES if self.n_ranks > 1 else 0))
-        scratch = ROUTING_SCRATCH * (c.rows + entries)
+        scratch = ROUTING_SCRATCH * (
+            c.rows + float(np.array(self._local) @ self.elsewhere)
+        )  # requests, ours and theirs
         peak = max(building, connected + scratch, connected + neurons + starting, running + writing)
         construction = max(0.0, building - synapses - runs - rows)
         return RankMemory(
@@ -281,7 +286,6 @@ class _Rank:
         held = shares + 25.0 * c.listed
         held += sum(8.0 * len(p.weight.values) for p in network.projections if isinstance(p.weight, Listed))
         peak = held + self._reading()
-        largest = 0.0
         for chunk in plan_chunks(network.populations, c.local, c.columns_of, CELL_BUDGET):
             stays = rows = 0.0
             for population, s in zip(network.populations, c.by_source, strict=True):
@@ -291,11 +295,11 @@ class _Rank:
                 rows += n * s.row
             scratch = (chunk.high - chunk.low) * (4.0 * cells_per_row(chunk.projections, c.columns_of) + 24.0)
             if chunk.expected is not None:
-                scratch = SORT_BYTES * chunk.expected + rows * (ROW_BYTES + HOST_ROW_BYTES + 10.0)
-            peak = max(peak, held + stays + scratch)
-            held += stays + rows * (ROW_BYTES + HOST_ROW_BYTES)
-            largest = max(largest, rows)
-        return max(peak, held + largest * ROW_BYTES)  # tables of rows are put together one by one
+                scratch = SORT_BYTES * chunk.expected
+            listed = rows * (ROW_BYTES + HOST_ROW_BYTES)
+            peak = max(peak, held + stays + listed + scratch)
+            held += stays + listed
+        return peak
 
     def _buffers(self) -> float:
         """The wheel (room for a burst in every slot) or the ring, and the messages to and from every rank."""

@@ -55,7 +55,7 @@ from distsim.rules import (
 from distsim.selection import Selection
 
 Floats = npt.NDArray[np.float64]
-LISTED = 2**22  # connections that are counted; of longer lists numbers are expected, as of drawn ones
+LISTED = 2**20  # connections that are counted; of longer lists numbers are expected, as of drawn ones
 _EXTREME = 2.0**-33  # of a uniform 32-bit word: (k + 1/2) / 2^32
 
 

@@ -8,8 +8,7 @@ broadcast is drawn likewise, given which of them this rank needs.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -73,10 +72,9 @@ class Others:
         nothing = np.empty(0, array.dtype)
         if how == "listed" or layout.n_ranks == 1:
             return [array if rank == layout.rank else nothing for rank in range(layout.n_ranks)]
-        wanted = self._needed_elsewhere()
         found = []
         for rank in range(layout.n_ranks):
-            found.append(array if rank == layout.rank else self._broadcast_of(rank, wanted).astype(array.dtype))
+            found.append(array if rank == layout.rank else self._broadcast_of(rank).astype(array.dtype))
         self.broadcast_sources = np.concatenate([f for r, f in enumerate(found) if r != layout.rank]).astype(np.int64)
         return found
 
@@ -126,39 +124,56 @@ class Others:
 
     @cached_property
     def _chances(self) -> list[tuple[Ids, tuple[float, ...]]]:
-        return list(self._by_kind())
-
-    def _by_kind(self) -> Iterator[tuple[Ids, tuple[float, ...]]]:
         """Ranks that are alike, and by population the probability that a neuron has a row on one of them."""
         layout, network = self._layout, self._experiment.network
         kinds, kind_of = self._kinds()
+        found = []
         for kind, counts in enumerate(kinds):
-            members = np.flatnonzero(kind_of == kind)
-            if not counts.any():
-                yield members, (0.0,) * len(network.populations)
-                continue
-            there = Layout(network.populations, int(members[0]), layout.n_ranks, layout.partition)
-            yield members, tuple(s.row for s in self._expectation.rank(there, listed=False).by_source)
+            members, chances = np.flatnonzero(kind_of == kind), (0.0,) * len(network.populations)
+            if members.size and counts.any():
+                there = Layout(network.populations, int(members[0]), layout.n_ranks, layout.partition)
+                chances = tuple(s.row for s in self._expectation.rank(there, listed=False).by_source)
+            found.append((members, chances))
+        return found
 
-    def _needed_elsewhere(self) -> npt.NDArray[np.float64]:
-        """By population: the mean probability that a neuron has a row on a rank."""
-        total = sum((members.size * np.array(chances) for members, chances in self._chances), np.zeros(1))
-        return np.asarray(total / self._layout.n_ranks)
+    @cached_property
+    def _row(self) -> npt.NDArray[np.float64]:
+        """[kind, population]: these probabilities."""
+        return np.array([chances for _, chances in self._chances])
 
-    def _broadcast_of(self, rank: int, wanted: npt.NDArray[np.float64]) -> Ids:
+    @cached_property
+    def _members(self) -> Ids:
+        """How many ranks are of each kind."""
+        return np.array([members.size for members, _ in self._chances], np.int64)
+
+    @cached_property
+    def _kind_of(self) -> Ids:
+        """The kind of each rank."""
+        found = np.empty(self._layout.n_ranks, np.int64)
+        for kind, (members, _) in enumerate(self._chances):
+            found[members] = kind
+        return found
+
+    def _broadcast_of(self, rank: int) -> Ids:
         """The broadcast sources of another rank, ascending."""
         layout, always = self._layout, self._experiment.run.routing == "broadcast"
-        others = layout.n_ranks - 2  # neither this rank nor the owner
+        # Ranks of each kind but this one and the owner: which of them need a source is as good as independent.
+        others, owner = self._members.copy(), int(self._kind_of[rank])
+        for kind in (owner, int(self._kind_of[layout.rank])):
+            others[kind] -= 1
+        mean, variance = others @ self._row, others @ (self._row * (1.0 - self._row))
+        most = np.minimum(np.ceil(mean + 6.0 * variance**0.5), others.sum()).astype(np.int64)
+        likely = most >= 0 if always else broadcast_pays(1 + most, np.ones(most.size, np.bool_), layout.n_ranks)
         found: list[Ids] = [np.empty(0, np.int64)]
-        for i, chance in enumerate(wanted.tolist()):
+        for i in np.flatnonzero(likely).tolist():
             first, stride, count = layout.partition.sequence(i, rank)
-            most = min(others, others * chance + 6.0 * (others * chance * (1.0 - chance)) ** 0.5)
-            likely = broadcast_pays(np.array([1 + math.ceil(most)]), np.ones(1, np.bool_), layout.n_ranks)
-            if not count or not chance or not (always or likely[0]):
+            if not count:
                 continue
             gids = first + stride * np.arange(count, dtype=np.int64)
-            number = is_among(gids, self._needed[rank]) + self._draws.binomial(others, min(chance, 1.0), count)
-            own = self._draws.random(count) < chance
+            number = is_among(gids, self._needed[rank]).astype(np.int64)
+            for n, chance in zip(others.tolist(), self._row[:, i].tolist(), strict=True):
+                number += self._draws.binomial(n, min(chance, 1.0), count) if n and chance else 0
+            own = self._draws.random(count) < self._row[owner, i]
             found.append(gids[number > 0 if always else broadcast_pays(number, own, layout.n_ranks)])
         for listed in self._listed:
             found.append(listed.broadcast(rank, layout.n_ranks, always))

@@ -211,10 +211,7 @@ def rows_again(
         low, high = max(chunk.low, gids[0]), min(chunk.high, gids[1])
         if low < high:
             builder.build_chunk(chunk.cut(low - chunk.low, high - chunk.low))
-    empty = np.empty(0, np.int64)
-    tables = [np.zeros((0, 3), np.uint64), *builder.tables]
     return dataclasses.replace(
-        like, gids=np.concatenate([empty, *builder.gids]), table=builder.backend.to_device(np.concatenate(tables)),
-        n_synapses=builder.n_synapses, n_runs=builder.n_runs, segments=builder.segments,
-        chunk_rows=[g.size for g in builder.gids], number=None, n_empty=0,
+        like, gids=builder.gids, table=builder.backend.to_device(builder.table), n_synapses=builder.n_synapses,
+        n_runs=builder.n_runs, segments=builder.segments, chunk_rows=builder.chunk_rows, number=None, n_empty=0,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 
 import numpy as np
 import numpy.typing as npt
@@ -59,8 +60,21 @@ def _within(selection: Selection, mask: AnyMask | None) -> int:
     return min(size, math.ceil(mean + 16.0 * math.sqrt(mean) + 64.0))
 
 
+_means: dict[int, tuple[weakref.ref[Projection], float]] = {}  # by the id of a projection that is still there
+
+
 def mean_number(projection: Projection) -> float:
-    """The mean of p (or of the number of connections) over all pairs, estimated from 2^17 of them: for planning."""
+    """The mean of p (or of the number of connections) over all pairs, estimated from 2^17 of them: for planning.
+
+    Planning asks again for each population and rank; a projection's number is estimated once.
+    """
+    key = id(projection)
+    if key not in _means or _means[key][0]() is not projection:
+        _means[key] = weakref.ref(projection, lambda _: _means.pop(key, None)), _mean(projection)
+    return _means[key][1]
+
+
+def _mean(projection: Projection) -> float:
     rule = projection.rule
     assert isinstance(rule, (PairwiseBernoulli, PairwisePoisson))
     random = np.random.default_rng(1)

@@ -96,20 +96,24 @@ def build_routing(layout: Layout, rows: Rows, comm: Communicator, how: RoutingNa
     BuildError
         This rank has more rows than a message can name.
     """
+    # Lists here are as long as all rows or all entries: what is done with goes before the next one comes.
     owner = layout.owner(rows.gids)
-    order = np.argsort(owner, kind="stable")
-    bounds = np.searchsorted(owner[order], np.arange(comm.size + 1))
-    needed = [order[bounds[rank] : bounds[rank + 1]] for rank in range(comm.size)]  # our rows, by owner
+    shortest = int(rows.first_delay[owner != comm.rank].min(initial=UNBOUNDED))
+    ends = np.cumsum(np.bincount(owner, minlength=comm.size))
+    needed = np.split(np.argsort(owner, kind="stable"), ends[:-1])  # our rows, by owner
+    del owner
     own, nothing = needed[comm.rank], np.empty(0, np.int64)
     foreign = [nothing if rank == comm.rank else mine for rank, mine in enumerate(needed)]
     asked = comm.exchange_lists([rows.gids[mine] for mine in foreign])
+    sizes = [a.size for a in asked]
     gids = np.concatenate(asked)
+    del asked
     neuron = layout.local_index(gids) if gids.size else nothing
-    asking = np.repeat(np.arange(comm.size), [a.size for a in asked])
     own_neuron = layout.local_index(rows.gids[own]) if own.size else nothing
 
     everywhere = _broadcast(neuron, own_neuron, layout.n_local, comm.size, how)
     shared = comm.share(np.unique(gids[everywhere[neuron]]))
+    del gids
     number, n_rows = _number(rows.gids, needed, shared)
     n_broadcast = sum(s.size for s in shared)
     if n_rows > MOST_ROWS:
@@ -122,17 +126,17 @@ def build_routing(layout: Layout, rows: Rows, comm: Communicator, how: RoutingNa
     ours = shared[comm.rank]
     first = sum(s.size for s in shared[: comm.rank])
     neuron = np.concatenate([neuron[each], layout.local_index(ours) if ours.size else nothing])
-    rank = np.concatenate([asking[each], np.full(ours.size, EVERYWHERE)]).astype(np.uint32)
-    row = np.concatenate([*listed, first + np.arange(ours.size)]).astype(np.uint32)
+    asking = np.repeat(np.arange(comm.size, dtype=np.uint32), sizes)[each]
+    rank = np.concatenate([asking, np.full(ours.size, EVERYWHERE, np.uint32)])
+    row = np.concatenate([*listed, np.arange(first, first + ours.size, dtype=np.uint32)])
     by_neuron = np.argsort(neuron, kind="stable")
     begin = np.zeros(layout.n_local + 1, np.uint32)
     begin[1:] = np.cumsum(np.bincount(neuron, minlength=layout.n_local))
     others = np.delete(np.arange(comm.size), comm.rank)
-    shortest = int(rows.first_delay[owner != comm.rank].min(initial=UNBOUNDED))
     return Routing(
         local_row, begin, rank[by_neuron], row[by_neuron], comm.minimum(shortest), n_broadcast,
         number if n_broadcast else None, n_rows,
-        destinations=others if ours.size else np.array([r for r in others if asked[r].size], np.int64),
+        destinations=others if ours.size else np.array([r for r in others if sizes[r]], np.int64),
         sources=np.array([r for r in others if shared[r].size or foreign[r].size], np.int64),
     )  # fmt: skip
 
@@ -163,7 +167,7 @@ def _number(gids: Gids, needed: list[npt.NDArray[np.int64]], shared: list[Gids])
     shared
         The broadcast sources of each rank, ascending.
     """
-    number = np.zeros(gids.size, np.int64)
+    number = np.zeros(gids.size, np.uint32)
     is_shared = np.zeros(gids.size, np.bool_)
     first = 0
     for mine, theirs in zip(needed, shared, strict=True):
@@ -174,5 +178,5 @@ def _number(gids: Gids, needed: list[npt.NDArray[np.int64]], shared: list[Gids])
             is_shared[mine[found]] = True
         first += theirs.size
     rest = np.flatnonzero(~is_shared)
-    number[rest] = first + np.arange(rest.size)
-    return number.astype(np.uint32), first + rest.size
+    number[rest] = np.arange(first, first + rest.size, dtype=np.uint32)
+    return number, first + rest.size

@@ -118,11 +118,10 @@ def build_rows(
         work.build_chunk(chunk)
         if progress:
             progress((i + 1) / len(chunks))
-    chunk_rows = [g.size for g in work.gids]
     return Rows(
-        gids=_whole(work.gids, np.empty(0, np.int64)),
-        first_delay=_whole(work.first_delays, np.empty(0, np.int64)),
-        table=backend.to_device(_whole(work.tables, np.zeros((0, 3), np.uint64))),
+        gids=work.gids,
+        first_delay=work.first_delay,
+        table=backend.to_device(work.table),
         column_base=backend.to_device(np.array(bases or [0], np.uint32)),
         input_size=int(sum(sizes)),
         plane_begin=begin,
@@ -132,7 +131,7 @@ def build_rows(
         n_synapses=work.n_synapses,
         n_runs=work.n_runs,
         segments=work.segments,
-        chunk_rows=chunk_rows,
+        chunk_rows=work.chunk_rows,
     )
 
 
@@ -154,9 +153,9 @@ class RowBuilder:
     ) -> None:  # fmt: skip
         self.layout, self.backend, self.kernels, self.precision = layout, backend, kernels, precision
         self.block_bits, self.blocks, self.first_column = block_bits, blocks, first_column
-        self.tables: list[npt.NDArray[np.uint64]] = []
-        self.gids: list[npt.NDArray[np.int64]] = []
-        self.first_delays: list[npt.NDArray[np.int64]] = []
+        self.table = np.empty((0, 3), np.uint64)
+        self.gids, self.first_delay = np.empty(0, np.int64), np.empty(0, np.int64)
+        self.chunk_rows: list[int] = []
         self.segments: list[Array] = []
         self.n_synapses = self.n_runs = 0
         self.runs_per_slot = 1
@@ -285,14 +284,16 @@ class RowBuilder:
         launch("sort_buckets", rows, n_buckets)  # from here on `before` counts rows
         n_there, n_runs = backend.exclusive_sum(before), backend.exclusive_sum(runs_before)
         runs, table = backend.empty(n_runs * 3, np.uint32), backend.empty((n_there, 3), np.uint64)
-        source, shortest = backend.empty(n_there, np.uint64), backend.empty(n_there, np.uint16)
+        source, shortest = backend.empty(n_there, np.int64), backend.empty(n_there, np.uint16)
         rows.runs, rows.table = backend.pointer(runs), backend.pointer(table)
         rows.source, rows.shortest = backend.pointer(source), backend.pointer(shortest)
         launch("write_sparse_rows", rows, n_buckets)
-        self.tables.append(backend.to_host(table))
-        gids = backend.to_host(source).view(np.int64)
+        del launches, arguments, keys, counters, before, runs_before
+        gids = backend.to_host(source)
         gids += chunk.low
-        self._count(gids, backend.to_host(shortest), runs, synapses, n_runs, n_synapses)
+        made = [backend.to_host(table), gids, backend.to_host(shortest)]
+        del table, source, shortest, gids
+        self._count(made, runs, synapses, n_runs, n_synapses)
         self.runs_per_slot = max(self.runs_per_slot, int(backend.to_host(most)[0]))
 
     def _keep(
@@ -309,31 +310,29 @@ class RowBuilder:
         table[:, 0] = np.uint64(self.backend.pointer(synapses)) + first_synapse * size
         table[:, 1] = np.uint64(self.backend.pointer(runs)) + first_run * np.uint64(RUN_BYTES)
         table[:, 2] = count[there]
-        self.tables.append(table)
         gids = chunk.low + there.astype(np.int64)
-        self._count(gids, self.backend.to_host(shortest)[there], runs, synapses, n_runs, n_synapses)
+        made: list[npt.NDArray[Any]] = [table, gids, self.backend.to_host(shortest)[there]]
+        del table, gids
+        self._count(made, runs, synapses, n_runs, n_synapses)
 
-    def _count(
-        self, gids: npt.NDArray[np.int64], shortest: npt.NDArray[np.uint16], runs: Array, synapses: Array,
-        n_runs: int, n_synapses: int,
-    ) -> None:  # fmt: skip
-        self.gids.append(gids)
-        self.first_delays.append(shortest.astype(np.int64))
+    def _count(self, made: list[npt.NDArray[Any]], runs: Array, synapses: Array, n_runs: int, n_synapses: int) -> None:
+        """Take over the table, the sources and the shortest delays that were `made`, one after the other."""
+        self.chunk_rows.append(len(made[0]))
+        self.table = _grown(self.table, made.pop(0))
+        self.gids = _grown(self.gids, made.pop(0))
+        self.first_delay = _grown(self.first_delay, made.pop(0).astype(np.int64))
         self.segments += [runs, synapses]
         self.n_synapses += n_synapses
         self.n_runs += n_runs
 
 
-def _whole(parts: list[npt.NDArray[Any]], nothing: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The parts in one array; each is given up as soon as it is copied, so that no two of all are held."""
-    if len(parts) < 2:
-        return parts.pop() if parts else nothing
-    whole = np.empty((sum(len(part) for part in parts), *nothing.shape[1:]), nothing.dtype)
-    at = 0
-    while parts:
-        part = parts.pop(0)
-        whole[at : at + len(part)] = part
-        at += len(part)
+def _grown(whole: npt.NDArray[Any], part: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """`whole` with `part` behind it, in the memory that `whole` has, so that it is not held twice."""
+    if not len(whole):
+        return np.require(part, requirements=["OWNDATA", "WRITEABLE"])
+    n = len(whole)
+    whole.resize((n + len(part), *whole.shape[1:]), refcheck=False)  # only its builder knows it so far
+    whole[n:] = part
     return whole
 
 

@@ -20,7 +20,7 @@ from distsim.build.selecting import LocalSelection, indices, selected_ids
 from distsim.expressions import NAMES, OPERATIONS, Expression, Program
 from distsim.kernels import space as structs
 from distsim.lengths import AXES
-from distsim.masks import AnyMask
+from distsim.masks import AnyMask, Circular
 from distsim.network import Population, Projection
 from distsim.rules import chance_of, is_spatial
 from distsim.selection import Selection
@@ -144,7 +144,10 @@ def placed(
     projection: Projection, part: Part, selected: LocalSelection, selection: Selection, seed: int, dt: float,
     backend: Backend, kernels: Module,
 ) -> Placed | None:  # fmt: skip
-    """The kernels' view of the space of `projection` onto `selected` of `part`; None where it needs none."""
+    """The kernels' view of the space of `projection` onto `selected` of `part`; None where it needs none.
+
+    By source its cells hold the local targets alone: `draw_row` of kernels/spatial.cpp then draws any source's row.
+    """
     if not is_placed(projection):
         return None
     keep: list[Any] = []
@@ -166,7 +169,8 @@ def placed(
         made.delay = program(projection.delay.program, pointer)
     rule = projection.rule
     if is_spatial(rule):
-        mask, chance = rule.mask, chance_of(rule)
+        mask = rule.mask
+        chance = chance_of(rule, within=isinstance(mask, Circular) and mask.anchor is None)  # `furthest` is that mask
         made.chance, made.most = program(chance.program, pointer), chance.support()[1]
         dimensions = made.target.dimensions
         span = mask.span(dimensions) if mask is not None else ((-math.inf, math.inf),) * dimensions
@@ -176,7 +180,8 @@ def placed(
             setattr(made, f"window_high_{name}", high)
         made.radius = mask.sphere() if mask is not None else 0.0
         centred = mask is not None and mask.anchor is None and made.radius > 0.0
-        made.furthest = made.radius**2 * (1.0 + 1e-9) if centred else math.inf
+        slack = 1.0 if isinstance(mask, Circular) else 1.0 + 1e-9
+        made.furthest = largest_square(made.radius * slack) if centred else math.inf
         used = [e for e in (chance, projection.weight, projection.delay) if isinstance(e, Expression)]
         made.names = sum(1 << NAMES.index(name) for name in frozenset().union(*(e.names for e in used)))
         made.by_source = int(projection.by_source)
@@ -210,6 +215,16 @@ def locate(
     )  # fmt: skip
     kernels.launch("locate", arguments, n)
     return np.stack([backend.to_host(x) for x in found])
+
+
+def largest_square(radius: float) -> float:
+    """The largest float64 whose root, correctly rounded, is at most `radius`."""
+    square = radius * radius
+    while math.sqrt(square) > radius:
+        square = math.nextafter(square, 0.0)
+    while math.sqrt(math.nextafter(square, math.inf)) <= radius:
+        square = math.nextafter(square, math.inf)
+    return square
 
 
 Reachable = Callable[[Geometry], npt.NDArray[np.bool_]]

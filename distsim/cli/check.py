@@ -80,6 +80,7 @@ def describe(experiment: Experiment, every: bool = False) -> str:
     if network.rate_recording is not None:
         counted = ", ".join(p.name for p in network.rate_recording.populations)
         parts.append(f"          rates of {counted} in bins of {number(network.rate_recording.bin)} ms")
+    parts += [f"warning: {text}" for text in network.warnings]
     return "\n".join(parts) + "\n"
 
 

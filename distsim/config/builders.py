@@ -58,7 +58,7 @@ def _published(name: str) -> Callable[..., Any]:
     builders = published_builders()
     if name not in builders:
         way = "; a function of your own is written my_file.py:my_network" if name.endswith(".py") else ""
-        raise ConfigError(f"network.builder: unknown builder {name!r}; {nearest(name, builders)}{way}")
+        raise ConfigError(f"network.builder: unknown builder {name!r}; {nearest(name, [*builders, 'sonata'])}{way}")
     return builders[name]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import IO, Any
@@ -42,7 +43,7 @@ def npz_blocks(path: str, size: int = BLOCK_EDGES) -> Iterator[Block]:
             for first in range(0, n, size):
                 count = min(size, n - first)
                 yield array_block(path, {name: member.read(count) for name, member in columns.items()}, first)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
         if isinstance(error, (ConfigError, ResultError)):
             raise
         raise ConfigError(f"{path}: cannot be read as .npz ({' '.join(str(error).split())})") from None

@@ -6,16 +6,15 @@ Columns are source, target (positions on either side, from 0), weight, delay (ms
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distsim.checks import MAX_DELAY_STEPS
-from distsim.config.files import FileStore
+from distsim.config.files import FileStore, told_of
 from distsim.config.spike_files import HDF5_MAGIC
 from distsim.config.tables import EDGE_COLUMNS, MAX_ID, Table, edge_columns
 from distsim.edges import BLOCK_EDGES, EdgeList, Places, Tally
-from distsim.errors import ConfigError, ResultError, nearest, wrong
+from distsim.errors import ConfigError, nearest, wrong
 from distsim.grid import rounded_to_steps
 from distsim.rules import Explicit
 from distsim.selection import Selection
@@ -50,26 +49,18 @@ def listed_in_file(
     path = files.hashed(name, at)
     sizes = sum(s.size for s in sources), sum(t.size for t in targets)
     tally = Tally(sizes[1])
-    with _said_of(at):
+    with told_of(at):
         for block in read_blocks(path):
             _check(block, sizes, targets, receptor, dt, path)
             tally.add(block.edges)
 
     def blocks(wanted: Places | None) -> Iterator[EdgeList]:
         files.check_unchanged(path, at)
-        with _said_of(at):
+        with told_of(at):
             for block in read_blocks(path):
                 yield block.edges.onto(wanted)
 
     return Explicit.from_blocks(blocks, tally.summary())
-
-
-@contextmanager
-def _said_of(at: str) -> Iterator[None]:
-    try:
-        yield
-    except (ConfigError, ResultError) as error:
-        raise ConfigError(f"{at}: {error}") from None
 
 
 def read_blocks(path: str) -> Iterator[Block]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from distsim.errors import ConfigError, nearest
+from distsim.errors import ConfigError, ResultError, nearest
 
 
 class FileStore:
@@ -117,3 +117,12 @@ def _readable(path: str, where: str) -> Iterator[None]:
         raise ConfigError(
             f"{where}: file {path!r} cannot be read: {getattr(error, 'strerror', None) or error}"
         ) from None
+
+
+@contextmanager
+def told_of(where: str) -> Iterator[None]:
+    """What is wrong in a file is told of the key that names it, as wrong input."""
+    try:
+        yield
+    except (ConfigError, ResultError) as error:
+        raise ConfigError(f"{where}: {error}") from None

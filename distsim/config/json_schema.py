@@ -22,6 +22,10 @@ Schema = dict[str, Any]
 DIALECT = "http://json-schema.org/draft-07/schema#"  # what YAML language servers read
 
 # (definition, key): what it is, its unit, and bounds. A test holds this table to the models.
+_P_OF_DEGREES = (
+    "What partners are drawn in proportion to (pairwise_bernoulli: the probability of each pair, required): a number, "
+    "an expression, or a kernel. Default: none."
+)
 WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Experiment", "name"): ("Name of the experiment; results go to results/NAME. Default: the file's name.", {}),
     ("Experiment", "run"): ("How long, how fine and how to run.", {}),
@@ -87,7 +91,7 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Record", "connections"): ("Projections whose synapses are written to edges.h5: all, or their indices.", {}),
     ("Record", "rates"): ("Spikes of populations counted in bins, without storing them. Default: none.", {}),
     ("Record", "states"): ("State variables by population.", {}),
-    ("Network", "builder"): ("A network of distsim.published, or my_file.py:my_function.", {}),
+    ("Network", "builder"): ("A network of distsim.published, my_file.py:my_function, or sonata.", {}),
     ("LowHigh", "low"): ("Lower bound, included.", {}),
     ("LowHigh", "high"): ("Upper bound, excluded.", {}),
     ("MeanStd", "mean"): ("Mean (of the logarithm, for lognormal).", {}),
@@ -122,12 +126,12 @@ WORDS: dict[tuple[str, str], tuple[str, Schema]] = {
     ("Spikes", "population"): ("Which population of the HDF5 file, where it has several.", {}),
     ("EdgeFile", "file"): ("A table with the columns source,target,weight,delay[,receptor].", {}),
     ("Autapses", "autapses"): ("Whether a neuron may connect to itself.", {}),
-    ("Indegree", "p"): ("What a pair is drawn in proportion to: an expression, or a kernel. Default: none.", {}),
+    ("Indegree", "p"): (_P_OF_DEGREES, {}),
     ("Indegree", "mask"): ("Displacements from source to target that can be joined. Default: all.", {}),
     ("Indegree", "autapses"): ("Whether a neuron may connect to itself.", {}),
     ("Indegree", "indegree"): ("Number of sources of each target.", {"minimum": 0}),
     ("Indegree", "multapses"): ("Whether a pair may be drawn more than once.", {}),
-    ("Outdegree", "p"): ("What a pair is drawn in proportion to: an expression, or a kernel. Default: none.", {}),
+    ("Outdegree", "p"): (_P_OF_DEGREES, {}),
     ("Outdegree", "mask"): ("Displacements from source to target that can be joined. Default: all.", {}),
     ("Outdegree", "autapses"): ("Whether a neuron may connect to itself.", {}),
     ("Outdegree", "multapses"): ("Whether a pair may be drawn more than once.", {}),
@@ -345,7 +349,7 @@ def _describe_builders(network: Schema) -> None:
     """Published networks and their arguments; a user's own builder takes what it takes."""
     builders = published_builders()
     network["properties"]["builder"] = {
-        "anyOf": [{"enum": list(builders)}, {"type": "string", "pattern": r"\.py:\w+$"}],
+        "anyOf": [{"enum": [*builders, "sonata"]}, {"type": "string", "pattern": r"\.py:\w+$"}],
         "description": WORDS["Network", "builder"][0],
     }
     network["allOf"] = [_of_builder(name, function) for name, function in builders.items()]

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distsim.config.files import FileStore
+from distsim.config.files import FileStore, told_of
 from distsim.config.messages import shown
-from distsim.config.sonata_config import Sections, is_sonata, mapping, number, read_configuration, read_json, told_of
+from distsim.config.sonata_config import Sections, is_sonata, mapping, number, read_configuration, read_json
 from distsim.config.sonata_edges import read_edges
 from distsim.config.sonata_inputs import currents, reports, spike_inputs
 from distsim.config.sonata_nodes import read_nodes

@@ -8,28 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distsim.config.files import FileStore
+from distsim.config.files import FileStore, told_of
 from distsim.config.messages import shown
-from distsim.errors import ConfigError, ResultError, nearest, wrong
+from distsim.config.sonata_types import TypeTable, read_types
+from distsim.errors import ConfigError, nearest, wrong
 
 MAX_BYTES = 16 * 2**20
 SONATA_KEYS = ("networks", "manifest", "target_simulator", "inputs", "components", "node_sets_file", "node_sets")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
-
-
-@contextmanager
-def told_of(where: str) -> Iterator[None]:
-    """What is wrong in a file is told of the key that names it, as wrong input."""
-    try:
-        yield
-    except (ConfigError, ResultError) as error:
-        raise ConfigError(f"{where}: {error}") from None
 
 
 def is_sonata(document: object) -> bool:
@@ -124,6 +115,13 @@ class Sections:
         """A JSON file of parameters in a component directory."""
         path = self.component(names, file, where)
         return mapping(read_json(self.files.read(path, where), path), path)
+
+    def types(self, file: str | None, kind: str, where: str) -> TypeTable:
+        """The table of types at `where`; an empty one where there is none."""
+        if file is None:
+            return TypeTable(f"no table of {kind} types", {}, {})
+        with told_of(f"{where}.{kind}_types_file"):
+            return read_types(self.files.read(file, where), file, f"{kind}_type_id")
 
     def add(self, document: Mapping[str, Any], path: Path) -> None:
         """Take in a configuration file and those that it refers to."""

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.checks import MAX_DELAY_STEPS
-from distsim.config.sonata_config import Sections, told_of
+from distsim.config.files import told_of
+from distsim.config.sonata_config import Sections
 from distsim.config.sonata_nodes import NodePart, Nodes
-from distsim.config.sonata_types import TypeTable, read_types
+from distsim.config.sonata_types import TypeTable
 from distsim.edges import EdgeList, Places, Tally
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.grid import rounded_to_steps
@@ -88,10 +89,7 @@ def read_edges(network: Network, config: Sections, nodes: Mapping[str, Nodes], d
     for i, file in enumerate(config.edges):
         where = f"networks.edges[{i}]"
         path = config.files.hashed(file.data, f"{where}.edges_file")
-        table = TypeTable("no table of edge types", {}, {})
-        if file.types is not None:
-            with told_of(f"{where}.edge_types_file"):
-                table = read_types(config.files.read(file.types, where), file.types, "edge_type_id")
+        table = config.types(file.types, "edge", where)
         with told_of(f"{where}.edges_file"):
             with open_hdf5(path) as opened:
                 found = [

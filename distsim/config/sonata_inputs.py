@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distsim.config.files import told_of
 from distsim.config.messages import shown
-from distsim.config.sonata_config import Sections, listing, mapping, number, text, told_of
+from distsim.config.sonata_config import Sections, listing, mapping, number, text
 from distsim.config.sonata_nodes import Nodes
 from distsim.config.spike_files import HDF5_MAGIC, sonata_spikes
 from distsim.errors import ConfigError, nearest, wrong

@@ -15,8 +15,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from distsim.config.sonata_config import Sections, told_of
-from distsim.config.sonata_types import TypeTable, read_types
+from distsim.config.files import told_of
+from distsim.config.sonata_config import Sections
+from distsim.config.sonata_types import TypeTable
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.io.safe_hdf5 import child, dataset, names, open_hdf5, whole
 from distsim.models import MODELS, Family, ListParameter, Model
@@ -121,10 +122,7 @@ def read_nodes(network: Network, config: Sections, trains: Mapping[str, Any], v_
     for i, file in enumerate(config.nodes):
         where = f"networks.nodes[{i}]"
         path = config.files.hashed(file.data, f"{where}.nodes_file")
-        table = TypeTable("no table of node types", {}, {})
-        if file.types is not None:
-            with told_of(f"{where}.node_types_file"):
-                table = read_types(config.files.read(file.types, where), file.types, "node_type_id")
+        table = config.types(file.types, "node", where)
         with told_of(f"{where}.nodes_file"), open_hdf5(path) as opened:
             root = child(opened, "nodes")
             there = names(root)
@@ -156,18 +154,29 @@ def _population(
     order = np.argsort(ids, kind="stable")
     if not np.array_equal(ids[order], np.arange(size)):
         raise ConfigError(f"{where}: node_id: found {_first_off(ids[order])}; allowed: 0 to {size - 1}, each once")
-    attributes = _attributes(group, where, columns["node_group_id"][order], columns["node_group_index"][order])
+    wanted = set().union(*(_keys(config.sections.get(name)) for name in ("node_sets", "inputs", "reports")))
+    groups, index = columns["node_group_id"][order], columns["node_group_index"][order]
+    attributes = _attributes(group, where, groups, index, wanted)
     nodes = Nodes(name, size, table, type_of.astype(np.int64)[order], attributes, ())
     parts = tuple(_describe(network, config, nodes, trains, v_init))
     return Nodes(name, size, table, nodes.type_of, attributes, parts)
+
+
+def _keys(document: Any) -> set[str]:
+    """All keys in a part of a configuration: node sets may ask for any number of nodes."""
+    if isinstance(document, dict):
+        return {str(key) for key in document}.union(*(_keys(value) for value in document.values()))
+    return set().union(*(_keys(value) for value in document)) if isinstance(document, list) else set()
 
 
 def _first_off(ids: Ids) -> int:
     return int(ids[np.argmax(ids != np.arange(ids.size))])
 
 
-def _attributes(group: Any, where: str, group_id: Ids, group_index: Ids) -> dict[str, npt.NDArray[np.float64]]:
-    """All numbers of nodes in the file, by name; those of dynamics_params as dynamics_params/NAME."""
+def _attributes(
+    group: Any, where: str, group_id: Ids, group_index: Ids, wanted: set[str]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Numbers of nodes in the file, by name: the `wanted`, and those of dynamics_params as dynamics_params/NAME."""
     found: dict[str, npt.NDArray[np.float64]] = {}
     for number in np.unique(group_id).tolist():
         mine = np.flatnonzero(group_id == number)
@@ -176,7 +185,10 @@ def _attributes(group: Any, where: str, group_id: Ids, group_index: Ids) -> dict
         if "dynamics_params" in inside:
             places += [f"dynamics_params/{name}" for name in names(child(inside, "dynamics_params"))]
         for name in places:
-            kind = child(inside, name).dtype
+            entry = child(inside, name)
+            if isinstance(entry, h5py.Group):
+                continue
+            kind = entry.dtype
             if h5py.check_string_dtype(kind) is not None and name not in TEXTS:
                 continue  # names and the like
             if kind.kind not in "iuf":
@@ -187,7 +199,8 @@ def _attributes(group: Any, where: str, group_id: Ids, group_index: Ids) -> dict
                 raise ConfigError(
                     f"{where}: node_group_index: found {int(index.max())}; group {number} has {values.shape[0]} entries"
                 )
-            found.setdefault(name, np.full(group_id.size, np.nan))[mine] = values[()][index]
+            if name.startswith("dynamics_params/") or name in wanted:
+                found.setdefault(name, np.full(group_id.size, np.nan))[mine] = values[()][index]
     return found
 
 
@@ -216,12 +229,10 @@ def _describe(
                 made = network.population(name, end - begin, "spike_generator", spike_times=times)
             else:
                 declared = _example(kind)
-                values = _values(declared, kinds, which[begin:end], nodes, begin, end)
+                values = _values(declared, kinds, which[begin:end], nodes, begin, end, v_init)
                 starts = {s.name for s in declared.states}
                 params = {k: v for k, v in values.items() if k not in starts}
                 initial = {k: v for k, v in values.items() if k in starts}
-                if v_init is not None and "V_m" in starts:
-                    initial.setdefault("V_m", v_init)
                 made = network.population(
                     name, end - begin, kind.model, params={**_shape(kind), **params}, initial=initial
                 )
@@ -292,29 +303,35 @@ def _example(kind: _Kind) -> Model:
 
 
 def _values(
-    declared: Model, kinds: Sequence[_Kind], which: Ids, nodes: Nodes, begin: int, end: int
+    declared: Model, kinds: Sequence[_Kind], which: Ids, nodes: Nodes, begin: int, end: int, v_init: float | None
 ) -> dict[str, float | list[float]]:
     """Parameters and initial values of a part: a number, or a list where nodes differ."""
-    here = np.unique(which).tolist()
     defaults: dict[str, Any] = {p.name: p.default for p in declared.parameters}
     defaults |= {s.name: s.initial for s in declared.states}
-    attributes = {n.partition("/")[2]: v for n, v in nodes.attributes.items() if n.startswith("dynamics_params/")}
-    values: dict[str, float | list[float]] = {}
-    for name in dict.fromkeys([n for k in here for n in kinds[k].values] + list(attributes)):
+    if v_init is not None and "V_m" in defaults:
+        defaults["V_m"] = v_init
+    own = {n.partition("/")[2]: v[begin:end] for n, v in nodes.attributes.items() if n.startswith("dynamics_params/")}
+
+    def of(name: str) -> npt.NDArray[np.float64]:
+        """float64[nodes]: a node's own number, else its type's, else the model's, which may be that of a parameter."""
+        each = np.array([kind.values.get(name, np.nan) for kind in kinds])[which]
+        if name in own:
+            each = np.where(np.isnan(own[name]), each, own[name])
+        missing = np.isnan(each)
+        if not missing.any():
+            return each
         fallback = defaults.get(name)
-        each = np.array([kinds[k].values.get(name, np.nan) for k in range(len(kinds))])[which]
-        if name in attributes:
-            own = attributes[name][begin:end]
-            each = np.where(np.isnan(own), each, own)
-        if np.isnan(each).any():
-            if isinstance(fallback, str):  # a state that starts at a parameter
-                fallback = defaults.get(fallback)
-            if np.isnan(each).all():
-                continue
-            if not isinstance(fallback, (int, float)):
-                near = nearest(name, (n for n, v in defaults.items() if isinstance(v, (int, float))))
-                raise ConfigError(f"dynamics_params: {name}: unknown parameter of {declared.name}; {near}")
-            each = np.where(np.isnan(each), float(fallback), each)
-        first = float(each[0])
-        values[name] = first if np.all(each == first) else each.tolist()
+        if not isinstance(fallback, (int, float, str)):
+            near = nearest(name, (n for n, v in defaults.items() if isinstance(v, (int, float))))
+            raise ConfigError(f"dynamics_params: {name}: unknown parameter of {declared.name}; {near}")
+        return np.where(missing, of(fallback) if isinstance(fallback, str) else float(fallback), each)
+
+    given = [name for k in np.unique(which).tolist() for name in kinds[k].values] + list(own)
+    given += ["V_m"] if v_init is not None and "V_m" in {s.name for s in declared.states} else []
+    values: dict[str, float | list[float]] = {}
+    for name in dict.fromkeys(given):
+        each = of(name)
+        numbers, places = np.unique(each, return_inverse=True)
+        several = numbers.tolist()  # equal numbers are one object
+        values[name] = several[0] if len(several) == 1 else [several[k] for k in places.tolist()]
     return values

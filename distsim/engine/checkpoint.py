@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distsim.engine.finite import check_finite, check_values
 from distsim.engine.groups import GroupState
 from distsim.engine.history import Spikes, together
 from distsim.engine.simulation import Simulation
@@ -36,8 +37,15 @@ def state_name(model: str, state: str) -> str:
 
 
 def capture(simulation: Simulation) -> dict[str, npt.NDArray[Any]]:
-    """What this rank keeps of the steps computed so far, by name (every rank must call)."""
+    """What this rank keeps of the steps computed so far, by name (every rank must call).
+
+    Raises
+    ------
+    SimulationError
+        A state is NaN or infinite.
+    """
     assert simulation.history is not None
+    time_ms = simulation.step * simulation.experiment.run.dt
     spikes = simulation.history.spikes()
     arrays: dict[str, npt.NDArray[Any]] = dict(
         zip(HISTORY, (spikes.step, spikes.gid, spikes.multiplicity, spikes.sent), strict=True)
@@ -47,7 +55,9 @@ def capture(simulation: Simulation) -> dict[str, npt.NDArray[Any]]:
         parts = [(p.first_gid, p.stride, p.count) for p in group.group.parts]
         arrays[layout_name(model)] = np.array(parts, np.int64).reshape(-1, 3)
         for name, array in group.states.items():
-            arrays[state_name(model, name)] = simulation.backend.to_host(array)[: group.group.size]
+            values = simulation.backend.to_host(array)[: group.group.size]
+            check_values(group, name, values, time_ms)
+            arrays[state_name(model, name)] = values
     sums = simulation.digest_sums(), simulation.spike_counts()
     if simulation.comm.rank == 0:
         arrays.update(zip(SUMS, sums, strict=True))
@@ -67,10 +77,13 @@ def restore(simulation: Simulation, parts: Sequence[Arrays], step: int) -> None:
     ------
     ResultError
         The parts do not have every neuron exactly once.
+    SimulationError
+        A state of theirs is NaN or infinite.
     """
     assert simulation.step == 0
     for group in simulation.groups:
         _restore_states(simulation, group, parts)
+    check_finite(simulation.groups, simulation.backend, step * simulation.experiment.run.dt)
     _restore_sums(simulation, parts)
     loop = simulation.loop
     loop.step = loop.interval_start = step + 1

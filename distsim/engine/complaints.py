@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distsim.engine import finite
 from distsim.experiment import Experiment
 
 
@@ -29,8 +30,5 @@ def too_many_spikes(experiment: Experiment, loop: Any, emitted: npt.NDArray[np.u
 def not_finite(experiment: Experiment, loop: Any) -> str:
     """The first state that was found to be NaN or infinite."""
     population = experiment.network.populations[loop.bad_population]
-    return (
-        f"population {population.name!r}, neuron {loop.bad_gid - population.first_gid}, "
-        f"{population.model.states[loop.bad_state].name}: {'not a number' if loop.bad_is_nan else 'infinite'} "
-        f"at {loop.bad_step * experiment.run.dt:g} ms"
-    )
+    neuron, state = loop.bad_gid - population.first_gid, population.model.states[loop.bad_state].name
+    return finite.not_finite(population.name, neuron, state, bool(loop.bad_is_nan), loop.bad_step * experiment.run.dt)

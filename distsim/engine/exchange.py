@@ -72,12 +72,16 @@ class _Side:
 
 def meet(comm: Communicator, routing: Routing, how: ExchangeName) -> Peers:
     """The ranks that exchange spikes with this one, itself among them (every rank must call)."""
-    mine = max(routing.destinations.size, routing.sources.size)
-    most = int(comm.reduce(np.array([mine], np.int64), "max")[0])
-    if how == "alltoall" or (how == "auto" and most > FEW * comm.size):
+    if how == "alltoall" or (how == "auto" and most_neighbours(comm, routing) > FEW * comm.size):
         return Everyone(comm)
     here = np.array([comm.rank], np.int64)
     return comm.neighbours(np.union1d(routing.sources, here), np.union1d(routing.destinations, here))
+
+
+def most_neighbours(comm: Communicator, routing: Routing) -> int:
+    """The most other ranks that any rank sends to, or receives from (every rank must call)."""
+    mine = max(routing.destinations.size, routing.sources.size)
+    return int(comm.reduce(np.array([mine], np.int64), "max")[0])
 
 
 def places(peers: Peers, ranks: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:

@@ -53,7 +53,8 @@ def footprint(simulation: Simulation) -> Footprint:
         neurons=sum(g.bytes for g in simulation.groups) + inputs + held["emitted"],
         synapses=synapses,
         runs=runs,
-        rows=rows.bytes(precision) - synapses - runs + rows.gids.nbytes + rows.first_delay.nbytes,
+        rows=rows.bytes(precision) - synapses - runs + rows.gids.nbytes + rows.first_delay.nbytes
+        + (0 if rows.number is None else rows.number.nbytes),
         routing=simulation.routing.bytes(),
         buffers=slots * int(loop.due_capacity) * 16 + held["due_count"] + exchange,
         recording=simulation.spikes.bytes + simulation.states.bytes + simulation.rates.bytes

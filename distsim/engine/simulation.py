@@ -21,7 +21,7 @@ from distsim.build.quanta import plan_planes
 from distsim.build.routing import build_routing
 from distsim.build.rows import RowBuilder, build_rows
 from distsim.checks import check_experiment
-from distsim.comm import Communicator, Everyone
+from distsim.comm import Communicator
 from distsim.engine.binning import RATE_ROOM_BYTES, RateBuffer, RateCounts
 from distsim.engine.complaints import not_finite, too_many_spikes
 from distsim.engine.delivery import StepInput, n_slots, scaled_columns, scaled_planes
@@ -169,7 +169,7 @@ class Simulation:
         self._set_up_loop(loop_module, keep_history)
         mark("")
         comm.barrier()
-        self.check_finite()
+        check_finite(self.groups, backend)
         self.seconds["build"] = time.perf_counter() - started
 
     def row_builder(self) -> RowBuilder:
@@ -273,9 +273,10 @@ class Simulation:
         if self._next_flush < clock():
             self._next_flush = clock() + FLUSH_EVERY
         step = int(self.loop.step)
-        self.loop.check_step = last
         while step <= last:
             stop = min(step + interval - 1, last)
+            flushing = clock() >= self._next_flush
+            self.loop.check_step = stop if flushing else last  # nothing is handed on before its states were looked at
             stepper.start(stop, complete)
             if exchange is not None:
                 before = clock()
@@ -294,7 +295,7 @@ class Simulation:
             if progress is not None and now >= next_report:
                 progress(stop)
                 next_report = now + every
-            if now >= self._next_flush:
+            if flushing:
                 self.flush()
                 self._next_flush = now + FLUSH_EVERY
         if exchange is not None:
@@ -318,9 +319,10 @@ class Simulation:
             self.loop.digest, self.loop.n_seconds = self.backend.pointer(self._keep["digest"]), seconds
 
     def flush(self) -> None:
-        """Hand over everything recorded so far, unless a state is no number."""
+        """Hand over everything recorded so far, unless the kernel has found a state that is no number."""
         started = time.perf_counter()
-        self.check_finite()
+        if self.loop.bad_count:
+            raise SimulationError(not_finite(self.experiment, self.loop))
         steps, gids = self.spikes.take()
         if steps.size:
             self.sinks.spikes(steps, gids)
@@ -336,10 +338,6 @@ class Simulation:
         while status:
             self._mend(status)
             status = self._stepper.advance(stop)
-
-    def check_finite(self) -> None:
-        """Raise SimulationError where a state on this rank is NaN or infinite."""
-        check_finite(self.groups, self.backend, round(self.step * self.experiment.run.dt, 10))
 
     def _mend(self, status: int) -> None:
         loop = self.loop
@@ -382,16 +380,6 @@ class Simulation:
         grown[:, :old] = self.backend.to_host(self._due).reshape(slots, old, 2)
         self._due = self.backend.to_device(grown)
         self.loop.due, self.loop.due_capacity = self.backend.pointer(self._due), room
-
-    def how_spikes_travel(self) -> dict[str, Any]:
-        """`routing` of the summary (every rank must call)."""
-        routing, peers = self.routing, self.exchange.peers if self.exchange is not None else None
-        most = max(routing.destinations.size, routing.sources.size)
-        return {
-            "exchange": None if peers is None else "alltoall" if isinstance(peers, Everyone) else "neighbourhood",
-            "most_neighbours": int(self.comm.reduce(np.array([most], np.int64), "max")[0]),
-            "broadcast_sources": routing.n_broadcast,
-        }
 
     def digest_sums(self) -> np.ndarray:
         """uint64[population, second, 5] over all ranks; see `digest.fold`."""

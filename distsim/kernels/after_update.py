@@ -34,8 +34,9 @@ def spiked(shape: GroupShape) -> tuple[str, str]:
 
 
 def check_of_states(model: Model) -> str:
-    """Now and then, and at the end of a run: are all states finite? Their sum is not where one is not.
+    """Now and then, before anything is handed on, and where states are sampled: are all of them finite?
 
+    Their sum is not where one is not.
     Every eighth step for equations that can blow up, every 64th for models so cheap that a look is a fifth of a step.
     """
     names = {f"state_{s.name}_[j]": k for k, s in enumerate(model.states) if s.kind == "real"}
@@ -44,7 +45,7 @@ def check_of_states(model: Model) -> str:
     between = 8 if model.dynamics else 64
     checks = " ".join(f"check_finite(l, c, j, step, {k}, {name});" for name, k in names.items())
     return f"""
-            if ((step & {between - 1}) == 0 || step == l.check_step) {{
+            if ((step & {between - 1}) == 0 || step == l.check_step || is_sampled(l, step)) {{
                 uint32 odd = 0;
                 FOR_LANES(j, c.count) {{
                     const real sum = {" + ".join(names)};

@@ -81,11 +81,15 @@ struct Found {
     VARYING(uint64, gid);
     VARYING(uint64, known);
 };
-#ifndef __CUDACC__
+#ifdef __CUDACC__
+#define IS_NEAR(s, p)                                                                                          \
+    ((p).of[AT_DX] * (p).of[AT_DX] + (p).of[AT_DY] * (p).of[AT_DY] + (p).of[AT_DZ] * (p).of[AT_DZ] <= (s).furthest)
+#else
+#define IS_NEAR(s, p) true
 #define ENOUGH (LANES * 3 / 4)  // candidates, not to be stuck with little room
-// Appends those of the first n values whose `near` is not zero; says how many. `from` may begin anywhere.
-template <class T>
-FN uint32 append_near(T* RESTRICT to, const T* RESTRICT from, const uint64* RESTRICT near, uint32 n) {
+// Appends those of the first n entries of K arrays of 8-byte values whose `near` is not zero; says how many.
+template <uint32 K>
+FN uint32 append_near(void* const (&to)[K], const void* const (&from)[K], const uint64* RESTRICT near, uint32 n) {
     uint32 found = 0;
 #if defined(__AVX512F__)
     for (uint32 j = 0; j < n; j += 8) {
@@ -93,13 +97,17 @@ FN uint32 append_near(T* RESTRICT to, const T* RESTRICT from, const uint64* REST
         const __m512i wanted = _mm512_load_si512(near + j);  // VARYING arrays hold whole eights
         const __mmask8 mask = _mm512_mask_test_epi64_mask(here, wanted, wanted);
         const uint32 more = (uint32)__builtin_popcount(mask);
-        const __m512i packed = _mm512_maskz_compress_epi64(mask, _mm512_maskz_loadu_epi64(here, from + j));
-        _mm512_mask_storeu_epi64(to + found, (__mmask8)((1u << more) - 1u), packed);
+        for (uint32 k = 0; k < K; ++k) {
+            const __m512i packed = _mm512_maskz_compress_epi64(mask, _mm512_maskz_loadu_epi64(here, (const uint64*)from[k] + j));
+            _mm512_mask_storeu_epi64((uint64*)to[k] + found, (__mmask8)((1u << more) - 1u), packed);
+        }
         found += more;
     }
 #else
     for (uint32 j = 0; j < n; ++j) {
-        if (near[j]) to[found++] = from[j];
+        if (!near[j]) continue;
+        for (uint32 k = 0; k < K; ++k) __builtin_memcpy((char*)to[k] + 8 * found, (const char*)from[k] + 8 * j, 8);
+        found += 1;
     }
 #endif
     return found;
@@ -205,13 +213,12 @@ FN_ONCE void look_along(const Connect& c, const Seeker& me, const Others& others
         }
         uint64* const RESTRICT who = found.known + found.n;
         uint64* const RESTRICT gid = found.gid + found.n;
-        const uint32 n = append_near(who, known, near, m);
-        for (uint32 k = 0; k < (deep ? 3u : 2u); ++k) append_near(found.pairs.of[AT_DX + k] + found.n, d[k], near, m);
-        if (places) {
-            append_near(found.pairs.of[other] + found.n, x, near, m);
-            append_near(found.pairs.of[other + 1] + found.n, y, near, m);
-            append_near(found.pairs.of[other + 2] + found.n, z, near, m);
-        }
+        double* to[N_NAMES];
+        for (uint32 k = 0; k < N_NAMES; ++k) to[k] = found.pairs.of[k] + found.n;
+        const uint32 n = deep
+            ? append_near<4>({who, to[AT_DX], to[AT_DY], to[AT_DZ]}, {known, d[0], d[1], d[2]}, near, m)
+            : append_near<3>({who, to[AT_DX], to[AT_DY]}, {known, d[0], d[1]}, near, m);
+        if (places) append_near<3>({to[other], to[other + 1], to[other + 2]}, {x, y, z}, near, m);
         const uint64 first = others.gid, step = others.step, begin = others.begin;
         if (others.list) {
             for (uint32 j = 0; j < n; ++j) gid[j] = first + others.list[who[j]];

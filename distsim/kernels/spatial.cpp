@@ -29,11 +29,11 @@ FN void draw_first(const Connect& c, const Seeker& me, Found& f, VARYING_REFEREN
     if (c.space.by_source) philox_lanes<true>(n, w0, w1, w2, w3, low, high, c.seed, STREAM_PAIR);
     else philox_lanes<false>(n, w0, w1, w2, w3, low, high | mark, c.seed, STREAM_PAIR);
     evaluate_program(c.space.chance, n, f.pairs, chance);
-    // Neither another chunk's row, nor itself where that must not be.
+    // Neither another chunk's row, nor itself where that must not be, nor (the host has left them out) too far away.
     const uint64 first = c.space.by_source ? 0 : c.first_source, many = c.space.by_source ? ~0ull : c.n_rows;
     const uint64 own = c.autapses ? ~0ull : me.gid;
     FOR_LANES(j, n) {
-        const bool open = AT(f.gid, j) - first < many && AT(f.gid, j) != own;
+        const bool open = AT(f.gid, j) - first < many && AT(f.gid, j) != own && IS_NEAR(c.space, f.pairs);
         AT(chance, j) = open ? AT(chance, j) : 0.0;
     }
 }

@@ -200,7 +200,7 @@ FN uint64 spread_pending(Loop& l, int64 pending, int64 now, uint64 groups_before
 
 // State variables of recorded neurons at the end of the pending step.
 FN void sample_pending(Loop& l, int64 pending) {
-    if (pending <= l.record_after || l.n_recorders == 0 || pending % l.sample_every) return;
+    if (!is_sampled(l, pending)) return;
     for (uint32 i = 0; i < l.n_recorders; ++i) {
         const Recorder& r = l.recorders[i];
         if (!is_sampled(r, pending)) continue;
@@ -217,7 +217,7 @@ FN void settle(Loop& l, int64 pending) {
     if (l.n_ranks > 1) {
         BLOCK_FOR(to, l.n_destinations) { l.out[to * (l.out_capacity + l.header) + 1 + nth] = l.out_count[to]; }
     }
-    if (pending > l.record_after && l.n_recorders && pending % l.sample_every == 0) {
+    if (is_sampled(l, pending)) {
         uint32 full = 0;
         BLOCK_FOR(i, l.n_recorders) {
             Recorder& r = l.recorders[i];

@@ -149,6 +149,11 @@ FN void emit(Loop& l, int64 step, const Chunk& c, uint32 lane, uint32 group_begi
     if (spikes > most) l.excess_multiplicity = 1;
 }
 
+// Whether some state may be sampled at the end of `step`.
+FN bool is_sampled(const Loop& l, int64 step) {
+    return l.n_recorders != 0 && step > l.record_after && step % l.sample_every == 0;
+}
+
 // A state that is NaN or infinite: the first that is found stops the loop, see `shortage`.
 FN void check_finite(Loop& l, const Chunk& c, uint32 lane, int64 step, uint32 state, real x) {
     if (x - x == (real)0 || atomic_add(&l.bad_count, 1u)) return;

@@ -292,8 +292,8 @@ def _no_seals(patch: Patch) -> None:
 def build() -> tuple[Mutant, ...]:
     """Those of going on; the first five are the short form."""
     from distsim import checkpointing, resuming
-    from distsim.engine import simulation
     from distsim.io import spikes
+    from distsim.kernels import update
 
     return (
         Mutant("history is a step short", before(History, "empty_buffer", _shorter), in_flight),
@@ -321,7 +321,7 @@ def build() -> tuple[Mutant, ...]:
                before(checkpoints, "_hash", lambda original, text: "0" * 64), manifest_that_lies),
         Mutant("another experiment may go on", before(resuming, "check_same", nothing), another_seed),
         Mutant("the oldest checkpoints stay", before(checkpointing, "prune", _oldest_stay), kept),
-        Mutant("NaN is not looked for", before(simulation, "check_finite", nothing), numbers),
+        Mutant("NaN is not looked for", before(update, "check_of_states", lambda original, model: ""), numbers),
     )  # fmt: skip
 
 

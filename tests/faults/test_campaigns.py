@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,16 +18,18 @@ def test_campaign(name: str, tmp_path: Path) -> None:
     campaign = CAMPAIGNS[name]
     if campaign.needs_mpi and (ranks.MPIEXEC is None or ranks.UNDER_LAUNCHER):
         pytest.skip("no mpiexec on this machine, or under one")
-    cases = campaign.short
-    if not cases:
+    numbers: Sequence[int] = range(campaign.short)
+    if not numbers:
         assert campaign.total
         shared = tmp_path / f"{name}-shared"
         shared.mkdir()
-        cases = campaign.total(shared)
-    report = drive(campaign, range(cases), 1, tmp_path, to_stderr)
+        numbers = range(campaign.total(shared))
+    if name == "disks":  # every call once, with one error and the other in turn; the long form has both at each
+        numbers = [number for number in numbers if number % 4 in (0, 3)]
+    report = drive(campaign, numbers, 1, tmp_path, to_stderr)
     print(report.line())
     assert not report.failures, "\n".join([report.line(), *report.failures])
-    assert report.cases == cases > 0
+    assert report.cases == len(numbers) > 0
 
 
 def test_a_failing_case_is_counted_and_says_how_to_repeat_it(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ WHICH = ("const_current", "single_epsp", "train")
 @pytest.fixture(autouse=True, scope="module")
 def quickly_compiled() -> Iterator[None]:
     """A hundred small runs, a kernel each: compiling is most of their time."""
-    with support.optimised("-O1"):
+    with support.optimised("-O0"):
         yield
 
 

@@ -48,7 +48,7 @@ def run_of(entry: str, which: str, precision: str) -> tuple[support.Protocol, su
 
 @pytest.fixture(autouse=True)
 def _compiled_fast() -> Iterator[None]:
-    with support.optimised("-O1"):
+    with support.optimised("-O0"):
         yield
 
 

@@ -115,6 +115,17 @@ def _lying_npz(path: Path, columns: Columns) -> None:
             archive.writestr(name, data)
 
 
+def _damaged_npz(path: Path, columns: Columns) -> None:
+    """What was deflated is no more."""
+    _npz(path, columns)
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.infolist()[0]
+    data = bytearray(path.read_bytes())
+    begin = data.index(entry.filename.encode(), entry.header_offset) + len(entry.filename)
+    data[begin + 20 : begin + 60] = b"\xff" * 40
+    path.write_bytes(bytes(data))
+
+
 def _linked_hdf5(path: Path, columns: Columns) -> None:
     _hdf5(path, columns)
     with h5py.File(path, "a") as file:
@@ -142,6 +153,7 @@ BAD: list[tuple[str, Callable[[Path, Columns], None], str]] = [
     ("receptor", lambda p, c: _npz(p, {**c, "receptor": np.full(N, "exitatory")}), "[0]: unknown receptor 'exitatory'"),
     ("short delay", lambda p, c: _npz(p, {**c, "delay": c["delay"] * 0.1}), "allowed: delays of at least dt"),
     ("claims 2^50 entries", _lying_npz, "weight: found float64[1125899906842624] in 64 bytes"),
+    ("damaged", _damaged_npz, "cannot be read as .npz (Error -3 while decompressing"),
     ("external link", _linked_hdf5, "found an external link"),
     ("claims 2^50 in HDF5", _huge_hdf5, "claims 9007199254740992 bytes"),
     ("no zip", lambda p, c: p.write_bytes(b"PK\x03\x04" + b"x" * 99) and None, "cannot be read as .npz"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import continuing
@@ -109,17 +108,3 @@ def test_what_sonata_cannot_say_is_told_and_the_command_writes_only_into_a_free_
     assert json.loads((tmp_path / "circuit" / "simulation_config.json").read_text())["run"]["tstop"] == 10.0
     assert main(arguments) == 2
     assert "circuit" in capsys.readouterr().err
-
-
-def test_the_examples_of_the_page_give_one_digest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], repo_root: Path
-) -> None:
-    page = (repo_root / "docs/sonata.md").read_text()
-    commands, config, *_ = re.findall(r"```(?:sh|yaml)\n(.*?)```", page, re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    Path("small.yaml").write_text(config)
-    assert main(["run", "small.yaml", "--out", "results/small"]) == 0
-    for line in commands.splitlines():
-        assert main(line.split()[1:]) == 0, capsys.readouterr().err
-    summaries = [json.loads(Path(f"results/{d}/summary.json").read_text()) for d in ("small", "circuit", "again")]
-    assert len({s["spike_digest"] for s in summaries}) == 1 and summaries[0]["spike_count"] > 20

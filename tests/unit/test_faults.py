@@ -121,7 +121,7 @@ CHECKS: tuple[Check, ...] = (
 
 @pytest.fixture(autouse=True)
 def quick_compilation() -> Iterator[None]:
-    with support.optimised("-O1"):
+    with support.optimised("-O0"):
         yield
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import support
 
 from distsim import Experiment, Network, RunSettings
+from distsim.backend import open_backend
+from distsim.comm import Serial
+from distsim.engine.checkpoint import capture, restore
+from distsim.engine.simulation import Simulation
 from distsim.errors import SimulationError
 from distsim.models import Model, Parameter, State
 from distsim.models.base import Dynamics
@@ -92,3 +97,62 @@ def test_finite_states_pass() -> None:
     )  # fmt: skip
     described.population("N", 3, large)
     support.run(Experiment(described, RunSettings(10.0)))
+
+
+def spoiled(simulation: Simulation, value: float) -> None:
+    state = simulation.groups[0].states["V_m"]
+    values = simulation.backend.to_host(state).copy()
+    values[4] = value
+    simulation.backend.copy_into(state, values)
+
+
+def leaky(record: bool = False) -> Simulation:
+    """Looked at every 64th step, were nothing recorded and nothing handed on."""
+    described = Network("leaky")
+    described.population("N", 9, "iaf_psc_exp", I_e=100.0)
+    if record:
+        described.record_states("N", ["V_m"], interval=0.7, neurons=[1])
+    return Simulation(Experiment(described, RunSettings(30.0)), Serial(), open_backend("cpu"), keep_history=True)
+
+
+def test_where_states_are_sampled() -> None:
+    """No sample holds it: in step 7 of the samples all neurons are looked at, whoever is recorded."""
+    simulation = leaky(record=True)
+    spoiled(simulation, np.nan)
+    with pytest.raises(SimulationError, match=re.escape("population 'N', neuron 4, V_m: not a number at 0.7 ms")):
+        simulation.run_to(60)
+
+
+def test_before_anything_is_handed_on_while_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data are handed on when time asks for it; the step before that is looked at, whichever it is."""
+    monkeypatch.setattr("distsim.engine.simulation.FLUSH_EVERY", 0.0)
+    simulation = leaky()
+    simulation._stepper.most_steps, simulation.interval = 1, 5
+    simulation.run_to(2)
+    spoiled(simulation, np.nan)
+    with pytest.raises(SimulationError, match=re.escape("population 'N', neuron 4, V_m: not a number at 0.7 ms")):
+        simulation.run_to(60)
+
+
+def test_no_checkpoint_keeps_it_and_none_brings_it() -> None:
+    simulation = leaky()
+    simulation.run_to(20)
+    good = capture(simulation)
+    restore(leaky(), [good], 20)
+    name = next(x for x in good if x.endswith(".V_m"))
+    bad = {**good, name: good[name].copy()}
+    bad[name][4] = np.nan
+    with pytest.raises(SimulationError, match=re.escape("population 'N', neuron 4, V_m: not a number at 2 ms")):
+        restore(leaky(), [bad], 20)
+    spoiled(simulation, np.nan)
+    with pytest.raises(SimulationError, match=re.escape("population 'N', neuron 4, V_m: not a number at 2 ms")):
+        capture(simulation)
+
+
+@pytest.mark.parametrize(("value", "what"), [(np.nan, "not a number"), (np.inf, "infinite")])
+def test_initial_values(value: float, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What construction gives is looked at before the first step."""
+    set_up = Simulation._set_up_loop
+    monkeypatch.setattr(Simulation, "_set_up_loop", lambda self, *given: (set_up(self, *given), spoiled(self, value)))
+    with pytest.raises(SimulationError, match=re.escape(f"population 'N', neuron 4, V_m: {what} at 0 ms")):
+        leaky()

@@ -103,7 +103,7 @@ def test_construction_does_not_spill(architecture: str) -> None:
 
 
 def test_construction_in_space_spills_no_more_than_its_stacks() -> None:
-    """Expressions and their positions are kept in local memory, and nothing else is."""
+    """Expressions and a candidate's positions are kept in local memory, and nothing else is."""
     architecture = ARCHITECTURES[0]
     checked = construction_source(False) + construction_layout()  # the text that test_nvrtc.py compiles too
     found = resources(compiled(checked, architecture))

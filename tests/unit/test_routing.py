@@ -10,6 +10,7 @@ import pytest
 import support
 from chain import chain
 
+import distsim
 from distsim import (
     AllToAll,
     ConfigError,
@@ -145,6 +146,14 @@ def test_interval_of_areas_on_ranks_is_the_delay_between_them() -> None:
     assert spread.interval == 1
     support.check_same(spread, reference, "round robin")
 
+    def said(comm: Communicator) -> Any:
+        run = chain().run
+        return distsim.simulate(chain().network, 10.0, comm=comm, partition=run.partition, device="cpu").summary
+
+    for summary in Threads.run(4, said):
+        assert summary["exchange_interval"] == 2.0
+        assert summary["routing"] == {"exchange": "neighbourhood", "most_neighbours": 1, "broadcast_sources": 0}
+
 
 LAYOUTS = [
     {"exchange": "alltoall"},
@@ -167,6 +176,26 @@ def test_no_result_depends_on_how_spikes_travel(overlap: bool) -> None:
     experiment, expected = support.avalanche(30, 6, delay=1.0)
     for layout in ({"routing": "broadcast"}, {"routing": "broadcast", "exchange": "neighbourhood"}):
         support.check_same(support.run(asking(experiment, **layout), 3, tuning), expected, str(layout))
+
+
+def test_a_pair_grows_without_the_others() -> None:
+    """A rank grows for one neighbour on one side of its buffers, then for another on the other side.
+
+    What it prepares anew then must be as before for the first, who was told nothing of it.
+    """
+    network = Network("sides")
+    a = network.population("A", 3, "spike_generator", spike_times=[[1.5]] * 3)  # second interval of ten steps
+    b = network.population("B", 3, "spike_generator", spike_times=[[0.5, 3.5]] * 3)  # first, fourth
+    onto_b, onto_c = network.population("onto_B", 2, "parrot_neuron"), network.population("onto_C", 2, "parrot_neuron")
+    network.project(a, onto_b, AllToAll(), 1.0, 2.0)
+    network.project(b, onto_c, AllToAll(), 1.0, 2.0)
+    settings = RunSettings(8.0, partition={"A": 0, "B": 1, "onto_B": 1, "onto_C": 2}, exchange="neighbourhood")
+    experiment = Experiment(network, settings)
+    reference = support.run(asking(experiment, partition="round_robin"))
+    assert reference.count == 2 * 3 + 2 * 6
+    found = support.run(experiment, 3, Tuning(message_room=2, overlap=True))
+    assert found.interval == 10 and found.growths == 3
+    support.check_same(found, reference)
 
 
 def test_a_neighbour_that_does_not_know_of_it() -> None:

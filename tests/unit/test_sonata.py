@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import jsonschema
 import libsonata
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from support import check_same, run
 import distsim
 from distsim.cli import main
 from distsim.config import load_experiment
+from distsim.config.json_schema import experiment_schema
 from distsim.experiment import Experiment, RunSettings
 from distsim.io.safe_hdf5 import open_hdf5
 from distsim.io.sonata_edges import populations
@@ -88,6 +90,7 @@ def test_a_circuit_that_changed_is_no_more_the_experiment_that_was_written(tmp_p
     loaded = load_experiment(config)
     document = tmp_path / "experiment.yaml"
     document.write_text(json.dumps(loaded.document))
+    jsonschema.validate(loaded.document, experiment_schema())
     assert load_experiment(document).document == loaded.document
     edit(tmp_path / "components/point_neuron_models/exc.json", lambda d: d.update(C_m=251.0))
     with pytest.raises(distsim.ConfigError, match=r"exc\.json has changed since the experiment was written"):
@@ -182,7 +185,7 @@ def test_models_that_alternate_become_populations_one_after_the_other(tmp_path: 
     assert found == whole
 
 
-def test_node_sets_reports_and_conditions(tmp_path: Path) -> None:
+def test_node_sets_reports_and_conditions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = unpack(tmp_path)
 
     def change(d: Any) -> None:
@@ -193,8 +196,9 @@ def test_node_sets_reports_and_conditions(tmp_path: Path) -> None:
         d["distsim"] = {"run": {"precision": "double", "seed": 9}}
 
     edit(config, change)
-    for name in ("exc", "inh"):
-        edit(tmp_path / f"components/point_neuron_models/{name}.json", lambda d: d.pop("V_m"))
+    edit(tmp_path / "components/point_neuron_models/inh.json", lambda d: d.pop("V_m"))
+    with h5py.File(tmp_path / "network/cortex_nodes.h5", "a") as file:
+        file["nodes/cortex/0/dynamics_params/C_m"] = np.where(np.arange(16) == 5, 300.0, np.nan)
     experiment = load_experiment(config).experiment
     network = experiment.network
     (recording,) = network.state_recordings
@@ -202,9 +206,16 @@ def test_node_sets_reports_and_conditions(tmp_path: Path) -> None:
     assert (recording.variables, recording.interval) == (("V_m",), 0.5)
     (clamp,) = network.inputs
     assert clamp.targets[0].neurons == (2, 3) and (clamp.start, clamp.stop) == (0.0, 50.0)
-    assert network["cortex"].initial["V_m"] == -61.0
+    assert network["cortex"].initial["V_m"].values == (-60.0,) * 12 + (-61.0,) * 4
+    assert network["cortex"].params["C_m"].values == (250.0,) * 5 + (300.0,) + (250.0,) * 6 + (200.0,) * 4
+    edit(config, lambda d: d.pop("conditions"))
+    edit(tmp_path / "components/point_neuron_models/inh.json", lambda d: d.update(E_L=-66.0))
+    again = load_experiment(config).experiment.network["cortex"]
+    assert again.initial["V_m"].values == (-60.0,) * 12 + (-66.0,) * 4  # where NEST starts: at E_L
+    edit(config, lambda d: d.update(conditions={"v_init": -61.0, "celsius": 34.0}))
     assert experiment.run.precision == "double" and experiment.run.seed == 9
-    assert [w for w in network.warnings if "celsius" in w]
+    assert main(["check", str(config)]) == 0
+    assert "warning: conditions.celsius: not read" in capsys.readouterr().out
 
 
 def test_glif_types_of_other_lists_are_one_population(tmp_path: Path) -> None:

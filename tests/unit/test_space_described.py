@@ -76,13 +76,15 @@ def test_the_kernel_and_numpy_agree(text: str) -> None:
     ("sin(1e15 * dx)", "angles of at most"), ("1e200 * 1e200 * dx", "stay finite"), ("dz + 1", "more dimensions"),
     ("x := 3", "an expression such as"), ("max(x=1)", "numbers, names"), ("min(1)", "min of 2 numbers"),
 ])  # fmt: skip
-@pytest.mark.parametrize("key", ["weight", "p"])
+@pytest.mark.parametrize("key", ["weight", "p", "fixed_indegree.p"])
 def test_what_is_no_expression_is_refused(text: str, message: str, key: str) -> None:
     """Catches code that is run, a crash of the parser, and an expression that would give no number somewhere."""
     net = two(None, box([1.0, 1.0]), box([1.0, 1.0]), (20, 20))
     with pytest.raises(ConfigError, match=message.replace("(", r"\(")) as caught:
         if key == "weight":
             net.project("A", "B", FixedIndegree(2), text)
+        elif key == "fixed_indegree.p":
+            net.project("A", "B", FixedIndegree(2, p=text))
         else:
             net.project("A", "B", PairwiseBernoulli(text))
     assert "\n" not in str(caught.value) and key in str(caught.value)
@@ -150,12 +152,14 @@ projections:
     weight: "30.0 * exp(-distance / 0.3)"
     delay: {linear_distance: {c: 0.5, velocity: 0.3}}
   - {source: I, target: E, rule: {pairwise_poisson: "0.1 * (distance < 0.5)"}, weight: -20.0, delay: "0.3 + distance"}
+  - {source: I, target: E, rule: {fixed_indegree: {indegree: 2, p: {KERNEL}}}}
+  - {source: E, target: E, rule: {fixed_outdegree: {outdegree: 3, mask: {MASK}, multapses: false}}}
 """
 PLACES = ("box", "ellipse", "{annulus: {inner_radius: 0.2, outer_radius: 0.7}}", "{file: at.csv, columns: [x, y]}",
           "{file: at.h5, dataset: layer/at}")  # fmt: skip
 MASKS = ("circular: {radius: 0.5}", "doughnut: {inner_radius: 0.1, outer_radius: 0.6}",
          "rectangular: {lower_left: [-0.3, -0.3], upper_right: [0.5, 0.2]}",
-         "elliptical: {major_axis: 0.9, minor_axis: 0.4, azimuth_angle: 30.0}")  # fmt: skip
+         "elliptical: {major_axis: 0.9, minor_axis: 0.4, azimuth_angle: 30.0}, anchor: [0.1, 0.0]")  # fmt: skip
 KERNELS = (
     "linear: {c: 0.8, a: -0.5}", "exponential: {beta: 0.5}", "gaussian: {std: 0.4}",
     "gamma: {kappa: 2.0, theta: 1.0}",            "gaussian2d: {std_x: 0.4, std_y: 0.2, rho: 0.3}",
