@@ -64,6 +64,12 @@ class Regrown:
     counts: npt.NDArray[np.int64]
     keep: list[Any]
 
+    @property
+    def bytes(self) -> int:
+        """What sources and the kernels' view take."""
+        tables = sum(int(k.nbytes) for k in self.keep if hasattr(k, "nbytes"))
+        return tables + self.gids.nbytes + self.counts.nbytes
+
     def locate(self, rows: Rows, backend: Backend) -> None:
         """Say whose each row is; once rows have the numbers that they keep."""
         source = np.zeros(max(1, len(rows.table)), np.uint64)

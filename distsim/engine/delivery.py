@@ -78,6 +78,11 @@ class StepInput:
         """Address of the first slot."""
         return int(self.structure.input)
 
+    @property
+    def later_bytes(self) -> int:
+        """What the slots of later steps take, and the counts of what is added to them."""
+        return int(self._sums.nbytes) - self.slot_bytes + int(self._events.nbytes)
+
 
 def scaled_planes(shape: GroupShape) -> list[bool]:
     """By plane of a group: are its weights multiplied by what a spike carries?"""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-import numpy as np
-
 from distsim.build.rows import RUN_BYTES, SYNAPSE_BYTES
 from distsim.engine.simulation import Simulation
 
@@ -22,7 +20,7 @@ class Footprint:
     synapses, runs, rows, routing
         Connectivity; `rows` with what the host keeps of them.
     buffers
-        The time wheel and the messages of an interval, before any of them grows.
+        The time wheel, the ring's later steps, and the messages of an interval, before any of them grows.
     recording
         Rings and buffers of what is recorded, digests.
     """
@@ -47,16 +45,16 @@ def footprint(simulation: Simulation) -> Footprint:
     slots = int(loop.slot_mask) + 1
     exchange = simulation.exchange.bytes if simulation.exchange is not None else 0
     held = {name: int(simulation.held(name).nbytes) for name in _HELD}
-    inputs = max(1, rows.input_size) * np.dtype(np.int32 if precision == "single" else np.int64).itemsize
     synapses, runs = rows.n_synapses * SYNAPSE_BYTES[precision], rows.n_runs * RUN_BYTES
     return Footprint(
-        neurons=sum(g.bytes for g in simulation.groups) + inputs + held["emitted"],
+        neurons=sum(g.bytes for g in simulation.groups) + simulation.input.slot_bytes + held["emitted"],
         synapses=synapses,
         runs=runs,
         rows=rows.bytes(precision) - synapses - runs + rows.gids.nbytes + rows.first_delay.nbytes
-        + (0 if rows.number is None else rows.number.nbytes),
+        + (0 if rows.number is None else rows.number.nbytes)
+        + (0 if simulation.regrown is None else simulation.regrown.bytes),
         routing=simulation.routing.bytes(),
-        buffers=slots * int(loop.due_capacity) * 16 + held["due_count"] + exchange,
+        buffers=slots * int(loop.due_capacity) * 16 + held["due_count"] + simulation.input.later_bytes + exchange,
         recording=simulation.spikes.bytes + simulation.states.bytes + simulation.rates.bytes
         + sum(held[name] for name in _HELD[2:]),
     )  # fmt: skip
