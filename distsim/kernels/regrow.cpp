@@ -69,15 +69,11 @@ struct Batch<ADD> {
     const Regrown& r;
     const Arrival& a;
 #ifndef __CUDACC__
-    uint32 n;
-    VARYING(uint64, position);
-    VARYING(uint32, target);
-    VARYING(uint32, delay_word);
-    VARYING(uint32, weight_word);
+    Waiting waiting;
 #endif
     FN_MEMBER Batch(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a) : c(c), ring(ring), r(r), a(a) {
 #ifndef __CUDACC__
-        n = 0;
+        waiting.n = 0;
 #endif
     }
     FN_MEMBER void add(uint64 at, uint32 to, uint32 delay, uint32 weight) {
@@ -86,17 +82,14 @@ struct Batch<ADD> {
         Sum* const sum = place_of(ring, r, a, to, s.negative, s.delay);
         if (sum) add_to(sum, what_is_added(r, a, s.quanta, s.negative));
 #else
-        position[n] = at;
-        target[n] = to;
-        delay_word[n] = delay;
-        weight_word[n] = weight;
-        if (++n == LANES) flush();
+        if (waiting.add(at, to, delay, weight)) flush();
 #endif
     }
     FN_MEMBER void flush() {
 #ifndef __CUDACC__
-        if (n) add_drawn(c, ring, r, a, TargetOfLane{target}, n, position, delay_word, weight_word);
-        n = 0;
+        Waiting& w = waiting;
+        if (w.n) add_drawn(c, ring, r, a, TargetOfLane{w.target}, w.n, w.position, w.delay_word, w.weight_word);
+        w.n = 0;
 #endif
     }
 };
