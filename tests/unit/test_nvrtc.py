@@ -96,7 +96,7 @@ def test_rows_that_are_drawn_again_compile() -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_nothing_is_read_past_the_coherent_caches(precision: str) -> None:
     """run_steps reads in one step what other blocks wrote in the step before: a load by the read-only path
-    (ld.global.nc, which a compiler takes for what it believes constant) would see old values. Only `receive` may take it:
+    (ld.global.nc, which a compiler takes for what it believes constant) would see old values. Only `receive` may:
     it is a launch of its own, and writes nothing that it reads. And delivery does not wait for its additions."""
     text = compiled(loop_text(FULLEST, precision), "compute_90", kind="PTX").decode(errors="replace")
     functions = re.split(r"^(?=\.visible \.entry|\.func)", text, flags=re.MULTILINE)
