@@ -7,11 +7,22 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from distsim.distributions import Listed, Lognormal, Normal, NormalClipped, Uniform, Value, check_magnitude, support
+from distsim.distributions import (
+    MAX_MAGNITUDE,
+    Listed,
+    Lognormal,
+    Normal,
+    NormalClipped,
+    Uniform,
+    Value,
+    check_magnitude,
+    support,
+)
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.expressions import Expression
 from distsim.grid import on_grid, round_to_steps
 from distsim.models import Model
+from distsim.models.weighing import row_scale
 from distsim.rules import AllToAll, Explicit, FixedIndegree, OneToOne, Sides, check_rule, is_spatial
 from distsim.selection import shared_neurons
 from distsim.spatial import with_space
@@ -75,13 +86,34 @@ def _check_scaled(projection: Projection, where: str) -> None:
             ports = target.model.receptors
             scaled = any(ports[i].scaled for i in receptor_names(target.model, port, key))
             names = sorted({p.name.partition("_")[0] for p in ports if p.scaled})
+            if not any(ports[i].counts for i in receptor_names(target.model, port, key)):
+                _check_weighing(projection, where)
             for source in projection.sources:
-                if scaled and not source.model.sends:
+                if scaled and (source.model.weighs or not source.model.sends):
                     raise wrong(
                         key, port, f"on {target.model.name}, only for sources of its kind, not {source.model.name}"
                     )
                 if source.model.sends and source.model.name == target.model.name and not scaled:
                     raise wrong(key, port, f"between neurons of {source.model.name}: receptor {', '.join(names)}")
+
+
+def _check_weighing(projection: Projection, where: str) -> None:
+    """Weights are stored for the largest spike_weights of the sources: one scale for all of a projection."""
+    scales = {row_scale(s.model, s.population.params): s for s in reversed(projection.sources)}
+    if len(scales) > 1:
+        largest = scales[max(scales)]
+        one = largest if largest.model.weighs else next(s for s in scales.values() if s.model.weighs)
+        raise wrong(
+            f"{where}.source", f"{one.name} with {one.model.weighs} beside others",
+            "a projection of its own for each population that has them",
+        )  # fmt: skip
+    scale = max(scales)
+    if scale == 1.0:
+        return
+    check_magnitude(projection.weight, f"{where}.weight")
+    largest_weight = max(abs(bound) for bound in support(projection.weight))
+    if largest_weight * scale > MAX_MAGNITUDE:
+        raise wrong(f"{where}.weight", largest_weight, f"at most {MAX_MAGNITUDE:g} when multiplied by spike_weights")
 
 
 def receptor_names(model: Model, receptor: str | None, where: str) -> tuple[int, int]:

@@ -90,6 +90,8 @@ def export_circuit(simulation: Simulation, out: Path) -> list[str]:
 def _kind(population: Population, left_out: list[str]) -> NodeKind:
     model = population.model
     if model.name == "spike_generator":
+        if model.weighs:
+            left_out.append(f"populations.{population.name}.params.{model.weighs}: SONATA's spikes have no weights")
         return NodeKind(population.name, population.size, "")
     if model.name not in MODELS:
         left_out.append(f"populations.{population.name}: {model.name} is a model of your own, unknown elsewhere")

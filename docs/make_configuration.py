@@ -311,7 +311,11 @@ def _forms(names: tuple[str, ...], definitions: dict[str, Schema]) -> str:
             rows.append(("`{file: FILE, column: NAME}`", "–", text))
             continue
         if name == "Spikes":
-            text = "Times of spikes, for `spike_times`: CSV with `timestamps,node_ids`, or SONATA spikes in HDF5."
+            text = (
+                "Times of spikes, for `spike_times`: CSV with `timestamps,node_ids`, or SONATA spikes in HDF5. "
+                "Columns (datasets) `weights` and `multiplicities` beside them become `spike_weights` and "
+                "`spike_multiplicities`."
+            )
             rows.append(("`{file: FILE, population: NAME}`", "–", text))
             continue
         ((key, node),) = definition["properties"].items()

@@ -8,14 +8,19 @@ from distsim import AllToAll, Experiment, FixedIndegree, Network, Normal, RunSet
 from distsim.devices import DEVICES
 from distsim.models import MODELS
 
-GENERATORS = {
+GENERATORS: dict[str, dict[str, Any]] = {
     "poisson_generator": {"rate": 400.0, "start": 2.0, "stop": 30.0, "origin": 1.0},
     "inhomogeneous_poisson_generator": {"rate_times": [1.0, 10.0, 25.0], "rate_values": [900.0, 0.0, 3000.0]},
     "sinusoidal_poisson_generator": {"rate": 300.0, "amplitude": 500.0, "frequency": 80.0, "phase": 45.0},
     "gamma_sup_generator": {"rate": 40.0, "gamma_shape": 3, "n_proc": 7},
     "mip_generator": {"rate": 2000.0, "p_copy": 0.2},
     "pulsepacket_generator": {"pulse_times": [5.0, 20.0], "activity": 12, "sdev": 3.0},
-    "spike_generator": {"spike_times": [3.0, 9.0], "spike_multiplicities": [2, 5], "origin": 2.0},
+    "spike_generator": {
+        "spike_times": [3.0, 3.0, 9.0],
+        "spike_weights": [0.3, 2.5, 1.7],
+        "spike_multiplicities": [2, 1, 5],
+        "origin": 2.0,
+    },
 }
 
 # One of each other family, busy, and what a spike is worth to it in its unit (pA, nS, mV).

@@ -138,7 +138,10 @@ NETWORKS = {
     "no input, wide counts": [shape(name, planes=0, poisson=1, wide=True) for name in KINDS],
     "variants": [  # soft thresholds; spikes that carry numbers
         GroupShape(m, (1,) * len(m.receptors), (1,) * len(m.receptors))
-        for m in (example_of(name).chosen({"delta": 1.0}) for name in ("iaf_psc_exp", "iaf_tum_2000"))
+        for m in (
+            *(example_of(name).chosen({"delta": 1.0}) for name in ("iaf_psc_exp", "iaf_tum_2000")),
+            example_of("spike_generator").chosen({"spike_weights": ((2.0,),)}),
+        )
     ],
 }
 # Groups whose kernels must not spill: those of integrate-and-fire networks such as the microcircuit.

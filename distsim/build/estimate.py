@@ -15,6 +15,7 @@ import numpy as np
 
 from distsim.build.chunks import CELL_BUDGET, SORT_BYTES, cells_per_row, plan_chunks
 from distsim.build.costs import NOMINAL_RATE, expected_synapses
+from distsim.build.emission import emission_room
 from distsim.build.expected import Expectation, RankConnectivity
 from distsim.build.expected_routing import ExpectedRouting, expected_routing
 from distsim.build.partition import Layout, WholePopulations, partition_of
@@ -250,17 +251,17 @@ class _Rank:
         """Bytes of all groups, and what their start takes besides."""
         experiment, layout = self.expectation.experiment, self.connectivity.layout
         real = 4 if experiment.run.precision == "single" else 8
-        size, starting = 32.0 * layout.n_local, 0.0  # neurons that emit in a step
+        size, starting = 32.0 * emission_room(layout, experiment.run.dt), 0.0
         for group, shape in zip(layout.groups, self.shapes, strict=True):
             stride = -(-group.size // 64) * 64
             each = sum(real if s.kind == "real" else np.dtype(s.kind).itemsize for s in group.model.states)
             each += real * len(shape.per_neuron) + 8 * sum(1 for s in group.model.states if s.relative_to)
             listed = sum(
                 len(times)
-                for part in group.parts for vector in group.model.vector_parameters
-                for times in part.population.params[vector.name]
+                for part in group.parts for vector in group.model.vectors if vector in part.population.params
+                for times in part.population.params[vector]
             )  # fmt: skip
-            size += group.size * (each + 8 * len(group.model.vector_parameters)) + 8 * listed
+            size += group.size * (each + 8 * len(group.model.vectors)) + 8 * listed
             size += stride * (real * shape.n_planes + shape.n_poisson * 8 * (4 if shape.wide_counts else 1))
             size += CHUNK.itemsize * (group.size / 256 + len(group.parts))
             size += group.size * real * factor_arrays(experiment.network, group)

@@ -80,14 +80,14 @@ class Regrown:
 
 def add_regrown(
     network: Network, layout: Layout, projections: Sequence[LocalProjection], rows: Rows, backend: Backend,
-    kernels: Module, cell_budget: int, scaled: Sequence[Sequence[bool]],
+    kernels: Module, cell_budget: int, scaled: Sequence[Sequence[int]],
 ) -> Regrown | None:  # fmt: skip
     """Make room in `rows` for the sources of procedural projections; None where no projection is.
 
     Parameters
     ----------
     scaled
-        By group and plane: are its weights multiplied by what a spike carries?
+        By group and plane: which numbers that spikes carry multiply its weights.
     """
     if not projections:
         return None
@@ -119,7 +119,7 @@ def add_regrown(
         arguments.n_rows = ALL_ROWS
         group = layout.group_of(p.part.population_id).index
         at = {plane: rows.plane_begin[group] + plane * rows.plane_stride[group] for plane in (-1, *p.planes)}
-        is_scaled = {plane: int(plane >= 0 and scaled[group][plane]) for plane in at}
+        is_scaled = {plane: scaled[group][plane] if plane >= 0 else 0 for plane in at}
         made.append(
             procedural.Regrown(
                 connect=array_of([arguments], pointer), kind=_kind(p),

@@ -202,8 +202,8 @@ class LocalProjection:
             elif self.delays.guide is not None and self.delays.thresholds is not None:
                 c.delay_guide = pointer(self.delays.guide)
                 c.delay_threshold = pointer(self.delays.thresholds)
-        c.positive_per_quantum = 1.0 / endpoint.positive.quantum if endpoint.positive else 0.0
-        c.negative_per_quantum = 1.0 / endpoint.negative.quantum if endpoint.negative else 0.0
+        c.positive_per_quantum = endpoint.scale / endpoint.positive.quantum if endpoint.positive else 0.0
+        c.negative_per_quantum = endpoint.scale / endpoint.negative.quantum if endpoint.negative else 0.0
         below, above = self._signs()
         c.fixed_negative = int(below and not above)
         c.sign_varies = int(below and above and self.positive_plane != self.negative_plane)

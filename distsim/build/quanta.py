@@ -15,6 +15,7 @@ from distsim.build.reach import spatial_bound
 from distsim.checks import receptor_names
 from distsim.distributions import support
 from distsim.errors import BuildError
+from distsim.models.weighing import row_scale
 from distsim.network import Network, Population, Projection
 from distsim.rules import (
     Explicit,
@@ -46,6 +47,7 @@ class Endpoint:
     positive: Plane | None
     negative: Plane | None
     counts: bool  # the receptor takes every spike as 1
+    scale: float = 1.0  # a stored weight is so many times the described one; see models/weighing.py
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ def plan_planes(network: Network, precision: str) -> PlaneTable:
             continue
         for target in projection.targets:
             for port in _ports(projection):
-                low, high = _weight_support(projection, port)
+                scale = source_scale(projection)
+                low, high = (scale * bound for bound in _weight_support(projection, port))
                 positive, negative = receptor_names(target.model, port, f"projections[{number}].receptor")
                 counts = target.model.receptors[positive].counts
                 wanted.append((number, ids[target.name], port, positive, negative, low, high))
@@ -174,11 +177,17 @@ def plan_planes(network: Network, precision: str) -> PlaneTable:
     rounding = [0.0] * len(network.projections)
     for number, i, port, positive, negative, low, high in wanted:
         counts = network.populations[i].model.receptors[positive].counts
-        endpoint = Endpoint(chosen.get((number, i, positive)), chosen.get((number, i, negative)), counts)
+        scale = source_scale(network.projections[number])
+        endpoint = Endpoint(chosen.get((number, i, positive)), chosen.get((number, i, negative)), counts, scale)
         endpoints[number, i, port] = endpoint
         if not counts:
             rounding[number] = max(rounding[number], _rounding(endpoint, low, high))
     return PlaneTable(endpoints, per_receptor, quanta, tuple(rounding))
+
+
+def source_scale(projection: Projection) -> float:
+    """What the weights of the projection are stored times: that of its sources, one for all unless targets count."""
+    return max(row_scale(s.model, s.population.params) for s in projection.sources)
 
 
 def _ports(projection: Projection) -> Sequence[str | None]:

@@ -96,7 +96,8 @@ def weight_errors(
         ends = [e for (p, _, _), e in planes.endpoints.items() if p == number and not e.counts]
         for negative in (False, True):
             sides = [e.negative if negative else e.positive for e in ends]
-            quantum = max((s.quantum for s in sides if s is not None), default=0.0)
+            scale = ends[0].scale if ends else 1.0
+            quantum = max((s.quantum / scale for s in sides if s is not None), default=0.0)
             mine = (kept < 0.0) == negative
             if quantum:
                 kept[mine] = np.trunc(kept[mine] / quantum + (-0.5 if negative else 0.5)) * quantum

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distsim.config import schema
@@ -12,7 +12,7 @@ from distsim.config.convert_space import to_degree_rule, to_pair_rule, to_positi
 from distsim.config.edge_files import listed_in_file
 from distsim.config.files import FileStore
 from distsim.config.schema_space import LinearDistanceSpec
-from distsim.config.spike_files import spike_trains
+from distsim.config.spike_files import OPTIONAL, spike_columns
 from distsim.config.tables import read_column
 from distsim.config.user_files import model_of
 from distsim.devices import device_named
@@ -51,7 +51,7 @@ def described_network(spec: schema.ExperimentSpec, name: str, dt: float, files: 
             label,
             size,
             model_of(population.model, f"{where}.model", files),
-            params={k: _parameter(v, size, f"{where}.params.{k}", files) for k, v in population.params.items()},
+            params=_parameters(population.params, size, f"{where}.params", files),
             initial={k: to_value(v, f"{where}.initial.{k}", files) for k, v in population.initial.items()},
             positions=to_positions(population.positions, population.size, f"{where}.positions", files),
         )
@@ -110,15 +110,31 @@ _DRAWN: tuple[tuple[type, str, type], ...] = (
 )
 
 
-def _parameter(value: Any, size: int, where: str, files: FileStore) -> Any:
-    """As `to_value`; spikes in a file become one list of times for each generator."""
-    if not isinstance(value, forms.SpikesSpec):
-        return to_value(value, where, files)
-    data = files.read(value.file, f"{where}.file")
-    try:
-        return spike_trains(data, files.absolute(value.file), value.population, size)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
+def _parameters(given: Mapping[str, Any], size: int, where: str, files: FileStore) -> dict[str, Any]:
+    """Each as by `to_value`; spikes in a file become one list of times for each generator.
+
+    What belongs to the times of a file, weights and multiplicities, comes with its spike_times, and not otherwise.
+    """
+    params: dict[str, Any] = {}
+    for key, value in given.items():
+        at = f"{where}.{key}"
+        if not isinstance(value, forms.SpikesSpec):
+            params[key] = to_value(value, at, files)
+            continue
+        column = next((c for c, name in OPTIONAL.items() if name == key), None)
+        if column is not None:
+            raise wrong(at, "a file", f"a list, or a column {column} in the file of spike_times")
+        data = files.read(value.file, f"{at}.file")
+        try:
+            found = spike_columns(data, files.absolute(value.file), value.population, size)
+        except ConfigError as error:
+            raise ConfigError(f"{at}: {error}") from None
+        params[key] = found.pop("spike_times")
+        for name, lists in found.items() if key == "spike_times" else ():
+            if name in given:
+                raise wrong(f"{where}.{name}", "a list", f"none, since {value.file} has a column of them")
+            params[name] = lists
+    return params
 
 
 def to_value(value: Any, where: str, files: FileStore) -> Any:

@@ -5,21 +5,30 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from distsim.config.tables import Table
+from distsim.config.tables import Kind, Table
 from distsim.errors import ConfigError, nearest, wrong
 
 MAX_SPIKES = 2**28
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 COLUMNS = ("timestamps", "node_ids")
+OPTIONAL = {"weights": "spike_weights", "multiplicities": "spike_multiplicities"}  # column: parameter
 
 
 def spike_trains(data: bytes, origin: str, population: str | None, size: int) -> list[list[float]]:
-    """One ascending list of times (ms) for each of `size` generators.
+    """One ascending list of times (ms) for each of `size` generators; see `spike_columns`."""
+    return spike_columns(data, origin, population, size)["spike_times"]
+
+
+def spike_columns(data: bytes, origin: str, population: str | None, size: int) -> dict[str, list[list[float]]]:
+    """spike_times (ms, ascending), and spike_weights and spike_multiplicities where the file has them.
+
+    Each holds one list for each of `size` generators.
 
     Parameters
     ----------
     data
-        A table with the columns timestamps,node_ids, or SONATA: /spikes/<population>/{timestamps, node_ids}.
+        A table with the columns timestamps,node_ids[,weights][,multiplicities], or SONATA with such datasets:
+        /spikes/<population>/{timestamps, node_ids}.
     origin
         The file's name, for messages.
     population
@@ -33,19 +42,22 @@ def spike_trains(data: bytes, origin: str, population: str | None, size: int) ->
     import numpy as np
 
     if data.startswith(HDF5_MAGIC):
-        times, ids = sonata_spikes(data, origin, population)
+        found = _sonata(data, origin, population, optional=tuple(OPTIONAL))
     else:
         if population is not None:
             raise ConfigError(f"{origin}: key population is for HDF5 files; this one is none")
-        columns = Table(data, origin).columns({"timestamps": "number", "node_ids": "id"})
-        times, ids = columns["timestamps"], columns["node_ids"]
+        table = Table(data, origin)
+        more: dict[str, Kind] = {name: "number" for name in OPTIONAL if name in table.names}
+        found = table.columns({"timestamps": "number", "node_ids": "id", **more})
+    times, ids = found.pop("timestamps"), found.pop("node_ids")
     if ids.size and int(ids.max()) >= size:
         raise wrong(
             f"{origin}: node_ids", int(ids.max()), f"ids from 0 to {size - 1}, since there are {size} generators"
         )
     order = np.lexsort((times, ids))
     ends = np.cumsum(np.bincount(ids.astype(np.int64), minlength=size))[:-1]
-    return [part.tolist() for part in np.split(times[order], ends)]
+    columns = {"spike_times": times, **{OPTIONAL[name]: column for name, column in found.items()}}
+    return {name: [part.tolist() for part in np.split(c[order], ends)] for name, c in columns.items()}
 
 
 def sonata_spikes(data: bytes, origin: str, population: str | None, or_only: bool = False) -> tuple[Any, Any]:
@@ -56,6 +68,14 @@ def sonata_spikes(data: bytes, origin: str, population: str | None, or_only: boo
     ConfigError
         The file is malformed, or has no such population.
     """
+    found = _sonata(data, origin, population, or_only)
+    return found["timestamps"], found["node_ids"]
+
+
+def _sonata(
+    data: bytes, origin: str, population: str | None, or_only: bool = False, optional: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The datasets of a population by name, as numbers: COLUMNS, and those of `optional` that are there."""
     import h5py
     import numpy as np
 
@@ -70,19 +90,24 @@ def sonata_spikes(data: bytes, origin: str, population: str | None, or_only: boo
             if population not in names:
                 raise ConfigError(f"{origin}: no population {population!r}; {nearest(population, names)}")
             group = _child(spikes, population, origin, h5py.Group)
-            found = {name: _numbers(_child(group, name, origin, h5py.Dataset), name, origin) for name in COLUMNS}
+            names = [*COLUMNS, *(name for name in optional if name in group)]
+            found = {name: _numbers(_child(group, name, origin, h5py.Dataset), name, origin) for name in names}
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{origin}: no readable HDF5: {error}") from None
-    times, ids = found["timestamps"].astype(np.float64), found["node_ids"]
-    if times.size != ids.size:
-        raise ConfigError(f"{origin}: {times.size} timestamps for {ids.size} node_ids; one for each")
+    ids = found.pop("node_ids")
+    found = {name: column.astype(np.float64) for name, column in found.items()}
+    for name, column in found.items():
+        if column.size != ids.size:
+            raise ConfigError(f"{origin}: {column.size} {name} for {ids.size} node_ids; one for each")
     if ids.dtype.kind not in "iu" or (ids.size and int(ids.min()) < 0):
         raise ConfigError(f"{origin}: node_ids: found {ids.dtype}; allowed: whole numbers from 0")
-    if times.size and not np.isfinite(times).all():
-        raise ConfigError(f"{origin}: timestamps: found NaN or infinity; allowed: finite times in ms")
-    return times, ids.astype(np.int64)
+    for name, column in found.items():
+        if not np.isfinite(column).all():
+            what = "times in ms" if name == "timestamps" else "numbers"
+            raise ConfigError(f"{origin}: {name}: found NaN or infinity; allowed: finite {what}")
+    return {**found, "node_ids": ids.astype(np.int64)}
 
 
 def _child(parent: Any, name: str, origin: str, kind: Any) -> Any:

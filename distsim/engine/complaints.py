@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,16 @@ def too_many_spikes(experiment: Experiment, loop: Any, emitted: npt.NDArray[np.u
     """Of the neurons in `emitted`, uint64[n, 4], the first with more spikes in a step than its model allows."""
     count = loop.odd if loop.pending_step % 2 else loop.even
     populations = experiment.network.populations
+    spikes: Counter[int] = Counter()  # spikes of one neuron stand apart where they differ in weight
     for gid, packed, multiplicity, _ in emitted[: int(count.emitted)].tolist():
         population = populations[packed >> 32]
         most = population.model.max_multiplicity
-        if (multiplicity & 0xFFFFFFFF) > most:
+        spikes[gid] += multiplicity & 0xFFFFFFFF
+        if spikes[gid] > most:
             time_ms = loop.pending_step * experiment.run.dt
             return (
                 f"population {population.name!r}, neuron {gid - population.first_gid}, time {time_ms:g} ms: "
-                f"emitted {multiplicity & 0xFFFFFFFF} spikes in one step; {population.model.name} allows {most}"
+                f"emitted {spikes[gid]} spikes in one step; {population.model.name} allows {most}"
             )
     return "a neuron emitted more spikes in one step than its model allows"
 

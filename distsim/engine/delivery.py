@@ -14,7 +14,7 @@ from distsim.backend import Array, Backend
 from distsim.build.rows import Rows
 from distsim.engine.groups import GroupState
 from distsim.experiment import Delivery
-from distsim.kernels.loop import Ring
+from distsim.kernels.loop import BY_PORT, BY_ROW, Ring
 from distsim.kernels.update import GroupShape
 
 # Synapses a run, below which the ring is faster: 1.21 ns an event against 1.53 at 15, 1.53 against 0.87 at 55.
@@ -84,17 +84,18 @@ class StepInput:
         return int(self._sums.nbytes) - self.slot_bytes + int(self._events.nbytes)
 
 
-def scaled_planes(shape: GroupShape) -> list[bool]:
-    """By plane of a group: are its weights multiplied by what a spike carries?"""
-    return [r.scaled for r, n in zip(shape.model.receptors, shape.planes, strict=True) for _ in range(n)]
+def scaled_planes(shape: GroupShape) -> list[int]:
+    """By plane of a group: which numbers that spikes carry multiply its weights; BY_PORT, BY_ROW or 0."""
+    by = [0 if r.counts else BY_PORT if r.scaled else BY_ROW for r in shape.model.receptors]
+    return [b for b, n in zip(by, shape.planes, strict=True) for _ in range(n)]
 
 
 def scaled_columns(rows: Rows, groups: list[GroupState], backend: Backend) -> npt.NDArray[np.uint32]:
-    """By column: do its synapses lie on a port whose weights are multiplied by what a spike carries?"""
+    """By column: which numbers that spikes carry multiply the weights of its synapses, as of a plane."""
     base = backend.to_host(rows.column_base).astype(np.int64)
     found = np.zeros(base.size, np.uint32)
     for k, group in enumerate(groups):
         begin, stride = rows.plane_begin[k], rows.plane_stride[k]
-        for plane in np.flatnonzero(scaled_planes(group.shape)):
-            found[(base >= begin + plane * stride) & (base < begin + (plane + 1) * stride)] = 1
+        for plane, by in enumerate(scaled_planes(group.shape)):
+            found[(base >= begin + plane * stride) & (base < begin + (plane + 1) * stride)] = by
     return found

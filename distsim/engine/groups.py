@@ -23,6 +23,7 @@ from distsim.grid import round_to_steps
 from distsim.kernels.update import GroupShape
 from distsim.models import Constant, Model
 from distsim.models.base import DrawnTimes
+from distsim.models.weighing import lists_in_code
 from distsim.network import Network
 from distsim.streams import Stream
 
@@ -311,7 +312,10 @@ class GroupState:
     def _vectors(self, kernels: Module, seed: int, dt: float) -> None:
         """Listed numbers: times as steps, others as they are; and times that are drawn."""
         for vector in self.group.model.vector_parameters:
-            rows = [part.population.params[vector.name][i] for part in self.group.parts for i in part.positions()]
+            if vector.name not in self.group.model.vectors:
+                continue
+            lists = [(p, lists_in_code(self.group.model, p.population.params, vector.name)) for p in self.group.parts]
+            rows = [of_part[i] for part, of_part in lists for i in part.positions()]
             if vector.plain:
                 self._lists(vector.name, rows, np.float64)
             else:

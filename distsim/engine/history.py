@@ -42,13 +42,13 @@ class Spikes:
 
 
 def together(parts: list[Spikes]) -> Spikes:
-    """All of them, by step, then gid."""
+    """All of them, by step, then gid; those of one step and neuron by what they carry."""
     empty = np.empty(0, np.int64)
     step = np.concatenate([empty, *(p.step for p in parts)])
     gid = np.concatenate([empty, *(p.gid for p in parts)])
     multiplicity = np.concatenate([empty, *(p.multiplicity for p in parts)])
     sent = np.concatenate([empty, *(p.sent for p in parts)])
-    return Spikes(step, gid, multiplicity, sent).of(np.lexsort((gid, step)))
+    return Spikes(step, gid, multiplicity, sent).of(np.lexsort((sent, gid, step)))
 
 
 @dataclass

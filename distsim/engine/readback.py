@@ -12,6 +12,7 @@ import numpy.typing as npt
 from distsim.build.procedural import Regrown, rows_again
 from distsim.build.rows import Rows
 from distsim.engine.simulation import Simulation
+from distsim.models.weighing import row_scale
 
 RUN = np.dtype([("offset", "u4"), ("count", "u4"), ("delay", "u2"), ("column", "u2")])
 
@@ -70,6 +71,15 @@ def read_windows(simulation: Simulation, source_id: int, target_id: int, window:
     About `window` synapses are copied from the device at once, more only where one row has more. Synapses that are not
     stored are drawn again.
     """
+    source, target = (simulation.experiment.network.populations[i] for i in (source_id, target_id))
+    scale = row_scale(source.model, source.params)
+    of_receptor = np.array([1.0 if r.counts else scale for r in target.model.receptors])
+    for ids, targets, weight, delay, receptor in _as_stored(simulation, source_id, target_id, window):
+        yield ids, targets, weight / of_receptor[receptor], delay, receptor
+
+
+def _as_stored(simulation: Simulation, source_id: int, target_id: int, window: int) -> Iterator[Columns]:
+    """As `read_windows`, with weights as they are stored."""
     network = simulation.experiment.network
     source = network.populations[source_id]
     drawn = [

@@ -13,6 +13,7 @@ import numpy as np
 from distsim.backend import Backend, Module
 from distsim.backend.profile import Profiler
 from distsim.build.chunks import CELL_BUDGET
+from distsim.build.emission import emission_room
 from distsim.build.kernels import construction_kernels
 from distsim.build.partition import Layout
 from distsim.build.procedural import add_regrown, is_procedural, regrowing
@@ -208,7 +209,7 @@ class Simulation:
         loop.ring = self.input.structure
         if self.regrown is not None:
             loop.procedural = self.regrown.structure
-        hold("emitted", np.zeros((max(1, self.layout.n_local), 4), np.uint64))
+        hold("emitted", np.zeros((emission_room(self.layout, run.dt), 4), np.uint64))
         hold("column_scaled", scaled_columns(self.rows, self.groups, backend))
         hold("local_row", self.routing.local_row)
         hold("route_begin", self.routing.begin)

@@ -18,8 +18,23 @@ def number_in_code(shape: GroupShape, name: str, value: str) -> str:
     return f"const {kind} {name_in_code(name)} = ({kind}){value};"
 
 
-def spiked(shape: GroupShape) -> tuple[str, str]:
-    """What is done for a neuron that has spiked, and the number that goes with its spike."""
+def emission(shape: GroupShape) -> str:
+    """What is done for lane j, whose neuron has spiked: spikes that carry different numbers are emitted apart."""
+    model = shape.model
+    on_spike, sent = _spiked(shape)
+    most, emit = model.max_multiplicity, "emit(l, step, c, j, g.group_begin,"
+    if not names_in("at_once", model.on_spike):
+        return f"{on_spike}\n{emit} AT(emitted, j), {most}, {sent});"
+    return f"""
+                    if (AT(emitted, j) > {most}u) l.excess_multiplicity = 1;
+                    for (int32 left = (int32)AT(emitted, j), at_once = 0; left > 0; left -= at_once) {{
+                        {on_spike}
+                        {emit} (uint32)at_once, {most}, {sent});
+                    }}"""
+
+
+def _spiked(shape: GroupShape) -> tuple[str, str]:
+    """The model's `on_spike`, and the number that goes with its spike."""
     model = shape.model
     if not model.on_spike:
         return "", "0u"
@@ -27,10 +42,14 @@ def spiked(shape: GroupShape) -> tuple[str, str]:
     each = [n for n in shape.used_numbers() if n in shape.per_neuron and names_in(name_in_code(n), model.on_spike)]
     lines = [number_in_code(shape, n, f"each_{n}_[j]") for n in each]
     lines += [f"{'real' if s.kind == 'real' else 'int32'} {s.name} = state_{s.name}_[j];" for s in named]
+    for name in model.vectors:
+        if names_in(f"{name}_at", model.on_spike):
+            lines.append(f"const int64 {name}_begin = begin_{name}_[j];")
     lines += ["real sent = (real)0;", "{", located(model.on_spike, f"{model.symbol}.on_spike"), "}", "(void)sent;"]
     lines += [f"state_{s.name}_[j] = ({s.kind}){s.name};" for s in named]
-    # Where no port is scaled, nobody asks for the number, and no message carries it.
-    return "\n".join(lines), "SCALED ? packed((double)sent) : 0u" if model.sends else "0u"
+    # Where nothing is scaled, nobody asks for the number, and no message carries it.
+    to = "TO_ROW" if model.weighs else "0u"
+    return "\n".join(lines), f"SCALED ? packed((double)sent, {to}) : 0u" if model.sends else "0u"
 
 
 def check_of_states(model: Model) -> str:

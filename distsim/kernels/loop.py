@@ -8,6 +8,7 @@ from distsim.kernels.procedural import Procedural
 from distsim.kernels.structs import declare
 
 NO_ROW = 0xFFFFFFFF
+BY_PORT, BY_ROW = 1, 2  # which numbers of spikes multiply the weights of a column; see sent.h
 EVERYWHERE = 0xFFFFFFFF  # instead of a destination: all of them
 
 
@@ -190,6 +191,6 @@ Loop = declare(
         ("bad_population", "uint32"),
         ("bad_state", "uint32"),  # its place in the model's declaration
         ("bad_is_nan", "uint32"),
-        ("column_scaled", "const uint32*"),  # [column]: see sent.h
+        ("column_scaled", "const uint32*"),  # [column]: BY_PORT, BY_ROW or 0
     ],
 )

@@ -29,7 +29,7 @@ FN Sum* place_of(const Ring& ring, const Regrown& r, const Arrival& a, uint32 ta
 FN Sum what_is_added(const Regrown& r, const Arrival& a, int64 quanta, bool negative) {
     Sum weight = weight_in(pack_synapse(quanta, 0));  // as it would be stored
 #if SCALED
-    if (a.sent && (negative ? r.negative_scaled : r.positive_scaled)) weight = scaled(weight, a.sent);
+    if (multiplies(a.sent, negative ? r.negative_scaled : r.positive_scaled)) weight = scaled(weight, a.sent);
 #endif
     (void)r; (void)negative;
     return weight * (Sum)a.multiplicity;

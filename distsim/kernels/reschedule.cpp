@@ -23,8 +23,8 @@ KERNEL reschedule(const Reschedule* arguments) {
             if (due_step > a.computed) {  // else it was delivered before the checkpoint
                 const uint32 slot = (uint32)due_step & a.slot_mask;
 #if SCALED
-                const uint32 sent = a.column_scaled[run.column] ? a.sent[i] : 0u;
-                if (sent) {
+                const uint32 sent = a.sent[i];
+                if (multiplies(sent, a.column_scaled[run.column])) {
                     const uint32 first = atomic_add(&a.due_count[slot], 2u * a.multiplicity[i]);
                     for (uint32 m = 0; m < a.multiplicity[i] && a.write; ++m) {
                         put_scaled(a.due + (uint64)slot * a.due_capacity + first + 2u * m, row.synapses + run.offset,

@@ -37,7 +37,7 @@ PART add_row(const Ring& ring, const Row& row, const uint32* RESTRICT column_bas
         const Synapse* const RESTRICT synapses = row.synapses + run.offset;
         const uint32 begin = together ? LANE : 0u, step = together ? WIDTH : 1u;
 #if SCALED
-        if (sent && column_scaled[run.column]) {
+        if (multiplies(sent, column_scaled[run.column])) {
             for (uint32 k = begin; k < run.count; k += step) {
                 const Synapse s = synapses[k];
                 add_to(&input[target_in(s)], scaled(weight_in(s), sent) * (Sum)multiplicity);

@@ -79,7 +79,7 @@ FN uint64 schedule(const Loop& l, uint32 row_index, int64 emitted, uint32 multip
             const Run run = row.runs[first];
             for (uint32 m = 0; m < multiplicity; ++m) {
 #if SCALED
-                if (sent && l.column_scaled[run.column]) {
+                if (multiplies(sent, l.column_scaled[run.column])) {
                     add_scaled(input + l.column_base[run.column], row.synapses + run.offset, run.count, sent);
                     continue;
                 }
@@ -93,7 +93,7 @@ FN uint64 schedule(const Loop& l, uint32 row_index, int64 emitted, uint32 multip
         const Run run = row.runs[first + r];
         const uint32 slot = (uint32)(emitted + run.delay) & l.slot_mask;
 #if SCALED
-        if (sent && l.column_scaled[run.column]) {
+        if (multiplies(sent, l.column_scaled[run.column])) {
             Due* due = l.due + (uint64)slot * l.due_capacity + atomic_add(&l.due_count[slot], 2u * multiplicity);
             for (uint32 m = 0; m < multiplicity; ++m) {
                 put_scaled(due + 2u * m, row.synapses + run.offset, run.count, l.column_base[run.column], sent);

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 
 from distsim.errors import ConfigError
-from distsim.kernels.after_update import check_of_states, number_in_code, spiked
+from distsim.kernels.after_update import check_of_states, emission, number_in_code
 from distsim.kernels.integrate import integration, located
 from distsim.kernels.structs import cpp_of, declare
 from distsim.models import Model
@@ -63,8 +63,10 @@ class GroupShape:
 
     @property
     def is_scaled(self) -> bool:
-        """Whether synapses lie on a port where the numbers that spikes carry scale their weights (kernels/sent.h)."""
-        return any(n and r.scaled for n, r in zip(self.planes, self.model.receptors, strict=True))
+        """Whether spikes have to carry numbers: to ports of it, or from it to all their synapses (kernels/sent.h)."""
+        return bool(self.model.weighs) or any(
+            n and r.scaled for n, r in zip(self.planes, self.model.receptors, strict=True)
+        )
 
     @property
     def n_poisson(self) -> int:
@@ -336,7 +338,6 @@ def _kernel(shape: GroupShape) -> str:
         begin_look = "int32 needs_care = 0;"
         look = "AT(cared, j) = (uint32)needs_care;\n                any_care |= (uint32)needs_care;"
         second_look = _with_care(model, parts)
-    on_spike, sent = spiked(shape)
     # Vector parameters come with inner loops over their lists, which no compiler vectorises.
     lane_loop = "EACH_LANE" if model.vectors else "FOR_LANES"
     return f"""
@@ -365,8 +366,7 @@ def _kernel(shape: GroupShape) -> str:
             }}{second_look}{narrow}{check_of_states(model)}
             if (any) {{
                 EACH_NONZERO(j, c.count, emitted) {{
-                    {on_spike}
-                    emit(l, step, c, j, g.group_begin, AT(emitted, j), {model.max_multiplicity}, {sent});
+                    {emission(shape)}
                 }}
             }}
         }}

@@ -222,7 +222,10 @@ class Model:
     on_spike
         C++ for a neuron that has spiked, after the step's `update`: scalar parameters, constants, states and `step` by
         name; `sent` (`real`, 0 before) is the number from 0 to 1 that its spike carries. States that stand here and not
-        in `update` cost nothing but memory.
+        in `update` cost nothing but memory. Code that names `at_once` says of how many of the `left` spikes of the step
+        (`int32`) `sent` is the number, and is run again for the others.
+    weighs
+        The vector parameter whose numbers multiply the weights of a spike's connections; see models/weighing.py.
     form
         Which member of a family this is; None for a model that is no family's.
     variant, choose
@@ -251,6 +254,7 @@ class Model:
     fits: Callable[[Mapping[str, Any], float, str], None] | None = None
     accuracy: str = ""
     on_spike: str = ""
+    weighs: str = ""
     form: Form | None = None
     variant: str = ""
     choose: Callable[[Mapping[str, Any]], Model] | None = None
@@ -313,8 +317,9 @@ class Model:
 
     @property
     def vectors(self) -> tuple[str, ...]:
-        """Names of all vectors that `update` can read."""
-        return (*(p.name for p in self.vector_parameters), *(d.name for d in self.drawn))
+        """Names of all vectors that the model's code reads."""
+        read = (p.name for p in self.vector_parameters if re.search(rf"\b{p.name}_(begin|end|at)\b", self.code))
+        return (*read, *(d.name for d in self.drawn))
 
     def state(self, name: str) -> State:
         return next(s for s in self.states if s.name == name)

@@ -7,14 +7,16 @@ counted from origin.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from distsim.distributions import support
+from distsim.distributions import MAX_MAGNITUDE, support
 from distsim.errors import wrong
 from distsim.models.base import NEVER, Constant, DrawnTimes, Model, Parameter, State
 from distsim.models.vectors import Repeated
+from distsim.models.weighing import distinct
 
 MOST_A_STEP = 100.0  # mean spikes of a generator: more than 255, what a generator may emit, has a chance below 1e-38
 LOW_BITS = 20  # a step in two numbers, each exact in single precision
@@ -86,33 +88,76 @@ def same_lengths(times: str, values: str) -> Any:
     return check
 
 
+def _listed(params: dict[str, Any], size: int, where: str) -> dict[str, Any]:
+    return _multiplied(_weighted(params, size, where), size, where)
+
+
+def _given(rows: Sequence[tuple[float, ...]]) -> bool:
+    return any(distinct(rows))
+
+
+def _in_one_form(rows: Sequence[tuple[float, ...]], size: int, whole: bool) -> Sequence[tuple[float, ...]]:
+    return Repeated(rows[0], size) if whole else tuple(rows)
+
+
+def _weighted(params: dict[str, Any], size: int, where: str) -> dict[str, Any]:
+    """A weight for each time; 1 for generators that have none beside others that have."""
+    rows, times = params["spike_weights"], params["spike_times"]
+    if not _given(rows):
+        return params
+    whole = isinstance(rows, Repeated) and isinstance(times, Repeated)
+    filled = [rows[i] or (1.0,) * len(times[i]) for i in range(1 if whole else size)]
+    bad = next((w for row in filled for w in row if not 0.0 <= w <= MAX_MAGNITUDE), None)
+    if bad is not None:
+        allowed = "numbers >= 0; spikes of the other sign come from a generator of their own, over connections of it"
+        raise wrong(f"{where}.spike_weights", bad, allowed if bad < 0.0 else f"numbers of at most {MAX_MAGNITUDE:g}")
+    params = {**params, "spike_weights": _in_one_form(filled, size, whole)}
+    checked: dict[str, Any] = same_lengths("spike_times", "spike_weights")(params, size, where)
+    return checked
+
+
 def _multiplied(params: dict[str, Any], size: int, where: str) -> dict[str, Any]:
-    """A spike of multiplicity m is a time that stands m times."""
-    rows, times = params["spike_multiplicities"], params["spike_times"]
-    if not (rows.row if isinstance(rows, Repeated) else any(rows)):
+    """A spike of multiplicity m is a time, and a weight, that stands m times."""
+    rows = params["spike_multiplicities"]
+    if not _given(rows):
         return params
     same_lengths("spike_times", "spike_multiplicities")(params, size, where)
-    whole = isinstance(rows, Repeated) and isinstance(times, Repeated)
-    repeated = []
-    for i in range(1 if whole else size):
-        bad = next((m for m in rows[i] if m != int(m)), None)
-        if bad is not None:
-            raise wrong(f"{where}.spike_multiplicities", bad, "whole numbers of spikes")
-        repeated.append(tuple(t for t, m in zip(times[i], rows[i], strict=True) for _ in range(int(m))))
+    listed = ["spike_times", *(["spike_weights"] if _given(params["spike_weights"]) else [])]
+    whole = all(isinstance(params[name], Repeated) for name in ("spike_multiplicities", *listed))
+    counts = [rows[i] for i in range(1 if whole else size)]
+    bad = next((m for row in counts for m in row if m != int(m)), None)
+    if bad is not None:
+        raise wrong(f"{where}.spike_multiplicities", bad, "whole numbers of spikes")
+    repeated = {
+        name: [
+            tuple(x for x, m in zip(params[name][i], row, strict=True) for _ in range(int(m)))
+            for i, row in enumerate(counts)
+        ]
+        for name in listed
+    }
     return {
         **params,
-        "spike_times": Repeated(repeated[0], size) if whole else tuple(repeated),
+        **{name: _in_one_form(lists, size, whole) for name, lists in repeated.items()},
         "spike_multiplicities": Repeated((), size),
     }
+
+
+def _choose(params: Mapping[str, Any]) -> Model:
+    weighted = any(w != 1.0 for row in distinct(params["spike_weights"]) for w in row)
+    return _weighted_generator if weighted else spike_generator
 
 
 spike_generator = Model(
     name="spike_generator",
     doc="""Emits spikes at listed times (ms, on the grid, ascending; a time listed k times gives k spikes).
 
-    With spike_multiplicities each time gives so many spikes; times count from origin.""",
+    With spike_multiplicities each time gives so many spikes; times count from origin. With spike_weights the weights of
+    the generator's connections are multiplied, spike by spike, by the number that belongs to the time (known to 2^-31
+    of the population's largest; in single precision to 2^-24). Relays take no notice of weights, as in NEST. Of a
+    population some generators may have weights and others none (an empty list): their spikes have weight 1.""",
     parameters=(
         Parameter("spike_times", 0.0, "ms", "times of the spikes, one list per generator", vector=True),
+        Parameter("spike_weights", 0.0, "1", "factor (>= 0) at each time; 1 where left out", vector=True, plain=True),
         Parameter(
             "spike_multiplicities",
             0.0,
@@ -128,15 +173,9 @@ spike_generator = Model(
     constants=(*WINDOW_CONSTANTS, *_time("origin_step", "origin")),
     is_neuron=False,
     max_multiplicity=255,
-    refused=(
-        *REFUSED,
-        (
-            "spike_weights",
-            "not here; a weight belongs to a connection: give spikes of another weight to a generator "
-            "of their own, or use spike_multiplicities for whole numbers",
-        ),
-    ),
-    rewrite=_multiplied,
+    refused=REFUSED,
+    rewrite=_listed,
+    choose=_choose,
     update=f"""
         {ACTIVE}
         while (spike_times_begin + next_spike < spike_times_end &&
@@ -144,6 +183,20 @@ spike_generator = Model(
             next_spike += 1;
             spikes += active ? 1 : 0;
         }}
+    """,
+)
+
+# A step's spikes are all emitted, or none is: they are the last that `next_spike` has passed.
+_weighted_generator = dataclasses.replace(
+    spike_generator,
+    variant="weighted",
+    weighs="spike_weights",
+    on_spike="""
+        const int64 first = spike_weights_begin + next_spike - left;
+        const double weight = spike_weights_at(first);
+        at_once = 1;
+        while (at_once < left && spike_weights_at(first + at_once) == weight) at_once += 1;
+        sent = (real)weight;
     """,
 )
 

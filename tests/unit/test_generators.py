@@ -14,7 +14,7 @@ import support
 
 from distsim import AllToAll, ConfigError, Experiment, Network, RunSettings, Uniform, simulate
 from distsim.config import load_experiment
-from distsim.config.spike_files import spike_trains
+from distsim.config.spike_files import spike_columns, spike_trains
 
 
 def emitted(model: str, size: int = 4, duration: float = 60.0, ranks: int = 1, seed: int = 1, **params: Any) -> Any:
@@ -137,7 +137,12 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("poisson_generator", {"individual_spike_trains": True}, "one train for all its targets, an input one for each"),
     ("spike_generator", {"spike_times": [0.25]}, "found 0.25; allowed: times on the grid of dt = 0.1 ms"),
     ("spike_generator", {"spike_times": [2.0, 1.0]}, "found 1.0; allowed: times in ascending order"),
-    ("spike_generator", {"spike_times": [1.0], "spike_weights": [2.0]}, "spike_weights: not here; a weight belongs to"),
+    ("spike_generator", {"spike_times": [1.0], "spike_weights": [2.0, 1.0]},
+     "spike_weights: found '2 numbers'; allowed: one for each of the 1 spike_times"),
+    ("spike_generator", {"spike_times": [1.0], "spike_weights": [[2.0], [-1.0]]},
+     "spike_weights: found -1.0; allowed: numbers >= 0; spikes of the other sign come from a generator of their own"),
+    ("spike_generator", {"spike_times": [1.0], "spike_weights": [math.nan]}, "found nan; allowed: finite numbers"),
+    ("spike_generator", {"spike_times": [1.0], "spike_weights": [1e31]}, "found 1e+31; allowed: numbers of at most"),
     ("spike_generator", {"precise_times": True}, "precise_times: not here; time goes in steps of dt"),
     ("spike_generator", {"allow_offgrid_times": True}, "allow_offgrid_times: not here; time goes in steps of dt"),
     ("spike_generator", {"spike_times": [1.0], "spike_multiplicities": [1, 2]},
@@ -183,6 +188,42 @@ def test_tables_and_sonata_files(tmp_path: Path) -> None:
     table = b"node_ids,timestamps\n0,3.0\n2,1.0\n0,2.0\n"
     assert spike_trains(table, "s.csv", None, 4) == [[2.0, 3.0], [], [1.0], []]
     assert spike_trains(sonata(tmp_path / "n.h5", [], np.empty(0, np.int64)), "n.h5", "X", 1) == [[]]
+
+
+def test_weights_and_multiplicities_stand_beside_their_times(tmp_path: Path) -> None:
+    """The order of the file's equal times stays; all columns are sorted alike."""
+    table = b"weights,node_ids,timestamps,multiplicities\n0.5,0,3.0,1\n9.0,2,1.0,2\n4.0,0,2.0,3\n3.0,0,2.0,1\n"
+    expected = {
+        "spike_times": [[2.0, 2.0, 3.0], [], [1.0]],
+        "spike_weights": [[4.0, 3.0, 0.5], [], [9.0]],
+        "spike_multiplicities": [[3.0, 1.0, 1.0], [], [2.0]],
+    }
+    assert spike_columns(table, "s.csv", None, 3) == expected
+    (tmp_path / "s.csv").write_bytes(table)
+    sonata(tmp_path / "s.h5", (3.0, 1.0, 2.0, 2.0), (0, 2, 0, 0))
+    with h5py.File(tmp_path / "s.h5", "a") as file:
+        file["spikes/X/weights"], file["spikes/X/multiplicities"] = [0.5, 9.0, 4.0, 3.0], [1, 2, 3, 1]
+    assert spike_columns((tmp_path / "s.h5").read_bytes(), "s.h5", None, 3) == expected
+    head = "run: {duration: 5.0}\npopulations:\n  A: {model: spike_generator, size: 3, params: {spike_times: "
+    for name in ("s.csv", "s.h5"):
+        (tmp_path / "e.yaml").write_text(f"{head}{{file: {name}}}}}}}\n")
+        a = load_experiment(tmp_path / "e.yaml").experiment.network["A"]
+        assert a.params["spike_times"] == ((2.0, 2.0, 2.0, 2.0, 3.0), (), (1.0, 1.0))
+        assert a.params["spike_weights"] == ((4.0, 4.0, 4.0, 3.0, 0.5), (), (9.0, 9.0))
+    for more, message in (
+        (
+            "{file: s.csv}, spike_weights: [1.0]",
+            "spike_weights: found 'a list'; allowed: none, since s.csv has",
+        ),
+        (
+            "[1.0], spike_weights: {file: s.csv}",
+            "spike_weights: found 'a file'; allowed: a list, or a column",
+        ),
+    ):
+        (tmp_path / "e.yaml").write_text(f"{head}{more}}}}}\n")
+        with pytest.raises(ConfigError) as caught:
+            load_experiment(tmp_path / "e.yaml")
+        assert message in str(caught.value)
 
 
 def test_an_experiment_reads_its_times_from_files(tmp_path: Path) -> None:
