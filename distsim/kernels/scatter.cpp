@@ -142,10 +142,7 @@ struct Batch {
     FN_MEMBER void add_located(uint64 at, uint32 to, uint32 delay, uint32 weight, const Pairs& known, uint32 j) {
 #ifndef __CUDACC__
         located = true;
-        for (uint32 names = c.space.names; names; names &= names - 1) {
-            const uint32 k = (uint32)__builtin_ctz(names);
-            pairs.of[k][waiting.n] = known.of[k][j];
-        }
+        copy_named(c.space, known, j, pairs, waiting.n);
 #endif
         add(at, to, delay, weight);
     }
