@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from distsim.distributions import Listed, as_value
 from distsim.errors import ConfigError, wrong
-from distsim.rules import Explicit, FixedIndegree, Rule, SymmetricPairwiseBernoulli, is_spatial
+from distsim.rules import Explicit, FixedIndegree, Rule, SymmetricPairwiseBernoulli
 
 Storage = Literal["stored", "procedural", "auto"]
 
@@ -37,10 +37,6 @@ def drawn_by(rule: Rule, storage: str, generate: str | None, weight: Any, delay:
         raise ConfigError(f"{at} with the rule {rule.name}; {_NOT_BY_SOURCE[type(rule)]}; allowed: stored")
     if generate == "by_target":
         raise ConfigError(f"{at} with generate: by_target; such a row cannot be drawn by itself; allowed: by_source")
-    if is_spatial(rule):
-        raise ConfigError(
-            f"{at} with a rule that depends on positions; a row alone does not know its candidates; allowed: stored"
-        )
     for name, value in (("weight", weight), ("delay", delay)):
         if isinstance(as_value(value, expressions=True), Listed):
             raise ConfigError(f"{at} with a list as {name}; a list is stored already; allowed: stored")

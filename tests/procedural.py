@@ -21,12 +21,14 @@ from distsim import (
     Uniform,
     UniformInt,
 )
-from distsim.space import grid
+from distsim.profiles import gaussian, linear_distance
+from distsim.space import Circular, Elliptical, Space, ellipse, grid
 
 
 def drawn(storage: Any, precision: Any = "single", partition: Any = "round_robin", parrots: bool = True) -> Experiment:
-    """Selections, several populations on a side, both signs, resolutions, a scaled delay, rows with stored synapses."""
-    network = Network("drawn")
+    """Selections, several populations on a side, both signs, resolutions, a scaled delay, rows with stored synapses;
+    masks and kernels in a space that is periodic along y."""
+    network = Network("drawn", space=Space.of("mm", [1.0, 1.0], None, [False, True]))
     current = Uniform(380.0, 700.0, minimum=400.0)
     a = network.population(
         "A",
@@ -36,7 +38,7 @@ def drawn(storage: Any, precision: Any = "single", partition: Any = "round_robin
         initial={"V_m": Uniform(-75.0, -56.0)},
         positions=grid([20, 13], [1.0, 1.0]),
     )
-    b = network.population("B", 75, "iaf_psc_exp", I_e=current)
+    b = network.population("B", 75, "iaf_psc_exp", I_e=current, positions=ellipse())
     if parrots:  # spikes of multiplicities
         p = network.population("P", 9, "parrot_neuron")
         network.project(a, p, FixedTotalNumber(90), 1.0, UniformInt(1, 3), generate="by_source", storage=storage)
@@ -55,4 +57,10 @@ def drawn(storage: Any, precision: Any = "single", partition: Any = "round_robin
     network.project(few, [few, a], AllToAll(False), weight, delay, **made)
     network.project(few, network.select(b, slice=[0, 6]), OneToOne(False), weight, delay, **made)
     network.project(a, a, FixedOutdegree(3), "9 - 10 * distance", "0.2 + abs(dx)", **made)
+    near, later = Circular(0.3), linear_distance(0.1, 0.3)
+    network.project([a, b], [b, a], PairwiseBernoulli(gaussian(0.2), False, near), "9 - 40 * distance", later, **made)
+    ahead = Elliptical(0.5, 0.3, anchor=(0.4, 0.0))
+    network.project([some, part], [part, b], PairwisePoisson(0.3, mask=ahead), weight, delay, weight_bits=4, **made)
+    network.project(part, a, PairwiseBernoulli("0.1 + 0.1 * target.x"), "20 * source.x - 5 * dy", 0.5, **made)
+    network.project([b, a], [a, some], FixedOutdegree(3, p="0.6 + dx"), 12.0, later, **made)
     return Experiment(network, RunSettings(duration=40.0, seed=23, precision=precision, partition=partition))

@@ -273,7 +273,7 @@ class Cupy:
         return np.full(nbytes, NEW, np.uint8)
 
     def get_default_memory_pool(self) -> SimpleNamespace:
-        return SimpleNamespace(total_bytes=lambda: self.taken)
+        return SimpleNamespace(total_bytes=lambda: self.taken, free_all_blocks=lambda: None)
 
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> ndarray:
         kind = np.dtype(dtype)

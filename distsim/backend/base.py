@@ -217,6 +217,10 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def release(self) -> None:
+        """Give back the memory that construction took and nobody holds any more."""
+
+    @abstractmethod
     def exclusive_sum(self, array: Array) -> int:
         """Replace each element by the sum of those before it; return the sum of all."""
 

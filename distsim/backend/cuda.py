@@ -319,6 +319,10 @@ class CudaBackend(DeviceFigures, Backend):
         with _errors(self.cupy), self.cupy.cuda.Device(local_rank % devices):
             return int(self.cupy.cuda.runtime.memGetInfo()[0]), devices
 
+    def release(self) -> None:
+        with self.at_work():  # CuPy's pool keeps what was freed, such as the cells of construction
+            self.cupy.get_default_memory_pool().free_all_blocks()
+
     def exclusive_sum(self, array: Array) -> int:
         if not array.size:
             return 0

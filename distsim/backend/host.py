@@ -208,6 +208,9 @@ class HostBackend(Backend):
     def available_bytes(self, local_rank: int) -> tuple[int, int] | None:
         return None
 
+    def release(self) -> None:
+        return None
+
     def exclusive_sum(self, array: Array) -> int:
         if not array.size:
             return 0

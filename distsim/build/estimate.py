@@ -23,6 +23,7 @@ from distsim.build.quanta import PlaneTable, plan_planes
 from distsim.build.routing import ENTRY_BYTES
 from distsim.build.rows import ROW_BYTES, RUN_BYTES, SYNAPSE_BYTES
 from distsim.build.signals import factor_arrays
+from distsim.build.spatial import held_bytes
 from distsim.distributions import Listed
 from distsim.edges import BLOCK_EDGES
 from distsim.engine.binning import RATE_ROOM_BYTES
@@ -36,7 +37,7 @@ from distsim.experiment import Experiment
 from distsim.io.spikes import WINDOW_SPIKES
 from distsim.kernels.update import GroupShape
 from distsim.network import Projection
-from distsim.rules import Explicit, FixedTotalNumber
+from distsim.rules import Explicit, FixedOutdegree, FixedTotalNumber, is_spatial
 
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
 MAX_RANKS_LOOKED_AT, MAX_WORK = 64, 200_000
@@ -231,12 +232,14 @@ class _Rank:
         )
 
     def _drawn_rows(self) -> float:
-        """What rows take that are drawn again: their sources here and on the host, shares of totals."""
+        """What rows take that are drawn again: sources here and on the host, shares of totals, cells."""
         c = self.connectivity
         if not c.drawn:
             return 0.0
-        shares = {p.number: 8.0 * p.n_sources for p in c.local if _has_shares(p.described)}
-        return (8.0 + HOST_ROW_BYTES) * c.rows + sum(shares.values())
+        mine = [p for p in c.local if p.described.storage == "procedural"]
+        shares = {p.number: bytes_a_source(p.described) * p.n_sources for p in mine}
+        placed = (held_bytes(p.described, p.described.targets[p.selection], p.selected.count) for p in mine)
+        return (8.0 + HOST_ROW_BYTES) * c.rows + sum(shares.values()) + sum(placed)
 
     @property
     def _local(self) -> list[int]:
@@ -370,5 +373,9 @@ class _Rank:
         return DUMP_BYTES * min(mine, float(WINDOW_SYNAPSES))
 
 
-def _has_shares(projection: Projection) -> bool:
-    return projection.storage == "procedural" and isinstance(projection.rule, FixedTotalNumber)
+def bytes_a_source(projection: Projection) -> float:
+    """What a row that is drawn again has to know of each source: its share of a total, its limit in space."""
+    rule = projection.rule
+    if isinstance(rule, FixedOutdegree) and is_spatial(rule):
+        return 16.0
+    return 8.0 if isinstance(rule, FixedTotalNumber) else 0.0

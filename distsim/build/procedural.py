@@ -2,8 +2,8 @@
 
 Of each source the synapses on this rank are counted once, by the kernels that would count them before storing them. So
 rows, routing and the exchange interval are those of the stored network, and a spike goes only where it has synapses.
-What stays is a projection's description on the device, 8 bytes a row for its source, and for fixed_total_number 8 bytes
-a source for its share of the total.
+What stays is a projection's description on the device, 8 bytes a row for its source, for fixed_total_number 8 bytes a
+source for its share of the total, and for rules of space the local targets in their cells (see spatial.py).
 
 A row says by its `set` which projections draw more synapses for it. Other kinds of rows that are made at arrival
 can have sets of their own.
@@ -28,7 +28,7 @@ from distsim.build.spatial import array_of, is_placed
 from distsim.kernels import connect, procedural
 from distsim.kernels.sources import regrowing_source
 from distsim.network import Network, Projection
-from distsim.rules import AllToAll, OneToOne
+from distsim.rules import AllToAll, OneToOne, is_spatial
 
 ALL_ROWS = 2**62
 
@@ -41,7 +41,7 @@ def is_procedural(projection: Projection) -> bool:
 def regrowing(projections: Sequence[Projection]) -> str:
     """The source of what the loop needs for these projections."""
     mine = [p for p in projections if is_procedural(p)]
-    return regrowing_source(any(map(is_placed, mine))) if mine else ""
+    return regrowing_source(any(map(is_placed, mine)), any(is_spatial(p.rule) for p in mine)) if mine else ""
 
 
 @dataclass(frozen=True)
@@ -130,20 +130,19 @@ def add_regrown(
     listed = array_of([made[k] for k in members], pointer) if members else 0
     structure = procedural.Procedural(list=listed, begin=pointer(np.array(begin, np.uint32)))
     rows.n_regrown = int(counts.sum())
-    rows.procedural_bytes = 8 * rows.gids.size + sum(8 * p.n_sources for p in _with_shares(projections))
+    tables = [t for p in projections for t in (p.shares, *(p.placed.keep if p.placed else ())) if t is not None]
+    held = {id(t): int(t.nbytes) for t in tables}  # those onto several populations have some in common
+    rows.procedural_bytes = 8 * rows.gids.size + sum(held.values())
     return Regrown(structure, tuple(projections), gids, counts, keep)
 
 
 def _kind(projection: LocalProjection) -> int:
     rule = projection.described.rule
+    if is_spatial(rule):
+        return procedural.REGROW_SPATIAL
     if isinstance(rule, AllToAll):
         return procedural.REGROW_ALL
     return procedural.REGROW_ONE if isinstance(rule, OneToOne) else procedural.REGROW_SCATTERED
-
-
-def _with_shares(projections: Sequence[LocalProjection]) -> list[LocalProjection]:
-    """Projections with shares of a total, each once: those onto several populations have theirs in common."""
-    return list({p.number: p for p in projections if p.shares is not None}.values())
 
 
 def _count(

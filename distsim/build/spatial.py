@@ -201,6 +201,17 @@ def placed(
     return Placed(made, tuple(keep))
 
 
+def held_bytes(projection: Projection, selection: Selection, n_local: float) -> float:
+    """What the tables of `placed` take by source on a rank with `n_local` targets in `selection`."""
+    layers = [selection.population, *(s.population for s in projection.sources)]
+    listed = [p.positions for p in layers if isinstance(p.positions, PositionList)]
+    tables = sum(8.0 * p.dimensions * len(p.values) for p in listed) if is_placed(projection) else 0.0
+    if not is_spatial(projection.rule):
+        return tables
+    cells = math.prod(geometry(projection, selection, projection.rule.mask, listed=True).shape)
+    return tables + 4.0 * (cells + 1.0) + 28.0 * n_local  # who is in which cell, and where
+
+
 def locate(
     source: Any, gid: int, step: int, ids: npt.NDArray[np.uint64] | None, first: int, n: int, seed: int,
     backend: Backend, kernels: Module,

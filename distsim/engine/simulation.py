@@ -154,6 +154,7 @@ class Simulation:
         if self.regrown is not None:
             self.regrown.locate(self.rows, backend)
         mark("states")
+        backend.release()
         self.max_delay = int(comm.reduce(np.array([self.rows.max_delay], np.int64), "max")[0])
         asked = self.tuning.delivery or run.delivery
         self.input = StepInput(backend, self.rows, self.max_delay, run.precision, asked, self.regrown is not None)

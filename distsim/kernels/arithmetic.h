@@ -193,9 +193,6 @@ FN uint64 binomial(uint64 n, double p, uint32 a, uint32 b, uint32 c, uint32 seed
         const double tilt = -0.0873 + 0.0248 * width + 0.01 * small;
         const double centre = count * small + 0.5;
         const double squeeze = 0.92 - 4.2 / width;
-        const double odds = small / (1.0 - small);
-        const double alpha = (2.83 + 5.1 / width) * deviation;
-        const double mode = (double)(uint64)((count + 1.0) * small);
         for (uint32 attempt = first;; ++attempt) {
             const Block block = philox(a, b, c, attempt, seed, stream);
             const double u = uniform(block.w0, block.w1) - 0.5;
@@ -205,6 +202,9 @@ FN uint64 binomial(uint64 n, double p, uint32 a, uint32 b, uint32 c, uint32 seed
             if (x < 0.0 || x >= count + 1.0) continue;
             const double k = (double)(uint64)x;
             if (rest >= 0.07 && v <= squeeze) { drawn = (uint64)k; break; }
+            const double odds = small / (1.0 - small);  // one draw in seven needs these
+            const double alpha = (2.83 + 5.1 / width) * deviation;
+            const double mode = (double)(uint64)((count + 1.0) * small);
             v = logarithm(v * alpha / (tilt / (rest * rest) + width));
             const double bound = (mode + 0.5) * logarithm((mode + 1.0) / (odds * (count - mode + 1.0))) +
                 (count + 1.0) * logarithm((count - mode + 1.0) / (count - k + 1.0)) +

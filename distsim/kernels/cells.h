@@ -43,8 +43,9 @@ FN CellRange cells_between(double target, double low, double high, double origin
     if (!periodic) {
         first = first < 0 ? 0 : first;
         last = last > n - 1 ? n - 1 : last;
-        range.first = first;
-        range.count = last >= first ? last - first + 1 : 0;
+        const bool none = last < first;  // then from the first cell on, lest `first` lies beyond the last
+        range.first = none ? 0 : first;
+        range.count = none ? 0 : last - first + 1;
         return range;
     }
     range.first = ((first % n) + n) % n;

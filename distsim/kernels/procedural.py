@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from distsim.kernels.structs import declare
 
-# How a row is drawn: along a tree of targets; over all local targets; a single synapse.
-REGROW_SCATTERED, REGROW_ALL, REGROW_ONE = range(3)
-REGROW_ENUM = "enum { REGROW_SCATTERED, REGROW_ALL, REGROW_ONE };\n"
+# How a row is drawn: along a tree of targets; over all local targets; a single synapse; among the targets in reach.
+REGROW_SCATTERED, REGROW_ALL, REGROW_ONE, REGROW_SPATIAL = range(4)
+REGROW_ENUM = "enum { REGROW_SCATTERED, REGROW_ALL, REGROW_ONE, REGROW_SPATIAL };\n"
 
 # A projection onto the local neurons of one population whose synapses are drawn again for each spike.
 Regrown = declare(

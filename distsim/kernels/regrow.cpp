@@ -4,8 +4,8 @@
 // What is drawn is what `generate: by_source` stores: the k-th draw of a source is a function of (projection, source,
 // k), and the kernels of construction draw it here as there. So the two are one network. Only targets of this rank are
 // drawn, as far as the rule can tell: a scattered row follows the nodes of its tree that hold local targets; a row of
-// all_to_all goes over the local targets; one_to_one has one draw. The lanes of a group share out a row's nodes or
-// targets. `Regrown` and `Procedural` are declared in procedural.py.
+// all_to_all goes over the local targets; one_to_one has one draw; a row in space looks at the local targets in the
+// cells that its mask can reach. The lanes of a group share out a row's nodes or targets. `Regrown` and `Procedural` are declared in procedural.py.
 
 #define ADD 2  // beside counting (0) and filling (1)
 
@@ -44,11 +44,12 @@ typedef ManyTargets TargetOfLane;
 // Adds up to LANES synapses of one source, a target each.
 FN_ONCE_ON_HOST void add_drawn(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a,
                                const TargetOfLane target, uint32 n, VARYING_ARGUMENT(uint64, position),
-                               VARYING_ARGUMENT(uint32, delay_word), VARYING_ARGUMENT(uint32, weight_word)) {
+                               VARYING_ARGUMENT(uint32, delay_word), VARYING_ARGUMENT(uint32, weight_word),
+                               Pairs* known = 0) {
     VARYING(int64, quanta);
     VARYING(uint8, negative);
     VARYING(uint32, placed_delay);
-    weights_of<true>(c, target, n, position, weight_word, position, 0, quanta, negative, placed_delay);
+    weights_of<true>(c, target, n, position, weight_word, position, known, quanta, negative, placed_delay);
     // Sums lie all over the ring: two passes, so that many misses are under way at once.
     VARYING(Sum*, sum);
     EACH_LANE(j, n) {
@@ -69,15 +70,11 @@ struct Batch<ADD> {
     const Regrown& r;
     const Arrival& a;
 #ifndef __CUDACC__
-    uint32 n;
-    VARYING(uint64, position);
-    VARYING(uint32, target);
-    VARYING(uint32, delay_word);
-    VARYING(uint32, weight_word);
+    Waiting waiting;
 #endif
     FN_MEMBER Batch(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a) : c(c), ring(ring), r(r), a(a) {
 #ifndef __CUDACC__
-        n = 0;
+        waiting.n = 0;
 #endif
     }
     FN_MEMBER void add(uint64 at, uint32 to, uint32 delay, uint32 weight) {
@@ -86,17 +83,14 @@ struct Batch<ADD> {
         Sum* const sum = place_of(ring, r, a, to, s.negative, s.delay);
         if (sum) add_to(sum, what_is_added(r, a, s.quanta, s.negative));
 #else
-        position[n] = at;
-        target[n] = to;
-        delay_word[n] = delay;
-        weight_word[n] = weight;
-        if (++n == LANES) flush();
+        if (waiting.add(at, to, delay, weight)) flush();
 #endif
     }
     FN_MEMBER void flush() {
 #ifndef __CUDACC__
-        if (n) add_drawn(c, ring, r, a, TargetOfLane{target}, n, position, delay_word, weight_word);
-        n = 0;
+        Waiting& w = waiting;
+        if (w.n) add_drawn(c, ring, r, a, TargetOfLane{w.target}, w.n, w.position, w.delay_word, w.weight_word);
+        w.n = 0;
 #endif
     }
 };
@@ -110,6 +104,55 @@ FN_ONCE void regrow_scattered(const Connect& c, const Ring& ring, const Regrown&
     scatter(c, d, c.targets, draws_of_source(c, gid, position, own), c.selection, out);
     batch.flush();
 }
+
+#if ROWS_IN_SPACE
+// Where the draws of a row in space go, with what programs ask for.
+struct PlacedBatch {
+    const Connect& c;
+    const Ring& ring;
+    const Regrown& r;
+    const Arrival& a;
+#ifdef __CUDACC__
+    FN_MEMBER void add_located(uint64 at, uint32 to, uint32 delay, uint32 weight, const Pairs&, uint32) {
+        add(at, to, delay, weight);
+    }
+    FN_MEMBER void add(uint64 at, uint32 to, uint32 delay, uint32 weight) {
+        Batch<ADD>(c, ring, r, a).add(at, to, delay, weight);
+    }
+    FN_MEMBER void flush() {}
+#else
+    Waiting waiting;
+    Pairs pairs;
+    FN_MEMBER void add_located(uint64 at, uint32 to, uint32 delay, uint32 weight, const Pairs& known, uint32 j) {
+        copy_named(c.space, known, j, pairs, waiting.n);
+        add(at, to, delay, weight);
+    }
+    FN_MEMBER void add(uint64 at, uint32 to, uint32 delay, uint32 weight) {
+        if (waiting.add(at, to, delay, weight)) flush();
+    }
+    FN_MEMBER_ONCE void flush() {
+        Waiting& w = waiting;
+        if (w.n) {
+            add_drawn(c, ring, r, a, TargetOfLane{w.target}, w.n, w.position, w.delay_word, w.weight_word, &pairs);
+        }
+        w.n = 0;
+    }
+#endif
+};
+
+FN_ONCE void regrow_spatial(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a, uint64 gid,
+                            uint64 position) {
+#ifdef __CUDACC__
+    PlacedBatch batch = {c, ring, r, a};
+#else
+    PlacedBatch batch = {c, ring, r, a, {}, {}};
+#endif
+    Found found;
+    clear(found);
+    draw_row(c, gid, position, found, batch);
+    batch.flush();
+}
+#endif
 
 FN_ONCE void regrow_one(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a, uint64 gid,
                         uint64 position) {
@@ -163,5 +206,8 @@ FN_ONCE void regrow(const Ring& ring, const Procedural& p, uint32 row_index, uin
         if (r.kind == REGROW_SCATTERED) regrow_scattered(c, ring, r, a, gid, position);
         if (r.kind == REGROW_ONE) regrow_one(c, ring, r, a, gid, position);
         if (r.kind == REGROW_ALL) regrow_all(c, ring, r, a, gid, position);
+#if ROWS_IN_SPACE
+        if (r.kind == REGROW_SPATIAL) regrow_spatial(c, ring, r, a, gid, position);
+#endif
     }
 }

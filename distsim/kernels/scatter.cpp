@@ -38,7 +38,7 @@ struct Places {
 
 FN uint64 side_begin(const Side& s, uint32 selection) { return selection ? s.end[selection - 1] : 0; }
 
-FN_ONCE Places places_in(const Drawer& d, uint64 begin, uint64 size, uint64 residue, uint32 level) {
+FN_ONCE Places places_beside(const Drawer& d, uint64 begin, uint64 size, uint64 residue, uint32 level) {
     Places p;
     p.skip = 0;
     p.own = ~0ull;
@@ -55,6 +55,11 @@ FN_ONCE Places places_in(const Drawer& d, uint64 begin, uint64 size, uint64 resi
         p.available -= 1;
     }
     return p;
+}
+
+FN Places places_in(const Drawer& d, uint64 begin, uint64 size, uint64 residue, uint32 level) {
+    if (d.own != ~0ull || d.from > begin) return places_beside(d, begin, size, residue, level);
+    return {0, residue < size ? ((size - 1 - residue) >> level) + 1 : 0, ~0ull};  // nothing is forbidden
 }
 
 FN_ONCE uint64 split_draws(const Connect& c, const Drawer& d, double left, double right, uint64 count, uint64 first,
@@ -105,16 +110,31 @@ FN void leaf_words(const Connect& c, const Drawer& d, uint64 first, uint32 n, ui
 #endif
 }
 
-// Synapses on their way into place: on the host a batch, so that many misses are under way at once.
-template <int FILL>
-struct Batch {
-    const Connect& c;
 #ifndef __CUDACC__
+// Draws that wait until they are as many as lanes.
+struct Waiting {
     uint32 n;
     VARYING(uint64, position);
     VARYING(uint32, target);
     VARYING(uint32, delay_word);
     VARYING(uint32, weight_word);
+    // Whether there are as many now.
+    FN_MEMBER bool add(uint64 at, uint32 to, uint32 delay, uint32 weight) {
+        position[n] = at;
+        target[n] = to;
+        delay_word[n] = delay;
+        weight_word[n] = weight;
+        return ++n == LANES;
+    }
+};
+#endif
+
+// Synapses on their way into place: on the host a batch, so that many misses are under way at once.
+template <int FILL>
+struct Batch {
+    const Connect& c;
+#ifndef __CUDACC__
+    Waiting waiting;
     Pairs pairs;   // what programs ask for,
     bool located;  // if that is known
 #endif
@@ -122,10 +142,7 @@ struct Batch {
     FN_MEMBER void add_located(uint64 at, uint32 to, uint32 delay, uint32 weight, const Pairs& known, uint32 j) {
 #ifndef __CUDACC__
         located = true;
-        for (uint32 names = c.space.names; names; names &= names - 1) {
-            const uint32 k = (uint32)__builtin_ctz(names);
-            pairs.of[k][n] = known.of[k][j];
-        }
+        copy_named(c.space, known, j, pairs, waiting.n);
 #endif
         add(at, to, delay, weight);
     }
@@ -133,17 +150,15 @@ struct Batch {
 #ifdef __CUDACC__
         place_one<FILL != 0>(c, to, at, delay, weight, 0);
 #else
-        position[n] = at;
-        target[n] = to;
-        delay_word[n] = delay;
-        weight_word[n] = weight;
-        if (++n == LANES) flush();
+        if (waiting.add(at, to, delay, weight)) flush();
 #endif
     }
     FN_MEMBER_ONCE void flush() {
 #ifndef __CUDACC__
-        place<FILL != 0>(c, ManyTargets{target}, n, position, delay_word, weight_word, position, located ? &pairs : 0);
-        n = 0;
+        Waiting& w = waiting;
+        place<FILL != 0>(c, ManyTargets{w.target}, w.n, w.position, w.delay_word, w.weight_word, w.position,
+                         located ? &pairs : 0);
+        w.n = 0;
 #endif
     }
 };
@@ -279,7 +294,7 @@ FN_ONCE uint64 count_draws(const Connect& c, uint64 gid, uint64 allowed) {
 #ifdef __CUDACC__
 #define BATCH(FILL, c) Batch<FILL> batch = {c}
 #else
-#define BATCH(FILL, c) Batch<FILL> batch = {c, 0, {}, {}, {}, {}, {}, false}
+#define BATCH(FILL, c) Batch<FILL> batch = {c, {0}, {}, false}
 #endif
 
 // Targets draw their sources without replacement: `indegree` of them, or their share of a total.

@@ -127,10 +127,19 @@ def model_source(double: bool, shapes: Sequence[GroupShape]) -> str:
     return head + loop.enums() + "struct Connect;\n" + structures + files + "".join(shape.source() for shape in shapes)
 
 
-def regrowing_source(spatial: bool = True) -> str:
-    """What draws rows again; after `model_source`."""
-    files = _text("scatter.cpp") + procedural.REGROW_ENUM + _text("regrow.cpp")
-    return "#define PROCEDURAL 1\n" + _connecting(spatial) + files
+def regrowing_source(placed: bool = True, spatial: bool = True) -> str:
+    """What draws rows again; after `model_source`.
+
+    Parameters
+    ----------
+    placed
+        Does anything depend on positions: a weight, a delay or a rule?
+    spatial
+        Is there a rule that does?
+    """
+    files = _text("scatter.cpp") + (_text("cells.h") + _text("spatial.cpp") if spatial else "")
+    switches = f"#define PROCEDURAL 1\n#define ROWS_IN_SPACE {int(spatial)}\n"
+    return switches + _connecting(placed) + files + procedural.REGROW_ENUM + _text("regrow.cpp")
 
 
 def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True, regrowing: str = "") -> str:

@@ -11,6 +11,16 @@ struct Pairs {
     VARYING(double, of[N_NAMES]);
 };
 
+#ifndef __CUDACC__
+// What programs ask for of the j-th pair, as the pair number `at` of others.
+FN void copy_named(const Space& s, const Pairs& from, uint32 j, Pairs& to, uint32 at) {
+    for (uint32 names = s.names; names; names &= names - 1) {
+        const uint32 k = (uint32)__builtin_ctz(names);
+        to.of[k][at] = from.of[k][j];
+    }
+}
+#endif
+
 struct Position {
     double x, y, z;
 };

@@ -135,6 +135,7 @@ FN void draw_row(const Connect& c, uint64 gid, uint64 position, Found& found, Ou
 #endif
 }
 
+#if !PROCEDURAL
 template <bool FILL>
 FN void connect_spatial_by_source(const Connect* connect) {
     const Connect& c = *connect;
@@ -183,3 +184,4 @@ KERNEL count_spatial(const Connect* c) { connect_spatial<false>(c); }
 KERNEL fill_spatial(const Connect* c) { connect_spatial<true>(c); }
 KERNEL count_spatial_by_source(const Connect* c) { connect_spatial_by_source<false>(c); }
 KERNEL fill_spatial_by_source(const Connect* c) { connect_spatial_by_source<true>(c); }
+#endif

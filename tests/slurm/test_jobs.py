@@ -43,7 +43,7 @@ def timed(jobs: Jobs) -> Timed:
     signalled = Held(
         jobs, requeued, "long", lambda: "USR1 from SLURM" in jobs.said(requeued), lambda: jobs.start_soon(requeued)
     )
-    late = Held(jobs, links[0], "chain", lambda: jobs.running_for(links[0]) > 54.0)
+    late = Held(jobs, links[0], "chain", lambda: jobs.running_for(links[0]) > 57.8)
     return Timed(requeued, links, signalled, late)
 
 

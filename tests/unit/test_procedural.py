@@ -20,14 +20,15 @@ from distsim import (
     Network,
     Normal,
     OneToOne,
-    PairwiseBernoulli,
     RunSettings,
     SymmetricPairwiseBernoulli,
     simulate,
 )
 from distsim.backend import HostBackend, open_backend
 from distsim.build import choosing
-from distsim.build.estimate import estimate
+from distsim.build.estimate import bytes_a_source, estimate
+from distsim.build.procedural import regrowing
+from distsim.build.spatial import held_bytes
 from distsim.comm import Serial, Threads
 from distsim.config.describe import described_document
 from distsim.config.identity import identity
@@ -35,6 +36,7 @@ from distsim.engine.readback import read_connections, read_windows
 from distsim.engine.simulation import Simulation, Tuning
 from distsim.errors import ConfigError
 from distsim.profiles import gaussian
+from distsim.rules import is_spatial
 from distsim.space import Circular, grid
 
 BY_RING = dataclasses.replace(support.TINY, delivery="ring")
@@ -85,6 +87,14 @@ def test_lanes_share_a_row(stored: support.Outcome, monkeypatch: pytest.MonkeyPa
     support.check_same(support.run(drawn("procedural")), stored, "by 32 lanes")
 
 
+def test_only_rules_of_space_bring_space_into_the_loop() -> None:
+    """Networks without any are compiled from what they were."""
+    projections = drawn("procedural").network.projections
+    texts = [regrowing([p for p in projections if keep(p)]) for keep in (lambda p: not is_spatial(p.rule), bool)]
+    assert [("look_along" in t, "#define ROWS_IN_SPACE 1" in t) for t in texts] == [(False, False), (True, True)]
+    assert regrowing(drawn("stored").network.projections) == ""
+
+
 def test_going_on(stored: support.Outcome) -> None:
     """Of spikes in flight those synapses are drawn again that are not due yet, and no others."""
     check_continued(drawn("procedural"), stored, 1, 3, 123)
@@ -100,6 +110,11 @@ def test_connections_and_events() -> None:
         sources, *_ = zip(*read_windows(simulation, 0, 1, 2000), strict=True)
         assert len(sources) > 3 and (np.diff(np.concatenate(sources)) >= 0).all()
         simulation.run_to(311)
+        for p in simulation.regrown.local if simulation.regrown is not None else ():
+            if p.placed is not None:  # what the estimate says of tables, but for programs and the like
+                held = held_bytes(p.described, p.described.targets[p.selection], p.selected.count)
+                held += bytes_a_source(p.described) * p.n_sources
+                assert held <= sum(int(t.nbytes) for t in p.placed.keep) < held + 1500
         rows, totals = simulation.rows, []
         for mine in (simulation.loop.synaptic_events, rows.synapses, rows.gids.size, rows.n_regrown):
             totals.append(comm.total(int(mine)))
@@ -135,9 +150,9 @@ def network(rule: Any, **how: Any) -> Network:
         (OneToOne(), {"weight": [1.0] * 40}, "a list as weight.*allowed: stored"),
         (OneToOne(), {"storage": "precedural"}, "storage: found 'precedural'; allowed: stored, procedural, auto"),
         (
-            PairwiseBernoulli(gaussian(0.2), True, Circular(0.3)),
+            FixedIndegree(3, p=gaussian(0.2), mask=Circular(0.3)),
             {},
-            "rule that depends on positions.*allowed: stored",
+            "with the rule fixed_indegree.*allowed: stored",
         ),
     ],
 )
