@@ -180,6 +180,7 @@ FN uint64 binomial(uint64 n, double p, uint32 a, uint32 b, uint32 c, uint32 seed
     if (count * small < 10.0) {
         const Block block = philox(a, b, c, first, seed, stream);
         double u = uniform(block.w0, block.w1);
+        if (u < 1.0 - 1e-12 - count * small) return flipped ? n : 0;  // (1 - p)^n >= 1 - n p: none
         const double odds = small / (1.0 - small);
         double mass = exponential(count * logarithm(1.0 - small));
         while (u > mass && drawn < n && drawn < 200) {
