@@ -70,10 +70,13 @@ struct Batch<ADD> {
     const Arrival& a;
 #ifndef __CUDACC__
     Waiting waiting;
+    VARYING(Sum*, sum);  // where those are added that are located before their weights are drawn: see `add_targets`
+    uint32 n_located;
 #endif
     FN_MEMBER Batch(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a) : c(c), ring(ring), r(r), a(a) {
 #ifndef __CUDACC__
         waiting.n = 0;
+        n_located = 0;
 #endif
     }
     FN_MEMBER void add(uint64 at, uint32 to, uint32 delay, uint32 weight) {
@@ -90,9 +93,48 @@ struct Batch<ADD> {
         Waiting& w = waiting;
         if (w.n) add_drawn(c, ring, r, a, TargetOfLane{w.target}, w.n, w.position, w.delay_word, w.weight_word);
         w.n = 0;
+        if (n_located) add_located();
 #endif
     }
+#ifndef __CUDACC__
+    FN_MEMBER_ONCE void add_located() {
+        VARYING(int64, quanta);
+        VARYING(uint8, negative);
+        VARYING(uint32, placed_delay);
+        const Waiting& w = waiting;  // of which nobody asks for positions and targets
+        weights_of<true>(c, TargetOfLane{w.target}, n_located, waiting.position, waiting.weight_word, waiting.position, 0,
+                         quanta, negative, placed_delay);
+        EACH_LANE(j, n_located) { add_to(sum[j], what_is_added(r, a, quanta[j], c.fixed_negative != 0)); }
+        n_located = 0;
+    }
+#endif
 };
+
+#ifndef __CUDACC__
+// Draws of a source with a target that is not ~0. Where neither sign nor delay waits for the weight, their sums are
+// fetched while others are drawn: the ring is larger than the caches that answer at once.
+FN void add_targets(Batch<ADD>& batch, uint32 n, uint64 position, const uint32* to, const uint32* delay,
+                    const uint32* weight) {
+    const Connect& c = batch.c;
+    if (c.sign_varies || WEIGHT_BY_PLACE(c) || DELAY_BY_PLACE(c)) {
+        add_targets<Batch<ADD>>(batch, n, position, to, delay, weight);
+        return;
+    }
+    if (batch.n_located + n > LANES) batch.add_located();
+    const bool negative = c.fixed_negative != 0;
+    uint32 at = batch.n_located;
+    EACH_LANE(j, n) {
+        if (to[j] == ~0u) continue;
+        Sum* const sum = place_of(batch.ring, batch.r, batch.a, to[j], negative, delay_of(c, delay[j], 0));
+        if (!sum) continue;
+        PREFETCH_TO_WRITE(sum);
+        batch.sum[at] = sum;
+        batch.waiting.weight_word[at] = weight[j];
+        ++at;
+    }
+    batch.n_located = at;
+}
+#endif
 
 FN_ONCE void regrow_scattered(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a, uint64 gid,
                               uint64 position) {
