@@ -95,11 +95,16 @@ struct ManyTargets {
 };
 #endif
 
+// Steps after the first, up to `last`.
+FN uint32 drawn_delay(const uint16* guide, const uint32* threshold, uint32 last, uint32 word) {
+    uint32 step = guide[word >> 20];
+    while (step < last && word >= threshold[step]) ++step;
+    return step;
+}
+
 FN uint32 delay_of(const Connect& c, uint32 word, uint64 item) {
     if (c.delay_list) return (uint32)c.delay_list[item];
-    uint32 step = c.delay_guide[word >> 20];
-    while (step < c.delay_steps - 1 && word >= c.delay_threshold[step]) ++step;
-    return step + c.delay_first;
+    return drawn_delay(c.delay_guide, c.delay_threshold, c.delay_steps - 1, word) + c.delay_first;
 }
 
 #if SPATIAL

@@ -121,15 +121,27 @@ FN void add_targets(Batch<ADD>& batch, uint32 n, uint64 position, const uint32* 
         return;
     }
     if (batch.n_located + n > LANES) batch.add_located();
-    const bool negative = c.fixed_negative != 0;
+    // As `delay_of` and `place_of`, but with everything at hand: a compiler has to fear that each event that is counted
+    // changes what it has read.
+    const Ring& ring = batch.ring;
+    const uint16* const guide = c.delay_guide;
+    const uint32* const threshold = c.delay_threshold;
+    const uint32 last = c.delay_steps - 1, slot_mask = ring.slot_mask, base = (uint32)batch.a.emitted + c.delay_first;
+    const int64 past = batch.a.computed - batch.a.emitted - (int64)c.delay_first;
+    const uint64 stride = ring.stride, multiplicity = batch.a.multiplicity;
+    uint64* const events = ring.events;
+    Sum* const input = ring.input + (c.fixed_negative ? batch.r.negative_base : batch.r.positive_base);
+    Sum** const sum = batch.sum;
+    uint32* const words = batch.waiting.weight_word;
     uint32 at = batch.n_located;
     EACH_LANE(j, n) {
-        if (to[j] == ~0u) continue;
-        Sum* const sum = place_of(batch.ring, batch.r, batch.a, to[j], negative, delay_of(c, delay[j], 0));
-        if (!sum) continue;
-        PREFETCH_TO_WRITE(sum);
-        batch.sum[at] = sum;
-        batch.waiting.weight_word[at] = weight[j];
+        const uint32 step = drawn_delay(guide, threshold, last, delay[j]);
+        if (to[j] == ~0u || (int64)step <= past) continue;
+        const uint32 slot = (base + step) & slot_mask;
+        atomic_add(&events[slot], multiplicity);
+        sum[at] = input + (slot * stride + to[j]);
+        words[at] = weight[j];
+        PREFETCH_TO_WRITE(sum[at]);
         ++at;
     }
     batch.n_located = at;

@@ -9,7 +9,7 @@
 //
 // A node that is left undivided is drawn whole by every rank that has a place in it. With replacement a draw takes some
 // 3 ns and a split about ten times that: 64 of them cost a rank that keeps none no more than following the tree would,
-// and a rank that keeps all of them saves four splits. Without replacement draws are compared pair by pair: 16.
+// and a rank that keeps all of them saves four splits. Without replacement a leaf's draws are compared pair by pair: 16.
 
 #define LEAF 16u           // without replacement
 #define MULTAPSES_LEAF 64u  // with
@@ -305,14 +305,15 @@ FN void draw_leaf(const Connect& c, const Drawer& d, const Places& p, uint64 beg
     }
 }
 
-// The same with replacement, of a source.
+// The same with replacement, of a source; lanes that follow the node take a share each.
 template <int FILL>
 FN_ONCE void draw_multapses(const Connect& c, const Drawer& d, const Places& p, uint64 begin, const Scattered& node,
                             const Out<FILL>& out) {
+    const uint32 lanes = d.shared ? lanes_at(node.level) : 1u, lane = d.shared ? lane_at(node.level) : 0u;
+    const uint64 mine = node.count * lane / lanes, end = node.count * (lane + 1u) / lanes;
 #ifdef __CUDACC__
     const uint32 low = (uint32)d.gid, high = (uint32)(d.gid >> 32) | (c.projection << 8);
-    const uint32 step = d.shared ? lanes_at(node.level) : 1u;
-    NOT_UNROLLED for (uint64 k = d.shared ? lane_at(node.level) : 0u; k < node.count; k += step) {
+    NOT_UNROLLED for (uint64 k = mine; k < end; ++k) {
         const uint64 number = node.first + k;
         const Block block = philox((uint32)number, (uint32)(number >> 32), low, high, c.seed, d.stream);
         uint64 drawn = below(block.w0, block.w1, p.available);
@@ -327,15 +328,18 @@ FN_ONCE void draw_multapses(const Connect& c, const Drawer& d, const Places& p, 
     ALIGNED uint64 index[MULTAPSES_LEAF];
     ALIGNED uint32 target[MULTAPSES_LEAF];
     (void)begin;
-    for (uint64 k = 0; k < node.count; k += MULTAPSES_LEAF) {
-        const uint32 n = (uint32)(node.count - k < MULTAPSES_LEAF ? node.count - k : MULTAPSES_LEAF);
+    for (uint64 k = mine; k < end; k += MULTAPSES_LEAF) {
+        const uint32 n = (uint32)(end - k < MULTAPSES_LEAF ? end - k : MULTAPSES_LEAF);
         leaf_words(c, d, node.first + k, n, w0, w1, w2, w3);
         const uint64 available = p.available, own = p.own, skip = p.skip, residue = node.residue;
         const uint32 level = node.level;
         if (available >> 32) {
             EACH_LANE(j, n) { index[j] = below(w0[j], w1[j], available); }
         } else {  // the same by narrow products
-            FOR_LANES(j, n) { index[j] = ((uint64)w0[j] * (uint32)available + (((uint64)w1[j] * (uint32)available) >> 32)) >> 32; }
+            FOR_LANES(j, n) {
+            const uint64 rest = ((uint64)w1[j] * (uint32)available) >> 32;
+            index[j] = ((uint64)w0[j] * (uint32)available + rest) >> 32;
+        }
         }
         FOR_LANES(j, n) { index[j] = residue + ((skip + index[j] + (index[j] >= own ? 1u : 0u)) << level); }
         local_targets(c, n, index, target);
