@@ -162,6 +162,7 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
     synapses = float(weights @ np.array([c.synapses + c.drawn for c in connectivity]))
     rows = float(weights @ np.array([c.rows for c in connectivity]))
     stored = total.synapses + total.runs + (rows + empty) * ROW_BYTES + total.routing
+    stored += float(weights @ np.array([_drawn_rows(c) for c in connectivity]))
     return Estimate(
         n_ranks, sum(p.size for p in network.populations if p.model.is_neuron), synapses,
         float(weights @ np.array([c.runs for c in connectivity])), rows,
@@ -213,7 +214,7 @@ class _Rank:
         synapses, runs = c.synapses * SYNAPSE_BYTES[run.precision], c.runs * RUN_BYTES
         numbered = bool((self.routing.broadcast > 1e-9).any())
         rows = c.rows * (ROW_BYTES + HOST_ROW_BYTES + NUMBER_BYTES * numbered) + self.empty * ROW_BYTES
-        rows += self._drawn_rows()
+        rows += _drawn_rows(c) + (HOST_ROW_BYTES * c.rows if c.drawn else 0.0)
         entries = float(np.array(self._local) @ self.routing.entries)
         routing = 8.0 * c.layout.n_local + 4.0 + ENTRY_BYTES * entries
         neurons, starting = self._neurons()
@@ -230,16 +231,6 @@ class _Rank:
         return RankMemory(
             neurons, synapses, runs, rows, routing, buffers, recording, construction, writing, base, base + peak
         )
-
-    def _drawn_rows(self) -> float:
-        """What rows take that are drawn again: sources here and on the host, shares of totals, cells."""
-        c = self.connectivity
-        if not c.drawn:
-            return 0.0
-        mine = [p for p in c.local if p.described.storage == "procedural"]
-        shares = {p.number: bytes_a_source(p.described) * p.n_sources for p in mine}
-        placed = (held_bytes(p.described, p.described.targets[p.selection], p.selected.count) for p in mine)
-        return (8.0 + HOST_ROW_BYTES) * c.rows + sum(shares.values()) + sum(placed)
 
     @property
     def _local(self) -> list[int]:
@@ -379,3 +370,11 @@ def bytes_a_source(projection: Projection) -> float:
     if isinstance(rule, FixedOutdegree) and is_spatial(rule):
         return 16.0
     return 8.0 if isinstance(rule, FixedTotalNumber) else 0.0
+
+
+def _drawn_rows(c: RankConnectivity) -> float:
+    """What rows that are drawn again take on the device: their sources, shares of totals, targets in cells."""
+    mine = [p for p in c.local if p.described.storage == "procedural"]
+    shares = {p.number: bytes_a_source(p.described) * p.n_sources for p in mine}
+    placed = (held_bytes(p.described, p.described.targets[p.selection], p.selected.count) for p in mine)
+    return (8.0 * c.rows if c.drawn else 0.0) + sum(shares.values()) + sum(placed)

@@ -205,3 +205,6 @@ def test_estimate_of_what_is_not_stored() -> None:
         assert both[0].synapses == pytest.approx(both[1].synapses) and both[0].rows == pytest.approx(both[1].rows)
         assert both[1].total.synapses < 0.2 * both[0].total.synapses
         assert both[1].total.rows > both[0].total.rows
+    made = Simulation(drawn("procedural"), Serial(), open_backend("cpu"), tuning=Tuning(block_bits=4))
+    stored = made.rows.bytes("single") + made.routing.bytes()
+    assert estimate(drawn("procedural"), 1).bytes_per_synapse == pytest.approx(stored / made.rows.synapses, rel=0.15)
