@@ -13,6 +13,7 @@ from faults import network, ranks
 from faults.campaign import Campaign, Case, expect, to_stderr
 
 GROWTH = 0.01
+SHOWN = 60  # samples: five minutes
 SETTINGS = (
     "run.duration=100000000.0",
     'run.checkpoint={every_wall: "5 s", keep: 2}',
@@ -42,6 +43,8 @@ def campaign(minutes: float) -> Campaign:
                 time.sleep(min(5.0, minutes))
                 expect(run.process.poll() is None, "the run ended early")
                 samples.append(resident(pids))
+                if len(samples) % SHOWN == 0:  # not lost with what may fail later
+                    to_stderr(f"soak: sample {len(samples)}: {samples[-1] / 1e6:.1f} MB")
             run.process.send_signal(signal.SIGTERM)
         finally:
             code, said, _ = run.end(60.0)
