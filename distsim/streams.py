@@ -23,7 +23,7 @@ class Stream(IntEnum):
     MODEL = 8  # (gid low, gid high | number, step low, step high): draws in a model's update
     POPULATION = 9  # (population, number, step low, step high): draws that a population shares
     BY_SOURCE = 20  # (draw low, draw high, source gid low, source gid high | projection): `generate: by_source`
-    SHARE = 21  # (first draw, gid low, gid high | projection, attempt | level): a neuron's draws split over the others
+    SHARE = 21  # (first draw, gid low, gid high | projection, attempt or block | level): draws split over the others
     SELECTION = 22  # (draw, selection's number, first gid of the population low, high): random fractions
     BACK = 23  # (draw, draw high, gid low, gid high | projection): delay and weight of a symmetric pair's way back
     PAIR = 24  # (source gid low, high | draw, target gid low, high | projection): pairs that depend on distance

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend import Backend, Module, open_backend
+from distsim.backend.host import HostBackend
 from distsim.build.chunks import CELL_BUDGET
 from distsim.build.partition import Layout
 from distsim.build.projections import local_projections
@@ -149,10 +150,14 @@ def read_simulation(simulation: Simulation) -> Synapses:
 
 
 @cache
-def construction(precision: str) -> tuple[Backend, Module]:
-    """The host and the compiled construction kernels."""
+def _construction(precision: str, _compile: object) -> tuple[Backend, Module]:
     backend = open_backend("cpu")
     return backend, backend.compile(construction_source(precision == "double"), f"construct-{precision}")
+
+
+def construction(precision: str) -> tuple[Backend, Module]:
+    """The host and the compiled construction kernels; those with a planted fault serve no other test."""
+    return _construction(precision, HostBackend.compile)
 
 
 def build(

@@ -154,6 +154,33 @@ FN double inverse_normal_tail(double p) {
 
 FN bool in_centre(double p) { return p >= 0.075 && p <= 0.925; }
 
+#ifndef __CUDACC__
+// Those of n numbers (room for whole eights) that are not in the centre, and their lanes; how many there are.
+FN uint32 find_tails(uint32 n, const double* RESTRICT p, double* RESTRICT tail, uint32* RESTRICT lane) {
+    uint32 found = 0;
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+    __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (uint32 j = 0; j < n; j += 8) {
+        const __m512d x = _mm512_load_pd(p + j);
+        uint32 out = _mm512_cmp_pd_mask(x, _mm512_set1_pd(0.075), _CMP_LT_OQ) |
+                     _mm512_cmp_pd_mask(x, _mm512_set1_pd(0.925), _CMP_GT_OQ);
+        if (n - j < 8) out &= (1u << (n - j)) - 1u;
+        _mm512_storeu_pd(tail + found, _mm512_maskz_compress_pd((__mmask8)out, x));  // found <= j: not past the end
+        _mm256_storeu_si256((__m256i*)(lane + found), _mm256_maskz_compress_epi32((__mmask8)out, lanes));
+        lanes = _mm256_add_epi32(lanes, _mm256_set1_epi32(8));
+        found += (uint32)__builtin_popcount(out);
+    }
+#else
+    EACH_LANE(j, n) {
+        tail[found] = p[j];
+        lane[found] = j;
+        found += in_centre(p[j]) ? 0u : 1u;
+    }
+#endif
+    return found;
+}
+#endif
+
 FN double inverse_normal(double p) { return in_centre(p) ? inverse_normal_centre(p) : inverse_normal_tail(p); }
 
 // A Philox stream of uniforms for rejection: counter (a, b | attempt, c, 0).
@@ -180,6 +207,7 @@ FN uint64 binomial(uint64 n, double p, uint32 a, uint32 b, uint32 c, uint32 seed
     if (count * small < 10.0) {
         const Block block = philox(a, b, c, first, seed, stream);
         double u = uniform(block.w0, block.w1);
+        if (u < 1.0 - 1e-12 - count * small) return flipped ? n : 0;  // (1 - p)^n >= 1 - n p: none
         const double odds = small / (1.0 - small);
         double mass = exponential(count * logarithm(1.0 - small));
         while (u > mass && drawn < n && drawn < 200) {

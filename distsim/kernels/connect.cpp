@@ -95,11 +95,16 @@ struct ManyTargets {
 };
 #endif
 
+// Steps after the first, up to `last`.
+FN uint32 drawn_delay(const uint16* guide, const uint32* threshold, uint32 last, uint32 word) {
+    uint32 step = guide[word >> 20];
+    while (step < last && word >= threshold[step]) ++step;
+    return step;
+}
+
 FN uint32 delay_of(const Connect& c, uint32 word, uint64 item) {
     if (c.delay_list) return (uint32)c.delay_list[item];
-    uint32 step = c.delay_guide[word >> 20];
-    while (step < c.delay_steps - 1 && word >= c.delay_threshold[step]) ++step;
-    return step + c.delay_first;
+    return drawn_delay(c.delay_guide, c.delay_threshold, c.delay_steps - 1, word) + c.delay_first;
 }
 
 #if SPATIAL
@@ -198,21 +203,15 @@ FN_ONCE_ON_HOST void weights_of(const Connect& c, const Targets target, uint32 n
             FOR_LANES(j, n) { AT(weight, j) = AT(placed_weight, j); }
         } else if (!c.weight_list && c.weight.kind == NORMAL) {
             // The centre of the normal distribution for all lanes at once, then its tails.
-            FOR_LANES(j, n) {
-                AT(weight, j) = inverse_normal_centre(c.weight.p_low + c.weight.p_width * uniform(AT(weight_word, j)));
-            }
+            VARYING(double, p);
+            FOR_LANES(j, n) { AT(p, j) = c.weight.p_low + c.weight.p_width * uniform(AT(weight_word, j)); }
+            FOR_LANES(j, n) { AT(weight, j) = inverse_normal_centre(AT(p, j)); }
 #ifdef __CUDACC__
-            const double p = c.weight.p_low + c.weight.p_width * uniform(weight_word);
             if (LANE < n && !in_centre(p)) weight = inverse_normal_tail(p);
 #else
             VARYING(uint32, lane);
             VARYING(double, tail);
-            uint32 n_tails = 0;
-            EACH_LANE(j, n) {
-                tail[n_tails] = c.weight.p_low + c.weight.p_width * uniform(weight_word[j]);
-                lane[n_tails] = j;
-                n_tails += in_centre(tail[n_tails]) ? 0u : 1u;
-            }
+            const uint32 n_tails = find_tails(n, p, tail, lane);
             FOR_LANES(i, n_tails) { tail[i] = inverse_normal_tail(tail[i]); }
             EACH_LANE(i, n_tails) { weight[lane[i]] = tail[i]; }
 #endif

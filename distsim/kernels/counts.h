@@ -68,6 +68,52 @@ FN_ONCE uint64 hypergeometric(double good, double bad, uint64 draws, uint32 a, u
     return (uint64)k;
 }
 
+#define MOST_BITS 1024u  // of which heads are counted: eight blocks, that is one vector of them
+
+// Of `draws` (at most MOST_BITS), those to which a fair coin shows heads. Coins are the bits of the blocks from `first` on.
+FN uint32 heads(uint32 draws, uint32 a, uint32 b, uint32 c, uint32 first, uint32 seed, uint32 stream) {
+    const uint32 n_blocks = (draws + 127u) / 128u;
+    uint32 found = 0;
+#ifndef __CUDACC__
+    ALIGNED uint32 w0[8];
+    ALIGNED uint32 w1[8];
+    ALIGNED uint32 w2[8];
+    ALIGNED uint32 w3[8];
+    for (uint32 i = 0; i < 8u; ++i) {
+        w0[i] = c;
+        w1[i] = first + i;
+    }
+    philox_lanes<true>(n_blocks, w0, w1, w2, w3, a, b, seed, stream);
+#endif
+    NOT_UNROLLED for (uint32 i = 0; i < n_blocks; ++i) {
+#ifdef __CUDACC__
+        const Block block = philox(a, b, c, first + i, seed, stream);
+#else
+        const Block block = {w0[i], w1[i], w2[i], w3[i]};
+#endif
+        const uint32 rest = draws - 128u * i;
+        const uint64 even = ((uint64)block.w1 << 32) | block.w0, odd = ((uint64)block.w3 << 32) | block.w2;
+        found += ones_of(rest >= 64u ? even : even & (((uint64)1 << rest) - 1u));
+        if (rest > 64u) found += ones_of(rest >= 128u ? odd : odd & (((uint64)1 << (rest - 64u)) - 1u));
+    }
+    return found;
+}
+
+// How many of `draws` with replacement from `left` + `right` places are left ones: Binomial(draws, left / (left + right)).
+// Where both are nearly as many, a fair coin for each draw, and of those that it sends to the fewer places as many as
+// belong to the others: Binomial(those, |left - right| / (left + right)), mostly none.
+FN_ONCE uint64 binomial_share(double left, double right, uint64 draws, uint32 a, uint32 b, uint32 c, uint32 first,
+                              uint32 seed, uint32 stream) {
+    const double all = left + right;
+    const double uneven = magnitude(left - right) / all;
+    if (draws > MOST_BITS || (double)draws * uneven >= 2.0) {
+        return binomial(draws, left / all, a, b, c, seed, stream, first);
+    }
+    uint64 fewer = draws - heads((uint32)draws, a, b, c, first, seed, stream);
+    if (left != right) fewer -= binomial(fewer, uneven, a, b, c, seed, stream, first + MOST_BITS / 128u);
+    return left < right ? fewer : draws - fewer;
+}
+
 // Poisson(mean): by inversion below 10, else by transformed rejection (PTRS, Hörmann 1993,
 // doi:10.1016/0167-6687(93)90997-4).
 FN_ONCE uint64 poisson_count(double mean, uint32 a, uint32 b, uint32 c, uint32 first, uint32 seed, uint32 stream) {

@@ -71,10 +71,13 @@ struct Batch<ADD> {
     const Arrival& a;
 #ifndef __CUDACC__
     Waiting waiting;
+    VARYING(Sum*, sum);  // where those are added that are located before their weights are drawn: see `add_targets`
+    uint32 n_located;
 #endif
     FN_MEMBER Batch(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a) : c(c), ring(ring), r(r), a(a) {
 #ifndef __CUDACC__
         waiting.n = 0;
+        n_located = 0;
 #endif
     }
     FN_MEMBER void add(uint64 at, uint32 to, uint32 delay, uint32 weight) {
@@ -91,9 +94,60 @@ struct Batch<ADD> {
         Waiting& w = waiting;
         if (w.n) add_drawn(c, ring, r, a, TargetOfLane{w.target}, w.n, w.position, w.delay_word, w.weight_word);
         w.n = 0;
+        if (n_located) add_located();
 #endif
     }
+#ifndef __CUDACC__
+    FN_MEMBER_ONCE void add_located() {
+        VARYING(int64, quanta);
+        VARYING(uint8, negative);
+        VARYING(uint32, placed_delay);
+        const Waiting& w = waiting;  // of which nobody asks for positions and targets
+        weights_of<true>(c, TargetOfLane{w.target}, n_located, waiting.position, waiting.weight_word, waiting.position, 0,
+                         quanta, negative, placed_delay);
+        EACH_LANE(j, n_located) { add_to(sum[j], what_is_added(r, a, quanta[j], c.fixed_negative != 0)); }
+        n_located = 0;
+    }
+#endif
 };
+
+#ifndef __CUDACC__
+// Draws of a source with a target that is not ~0. Where neither sign nor delay waits for the weight, their sums are
+// fetched while others are drawn: the ring is larger than the caches that answer at once.
+FN void add_targets(Batch<ADD>& batch, uint32 n, uint64 position, const uint32* to, const uint32* delay,
+                    const uint32* weight) {
+    const Connect& c = batch.c;
+    if (c.sign_varies || WEIGHT_BY_PLACE(c) || DELAY_BY_PLACE(c)) {
+        add_targets<Batch<ADD>>(batch, n, position, to, delay, weight);
+        return;
+    }
+    if (batch.n_located + n > LANES) batch.add_located();
+    // As `delay_of` and `place_of`, but with everything at hand: a compiler has to fear that each event that is counted
+    // changes what it has read.
+    const Ring& ring = batch.ring;
+    const uint16* const guide = c.delay_guide;
+    const uint32* const threshold = c.delay_threshold;
+    const uint32 last = c.delay_steps - 1, slot_mask = ring.slot_mask, base = (uint32)batch.a.emitted + c.delay_first;
+    const int64 past = batch.a.computed - batch.a.emitted - (int64)c.delay_first;
+    const uint64 stride = ring.stride, multiplicity = batch.a.multiplicity;
+    uint64* const events = ring.events;
+    Sum* const input = ring.input + (c.fixed_negative ? batch.r.negative_base : batch.r.positive_base);
+    Sum** const sum = batch.sum;
+    uint32* const words = batch.waiting.weight_word;
+    uint32 at = batch.n_located;
+    EACH_LANE(j, n) {
+        const uint32 step = drawn_delay(guide, threshold, last, delay[j]);
+        if (to[j] == ~0u || (int64)step <= past) continue;
+        const uint32 slot = (base + step) & slot_mask;
+        atomic_add(&events[slot], multiplicity);
+        sum[at] = input + (slot * stride + to[j]);
+        words[at] = weight[j];
+        PREFETCH_TO_WRITE(sum[at]);
+        ++at;
+    }
+    batch.n_located = at;
+}
+#endif
 
 FN_ONCE void regrow_scattered(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a, uint64 gid,
                               uint64 position) {

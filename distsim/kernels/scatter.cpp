@@ -6,8 +6,13 @@
 // so that every rank finds the same and follows only nodes with places of its own. Under round robin on 2^k ranks a
 // rank's neurons are one node of level k. Few draws left in a node are drawn at once, the k-th of a neuron from one
 // Philox block: Floyd's algorithm without replacement (Bentley & Floyd 1987, doi:10.1145/30401.315746).
+//
+// A node that is left undivided is drawn whole by every rank that has a place in it. With replacement a draw takes some
+// 3 ns and a split about ten times that: 64 of them cost a rank that keeps none no more than following the tree would,
+// and a rank that keeps all of them saves four splits. Without replacement a leaf's draws are compared pair by pair: 16.
 
-#define LEAF 16u
+#define LEAF 16u           // without replacement
+#define MULTAPSES_LEAF 64u  // with
 #define LEVEL_OF_COUNT 0xFFFFu  // the number of a neuron's draws
 #define LEVEL_OF_SELECTION 0x100u
 
@@ -67,7 +72,7 @@ FN_ONCE uint64 split_draws(const Connect& c, const Drawer& d, double left, doubl
     const uint32 b = (uint32)d.gid, e = (uint32)(d.gid >> 32) | (c.projection << 8);
     if (d.distinct) return hypergeometric(left, right, count, (uint32)first, b, e, level << 16, c.seed, STREAM_SHARE);
     if (right <= 0.0) return count;
-    return binomial(count, left / (left + right), (uint32)first, b, e, c.seed, STREAM_SHARE, level << 16);
+    return binomial_share(left, right, count, (uint32)first, b, e, level << 16, c.seed, STREAM_SHARE);
 }
 
 // May a node hold a local target? Never no where there is one.
@@ -84,13 +89,16 @@ FN bool holds_local(const Connect& c, uint64 residue, uint32 level) {
 }
 
 // Lanes that work together share the nodes out by the lowest bits of their places: does this one follow a node? And of
-// those that do, is it the one that draws, where the node is left undivided?
+// those that do, is it the one that draws, where the node is left undivided? Draws with replacement are shared out over
+// all lanes that follow it.
 #define LANE_BITS (WIDTH == 32u ? 5u : 0u)
 FN bool follows(uint32 level, uint64 residue) {
     const uint32 mask = (1u << (level < LANE_BITS ? level : LANE_BITS)) - 1u;
     return (((uint32)residue ^ LANE) & mask) == 0;
 }
 FN bool draws_leaf(uint32 level, uint64 residue) { return level >= LANE_BITS || (uint32)residue == LANE; }
+FN uint32 lanes_at(uint32 level) { return level < LANE_BITS ? WIDTH >> level : 1u; }
+FN uint32 lane_at(uint32 level) { return level < LANE_BITS ? LANE >> level : 0u; }
 
 // The words of draws first … first + n - 1 (n <= LEAF) of a neuron.
 FN void leaf_words(const Connect& c, const Drawer& d, uint64 first, uint32 n, uint32* w0, uint32* w1, uint32* w2,
@@ -125,6 +133,29 @@ struct Waiting {
         delay_word[n] = delay;
         weight_word[n] = weight;
         return ++n == LANES;
+    }
+    // `more` of them at once, for which there is room: those whose target is not ~0.
+    FN_MEMBER bool add_targets(uint32 more, uint64 at, const uint32* to, const uint32* delay, const uint32* weight) {
+        uint32 kept = 0;
+        FOR_LANES(j, more) { kept += to[j] != ~0u ? 1u : 0u; }
+        if (kept == more) {
+            FOR_LANES(j, more) { position[n + j] = at; }
+            FOR_LANES(j, more) { target[n + j] = to[j]; }
+            FOR_LANES(j, more) { delay_word[n + j] = delay[j]; }
+            FOR_LANES(j, more) { weight_word[n + j] = weight[j]; }
+            n += more;
+        } else if (kept) {
+            uint32 i = n;
+            EACH_LANE(j, more) {
+                position[i] = at;
+                target[i] = to[j];
+                delay_word[i] = delay[j];
+                weight_word[i] = weight[j];
+                i += to[j] != ~0u ? 1u : 0u;
+            }
+            n = i;
+        }
+        return n == LANES;
     }
 };
 #endif
@@ -162,6 +193,15 @@ struct Batch {
 #endif
     }
 };
+
+#ifndef __CUDACC__
+// Draws of a source, of which those with a target that is not ~0 are kept.
+template <class Into>
+FN void add_targets(Into& batch, uint32 n, uint64 position, const uint32* to, const uint32* delay, const uint32* weight) {
+    if (batch.waiting.n + n > LANES) batch.flush();
+    if (batch.waiting.add_targets(n, position, to, delay, weight)) batch.flush();
+}
+#endif
 
 // Where a neuron's draws go: a target's to sources, with the words of the draw or (the way back of a symmetric pair)
 // words of their own; a source's to targets, of which those that are local are kept.
@@ -205,7 +245,35 @@ FN void put(const Connect& c, const Drawer& d, const Out<FILL>& out, uint64 numb
     out.batch.add(place, out.target, delay, weight);
 }
 
-// Draws of a node whose places are left undivided.
+#ifndef __CUDACC__
+// Targets at places of their selection, as they are numbered in their group; ~0 for those of other ranks.
+FN void local_targets(const Connect& c, uint32 n, const uint64* RESTRICT index, uint32* RESTRICT target) {
+    const uint64 first = c.index_first, count = c.index_count;
+    const uint32 base = c.target_local + (uint32)c.target_first, step = (uint32)c.target_step;
+    if (c.index_local) {
+        EACH_LANE(j, n) {
+            const uint32 k = c.index_local[index[j]];
+            target[j] = k == ~0u ? k : c.target_local + k;
+        }
+    } else if (c.index_stride == 1) {
+        FOR_LANES(j, n) {
+            const uint64 past = index[j] - first;  // wraps to a huge number before the first
+            target[j] = past < count ? base + (uint32)past * step : ~0u;
+        }
+    } else {
+        // Quotients of places (below 2^40) by way of floating point: half a place keeps them off the edges.
+        const double per_stride = 1.0 / (double)c.index_stride;
+        const uint64 stride = c.index_stride;
+        FOR_LANES(j, n) {
+            const uint64 past = index[j] - first;
+            const uint64 nth = (uint64)(int64)(((double)(int64)past + 0.5) * per_stride);
+            target[j] = nth * stride == past && nth < count ? base + (uint32)nth * step : ~0u;
+        }
+    }
+}
+#endif
+
+// Draws without replacement of a node whose places are left undivided.
 template <int FILL>
 FN void draw_leaf(const Connect& c, const Drawer& d, const Places& p, uint64 begin, const Scattered& node,
                   const Out<FILL>& out) {
@@ -214,15 +282,13 @@ FN void draw_leaf(const Connect& c, const Drawer& d, const Places& p, uint64 beg
     ALIGNED uint32 w2[LEAF];
     ALIGNED uint32 w3[LEAF];
     uint64 chosen[LEAF];
-    const bool all = d.distinct && node.count == p.available;
+    const bool all = node.count == p.available;
     for (uint64 k = 0; k < node.count; k += LEAF) {
         const uint32 n = (uint32)(node.count - k < LEAF ? node.count - k : LEAF);
         leaf_words(c, d, node.first + k, n, w0, w1, w2, w3);
         NOT_UNROLLED for (uint32 j = 0; j < n; ++j) {
             uint64 drawn = k + j;
-            if (!d.distinct) {
-                drawn = below(w0[j], w1[j], p.available);
-            } else if (!all) {  // then count <= LEAF
+            if (!all) {  // then count <= LEAF
                 const uint64 top = p.available - n + j;
                 drawn = below(w0[j], w1[j], top + 1);
                 for (uint32 i = 0; i < j; ++i) {
@@ -234,6 +300,49 @@ FN void draw_leaf(const Connect& c, const Drawer& d, const Places& p, uint64 beg
             put(c, d, out, node.first + k + j, begin + node.residue + ((p.skip + drawn) << node.level), w2[j], w3[j]);
         }
     }
+}
+
+// The same with replacement, of a source; lanes that follow the node take a share each.
+template <int FILL>
+FN_ONCE void draw_multapses(const Connect& c, const Drawer& d, const Places& p, uint64 begin, const Scattered& node,
+                            const Out<FILL>& out) {
+    const uint32 lanes = d.shared ? lanes_at(node.level) : 1u, lane = d.shared ? lane_at(node.level) : 0u;
+    const uint64 mine = node.count * lane / lanes, end = node.count * (lane + 1u) / lanes;
+#ifdef __CUDACC__
+    const uint32 low = (uint32)d.gid, high = (uint32)(d.gid >> 32) | (c.projection << 8);
+    NOT_UNROLLED for (uint64 k = mine; k < end; ++k) {
+        const uint64 number = node.first + k;
+        const Block block = philox((uint32)number, (uint32)(number >> 32), low, high, c.seed, d.stream);
+        uint64 drawn = below(block.w0, block.w1, p.available);
+        drawn += drawn >= p.own ? 1 : 0;
+        put(c, d, out, number, begin + node.residue + ((p.skip + drawn) << node.level), block.w2, block.w3);
+    }
+#else
+    ALIGNED uint32 w0[MULTAPSES_LEAF];
+    ALIGNED uint32 w1[MULTAPSES_LEAF];
+    ALIGNED uint32 w2[MULTAPSES_LEAF];
+    ALIGNED uint32 w3[MULTAPSES_LEAF];
+    ALIGNED uint64 index[MULTAPSES_LEAF];
+    ALIGNED uint32 target[MULTAPSES_LEAF];
+    (void)begin;
+    for (uint64 k = mine; k < end; k += MULTAPSES_LEAF) {
+        const uint32 n = (uint32)(end - k < MULTAPSES_LEAF ? end - k : MULTAPSES_LEAF);
+        leaf_words(c, d, node.first + k, n, w0, w1, w2, w3);
+        const uint64 available = p.available, own = p.own, skip = p.skip, residue = node.residue;
+        const uint32 level = node.level;
+        if (available >> 32) {
+            EACH_LANE(j, n) { index[j] = below(w0[j], w1[j], available); }
+        } else {  // the same by narrow products
+            FOR_LANES(j, n) {
+                const uint64 rest = ((uint64)w1[j] * (uint32)available) >> 32;
+                index[j] = ((uint64)w0[j] * (uint32)available + rest) >> 32;
+            }
+        }
+        FOR_LANES(j, n) { index[j] = residue + ((skip + index[j] + (index[j] >= own ? 1u : 0u)) << level); }
+        local_targets(c, n, index, target);
+        add_targets(out.batch, n, out.source, target, w2, w3);
+    }
+#endif
 }
 
 // Scatters `count` draws of a neuron, the first of them number `first`, over one selection of the other side.
@@ -250,7 +359,11 @@ FN_ONCE void scatter_within(const Connect& c, const Drawer& d, const Side& side,
         if (d.shared && !follows(node.level, node.residue)) continue;
         const Places p = places_in(d, begin, size, node.residue, node.level);
         if (p.available == 0) continue;
-        if (node.count <= LEAF || p.available == 1 || (d.distinct && node.count == p.available)) {
+        if (!d.distinct && (node.count <= MULTAPSES_LEAF || p.available == 1)) {
+            draw_multapses(c, d, p, begin, node, out);
+            continue;
+        }
+        if (d.distinct && (node.count <= LEAF || p.available == 1 || node.count == p.available)) {
             if (!d.shared || draws_leaf(node.level, node.residue)) draw_leaf(c, d, p, begin, node, out);
             continue;
         }

@@ -53,6 +53,10 @@ KERNEL evaluate(const Values* values) {
             v.drawn[i] = (double)hypergeometric((double)v.thresholds[0], (double)v.thresholds[1], v.thresholds[2],
                                                 (uint32)i, 0, 0, 0, v.seed, v.stream);
         }
+        if (v.index == 6) {  // left and right places and draws, likewise
+            v.drawn[i] = (double)binomial_share((double)v.thresholds[0], (double)v.thresholds[1], v.thresholds[2],
+                                                (uint32)i, 0, 0, 0, v.seed, v.stream);
+        }
         if (v.index == 5) v.drawn[i] = (double)poisson_count(v.per_unit, (uint32)i, 0, 0, 0, v.seed, v.stream);
         if (v.index == 3) {
             v.drawn[i] = (double)binomial((uint64)v.gid, v.per_unit, (uint32)i, 0, 0, v.seed, v.stream);

@@ -138,6 +138,7 @@ FN double square_root(double x) { return __dsqrt_rn(x); }
 FN float magnitude(float x) { return fabsf(x); }
 FN double magnitude(double x) { return fabs(x); }
 FN uint64 multiply_high(uint64 a, uint64 b) { return __umul64hi(a, b); }
+FN uint32 ones_of(uint64 x) { return (uint32)__popcll(x); }
 
 // Inclusive sum over the lanes of a group.
 FN uint64 group_sum_to(uint64 x) {
@@ -219,6 +220,7 @@ FN double square_root(double x) { return __builtin_sqrt(x); }
 FN float magnitude(float x) { return __builtin_fabsf(x); }
 FN double magnitude(double x) { return __builtin_fabs(x); }
 FN uint64 multiply_high(uint64 a, uint64 b) { return (uint64)(((unsigned __int128)a * b) >> 64); }
+FN uint32 ones_of(uint64 x) { return (uint32)__builtin_popcountll(x); }
 
 #define SUM_TO(x, n) for (uint32 j_ = 1; j_ < (n); ++j_) (x)[j_] += (x)[j_ - 1]
 #define LAST_OF(x, n) (x)[(n) - 1u]

@@ -249,6 +249,25 @@ def test_hypergeometric_counts(good: int, bad: int, draws: int) -> None:
         assert abs(found.var() / exact.var() - 1.0) < 5.9 * math.sqrt(max(kurtosis, 0.1) / n) + 1e-3
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "draws"),
+    [
+        (1, 1, 1), (2, 1, 5), (10, 11, 37), (21, 20, 64), (88, 87, 128), (350, 350, 1000), (501, 500, 1024),
+        (500, 501, 1025),
+    ],
+)  # fmt: skip
+def test_shares_of_halves(left: int, right: int, draws: int) -> None:
+    """Catches bits that are counted twice or not at all, at the seams of words and blocks, and uneven halves that get
+    even shares: coins alone would be rejected."""
+    n = 400_000
+    found = evaluated(6, n, 8, thresholds=[left, right, draws]).astype(np.int64)
+    assert found.min() >= 0 and found.max() <= draws
+    counts, k = np.bincount(found, minlength=draws + 1), np.arange(draws + 1)
+    assert p_value(counts, stats.binom.pmf(k, draws, left / (left + right)) * n) > LEVEL
+    if abs(left - right) / (left + right) * math.sqrt(n * draws) > 10.0:  # standard errors of the mean
+        assert p_value(counts, stats.binom.pmf(k, draws, 0.5) * n) < LEVEL
+
+
 @pytest.mark.parametrize("mean", [0.01, 3.0, 9.99, 10.0, 123.4, 1e6])
 def test_poisson_counts(mean: float) -> None:
     """Catches a wrong constant of the transformed rejection, and a seam at 10 where the methods change."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import support
-from readback import connectivity
+from readback import Synapses, connectivity
 from unit.test_connectivity import check_invariants
 from wiring import wired
 
@@ -95,28 +95,41 @@ def wiring() -> None:
     support.check_same(support.run(wired(), 4, support.TINY), support.run(wired()))
 
 
-def invariants() -> None:
-    """What rules without replacement and symmetric ones promise exactly."""
+def built(network: Network, n_ranks: int = 1) -> Synapses:
+    """The network by kernels that were compiled just now, with the fault that may be in them."""
     backend = HostBackend()
     kernels = backend, backend.compile(construction_source(False), "construct-single")
+    return connectivity(network, n_ranks=n_ranks, kernels=kernels)
+
+
+def invariants() -> None:
+    """What rules without replacement and symmetric ones promise exactly."""
     for rule in (FixedIndegree(60, False, False), FixedOutdegree(60, False, False), SymmetricPairwiseBernoulli(0.5)):
         network = Network()
         network.population("A", 70, "iaf_psc_exp")
         network.population("B", 30, "iaf_psc_exp")
         projection = network.project(["B", "A"], ["B", "A"], rule)
-        check_invariants(projection, connectivity(network, kernels=kernels))
+        check_invariants(projection, built(network))
     network = Network()
     network.population("A", 45, "iaf_psc_exp")
-    network.project("A", "A", FixedOutdegree(1000))  # so many draws that every target is a node of its own
+    network.project("A", "A", FixedOutdegree(10_000))  # so many draws that every target is a node of its own
     for n_ranks in (2, 4):
-        whole = connectivity(network, kernels=kernels)  # not the cached ones: these may hold a fault
-        assert whole.same(connectivity(network, n_ranks=n_ranks, kernels=kernels))
+        assert built(network).same(built(network, n_ranks))
+
+
+def multapses() -> None:
+    """What a rule promises whose draws fall on a target more than once, but never on the source."""
+    network = Network()
+    network.population("A", 45, "iaf_psc_exp")
+    projection = network.project("A", "A", FixedOutdegree(200, autapses=False))
+    check_invariants(projection, built(network))
 
 
 Check = Callable[[], None]
 CHECKS: tuple[Check, ...] = (
     relays_alone, relays_on_three_ranks, relays_in_tiny_buffers, nest_network, nest_current, nest_states, sameness,
     sameness_of_slow_network, sameness_in_tiny_buffers, avalanche, slow_relays, relays_by_ring, wiring, invariants,
+    multapses,
 )  # fmt: skip
 
 
@@ -200,7 +213,12 @@ FAULTS = (
         "Floyd's replacement forgotten", "if (chosen[i] == drawn) { drawn = top; break; }", ";", (invariants,),
     ),
     Fault(
-        "the forbidden place not passed over", "drawn += drawn >= p.own ? 1 : 0;", ";", (invariants,),
+        "the forbidden place not passed over", "drawn += drawn >= p.own ? 1 : 0;\n            put(c, d",
+        "put(c, d", (invariants,),
+    ),
+    Fault(
+        "the forbidden place not passed over, with multapses", "index[j] + (index[j] >= own ? 1u : 0u)", "index[j]",
+        (multapses,),
     ),
     Fault(
         "a symmetric pair's other half drawn anew", "position + 1, true, as_source, STREAM_CONNECTION}",
