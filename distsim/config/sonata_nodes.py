@@ -189,7 +189,7 @@ def _attributes(
             if isinstance(entry, h5py.Group):
                 continue
             kind = entry.dtype
-            if h5py.check_string_dtype(kind) is not None and name not in TEXTS:
+            if h5py.check_string_dtype(kind) is not None and name.partition("/")[0] not in TEXTS:
                 continue  # names and the like
             if kind.kind not in "iuf":
                 raise ConfigError(f"{where}/{number}/{name}: found {kind}; allowed: numbers, texts in node types")
