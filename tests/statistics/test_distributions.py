@@ -48,6 +48,8 @@ def test_the_check_itself() -> None:
         agrees(rng.multinomial(4_000_000, tilted(40) / 40), np.ones(40), tilted(40))
     with pytest.raises(AssertionError, match="do not tell"):
         agrees(rng.multinomial(40_000, np.full(40, 1 / 40)), np.ones(40), tilted(40))
+    with pytest.raises(AssertionError, match="p ="):  # too even to be drawn
+        agrees(np.full(40, 100_000), np.ones(40), tilted(40))
 
 
 def network(sources: int, targets: int) -> Network:
@@ -129,7 +131,7 @@ def test_fixed_total_number_draws_every_pair_alike(autapses: bool) -> None:
     pairs = np.bincount(s.source * 50 + s.target, minlength=2500).reshape(50, 50)
     if not autapses:
         pairs = pairs[~np.eye(50, dtype=bool)].reshape(50, 49)
-    assert p_value(pairs.ravel(), np.full(pairs.size, 4e6 / pairs.size)) > LEVEL
+    assert LEVEL < p_value(pairs.ravel(), np.full(pairs.size, 4e6 / pairs.size)) < 1.0 - LEVEL
 
 
 @pytest.mark.parametrize("targets", [1_000_000, 700_001])
@@ -383,7 +385,7 @@ def test_poisson_counts_have_their_distribution(mean: float) -> None:
     for place in range(8):
         mine = counts[(np.arange(len(counts)) + 1) % 8 == place]
         observed = np.bincount(mine.ravel(), minlength=256)
-        assert p_value(observed, right * mine.size) > LEVEL, f"steps {place} mod 8"
+        assert LEVEL < p_value(observed, right * mine.size) < 1.0 - LEVEL, f"steps {place} mod 8"
 
 
 @pytest.mark.parametrize("mean", BACKGROUNDS)
@@ -441,7 +443,7 @@ def test_poisson_successive_counts_are_jointly_poisson(mean: float) -> None:
     p = np.append(stats.poisson.pmf(np.arange(top), mean), stats.poisson.sf(top - 1, mean))
     expected = np.outer(p, p).ravel() * a.size
     order = np.argsort(-expected)
-    assert p_value(joint[order], expected[order]) > LEVEL
+    assert LEVEL < p_value(joint[order], expected[order]) < 1.0 - LEVEL
 
 
 def test_two_backgrounds_of_one_neuron_are_independent() -> None:
