@@ -137,7 +137,8 @@ def select(
         start, stop, step = bounds if len(bounds) == 3 else (*bounds, 1)
         if not 0 <= start < stop <= size or step < 1:
             raise wrong(f"{where}.slice", bounds, f"0 <= start < stop <= {size} and step >= 1")
-        return Selection(population, start, step, -(-(stop - start) // step))
+        count = -(-(stop - start) // step)
+        return Selection(population, start, step if count > 1 else 1, count)
     if neurons is not None:
         ids = [x.item() if hasattr(x, "item") else x for x in neurons]
         bad = next((x for x in ids if not _whole(x) or not 0 <= x < size), None)

@@ -78,6 +78,15 @@ def _one_or_more_selected(value: Any) -> Any:
 Side = Annotated[list[Selected], BeforeValidator(_one_or_more_selected)]
 
 
+def _name_or_number(value: Any) -> Any:
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return value
+    raise PydanticCustomError("port", "the name of a receptor, or its number")
+
+
+Port = Annotated[str | int, BeforeValidator(_name_or_number)]
+
+
 class InputSpec(Spec):
     """A device; every key that is not listed here is one of its parameters."""
 
@@ -86,7 +95,7 @@ class InputSpec(Spec):
     type: str
     targets: Side
     weight: Annotated[float | None, NotNull] = None
-    receptor: Annotated[str | int | None, NotNull] = None
+    receptor: Annotated[Port | None, NotNull] = None
     start: float = 0.0
     stop: Annotated[float | None, NotNull] = None
 
@@ -101,7 +110,7 @@ class ProjectionSpec(Spec):
     rule: RuleSpec
     weight: Annotated[ConnectionValue | None, NotNull] = None
     delay: Annotated[ConnectionValue | None, NotNull] = None
-    receptor: Annotated[str | int | None, NotNull] = None
+    receptor: Annotated[Port | None, NotNull] = None
     generate: Annotated[Literal["by_target", "by_source"] | None, NotNull] = None
     weight_bits: Annotated[Literal[16, 8, 4] | None, NotNull] = None
     storage: Literal["stored", "procedural", "auto"] = "stored"

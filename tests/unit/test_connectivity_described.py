@@ -105,6 +105,10 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert {type(p.size) for p in net.populations} == {int}
 
 
+def test_a_slice_of_one_neuron_has_no_step() -> None:
+    assert select(network(10)["A"], slice=[2, 5, 10**30]) == select(network(10)["A"], slice=[2, 3])
+
+
 def test_a_population_stands_once_on_a_side() -> None:
     net = network(10)
     with pytest.raises(ConfigError, match="stands twice"):
@@ -150,6 +154,7 @@ def test_files_say_all_of_it_and_are_written_again(tmp_path: Path) -> None:
     ("slice: [0, 10, 3]", "slice: [0, 30, 3]", "projections[0].source.slice: found [0, 30, 3]"),
     ("fraction: 0.5", "fractoin: 0.5", "did you mean 'fraction'"),
     ("{population: E, fraction", "{population: X, fraction", "unknown population 'X'"),
+    ("weight_bits: 8", "receptor: 1.5", "found 1.5; allowed: the name of a receptor, or its number"),
     ("neurons: [1, 4]", "neurons: [4, 1]", "ascending order"),
     ("{pairwise_poisson: 0.5}", "{pairwise_poisson: {pairwise_avg_num_conns: 1, multapses: false}}",
      "can be above one"),
