@@ -31,8 +31,8 @@ struct Scattered {
     uint64 first;    // number of the node's first draw
     uint64 count;
     uint64 low, high;  // places low … high - 1 of the selection
-    uint32 level;
-    uint32 forks, path;  // how often lanes that work together have parted on the way here, and to which sides
+    uint16 level;
+    uint8 forks, path;  // how often lanes that work together have parted on the way here, and to which sides
 };
 
 // Places of one selection that a node holds and that are allowed: first + i, i < available, but for one.
@@ -333,7 +333,7 @@ template <int FILL>
 FN_ONCE void scatter_within(const Connect& c, const Drawer& d, const Side& side, uint32 selection, uint64 first,
                        uint64 count, const Out<FILL>& out) {
     const uint64 begin = side_begin(side, selection), size = side.end[selection] - begin;
-    Scattered stack[48];
+    Scattered stack[42];  // places are below 2^40
     uint32 depth = 0;
     if (count && (!d.pruned || holds_local(c, 0, size))) stack[depth++] = {first, count, 0, size, 0, 0, 0};
     while (depth) {
@@ -356,9 +356,11 @@ FN_ONCE void scatter_within(const Connect& c, const Drawer& d, const Side& side,
         const bool to_left = left && (!d.pruned || holds_local(c, node.low, middle));
         const bool to_right = right && (!d.pruned || holds_local(c, middle, node.high));
         const bool parted = d.shared && to_left && to_right && node.forks < LANE_BITS;
-        const uint32 forks = node.forks + (parted ? 1 : 0), other = node.path | (parted ? 1u << node.forks : 0);
-        if (to_right) stack[depth++] = {node.first + left, right, middle, node.high, node.level + 1, forks, other};
-        if (to_left) stack[depth++] = {node.first, left, node.low, middle, node.level + 1, forks, node.path};
+        const uint16 below = (uint16)(node.level + 1);
+        const uint8 forks = (uint8)(node.forks + (parted ? 1 : 0));
+        const uint8 aside = (uint8)(node.path | (parted ? 1u << node.forks : 0u));
+        if (to_right) stack[depth++] = {node.first + left, right, middle, node.high, below, forks, aside};
+        if (to_left) stack[depth++] = {node.first, left, node.low, middle, below, forks, node.path};
     }
 }
 
