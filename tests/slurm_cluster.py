@@ -2,8 +2,8 @@
 
 slurmctld, two slurmd and munged of this machine's packages, with keys, sockets, ports, state and logs of their own in a
 temporary folder: another SLURM on the machine is neither used nor disturbed. Fake GPUs are copies of /dev/null.
-Jobs may stay five minutes beyond their time (OverTimeLimit): a busy machine may need longer than the three seconds that a
-run leaves of a minute, and longer than a minute to start ranks.
+Jobs may stay five minutes beyond their time (OverTimeLimit): a busy machine may need longer than the three seconds that
+a run leaves of a minute, and longer than a minute to start ranks.
 """
 
 from __future__ import annotations

@@ -42,8 +42,7 @@ site_setup() {{ export PATH={bin}:$PATH SITE_WAS_SET_UP=1; eval "${{AT_SET_UP-}}
 """
 
 
-# What a busy machine may take to start the ranks of a job and to compute its first checkpoint: nothing waits so long where
-# it need not.
+# What a busy machine may take to start ranks and to compute a first checkpoint; nothing else waits so long.
 SLOW_START = 240.0
 
 
@@ -144,8 +143,8 @@ class Jobs:
 class Held(threading.Thread):
     """Holds the ranks of a job from its first checkpoint until `until` is true.
 
-    `held` is called when they are held, `then` after they were let go. A job that was so slow to begin that its own time
-    limit has stopped it at its first checkpoint need not be held.
+    `held` is called when they are held, `then` after they were let go. A job that began so late that its time limit has
+    stopped it at its first checkpoint need not be held.
     """
 
     def __init__(
