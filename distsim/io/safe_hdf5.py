@@ -19,6 +19,7 @@ import numpy.typing as npt
 from distsim.errors import DistsimError, ResultError
 
 MOST_COMPRESSED = 1100  # gzip shrinks by at most 1032
+_KINDS = {"iu": "whole numbers", "ui": "whole numbers", "u": "whole numbers from 0", "SU": "texts of a fixed length"}
 SMALL = 2**20  # bytes of a dataset that need no proof: what an empty or constant one may claim
 
 
@@ -71,7 +72,7 @@ def dataset(group: h5py.Group, name: str, kinds: str = "iuf", dimensions: int | 
     if not isinstance(found, h5py.Dataset):
         raise ResultError(f"{where}: found a group; allowed: a dataset")
     if found.dtype.kind not in kinds or found.dtype.fields is not None or found.dtype.subdtype is not None:
-        raise ResultError(f"{where}: found {found.dtype}; allowed: numbers")
+        raise ResultError(f"{where}: found {found.dtype}; allowed: {_KINDS.get(kinds, 'numbers')}")
     if found.shape is None or (dimensions is not None and found.ndim != dimensions):
         raise ResultError(f"{where}: found shape {found.shape}; allowed: {dimensions} dimensions")
     plain = found.id.get_create_plist().get_nfilters() == 0
