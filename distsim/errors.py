@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -105,6 +105,18 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return "allowed: " + ", ".join(names) if names else "none are allowed here"
+
+
+def check_names(
+    given: Iterable[str], known: Iterable[str], refused: Mapping[str, str], owner: str, where: str
+) -> None:  # fmt: skip
+    """ConfigError for the first name in `given` that is refused, with the reason, or no parameter of `owner`."""
+    names = list(known)
+    for name in given:
+        if name in refused:
+            raise ConfigError(f"{where}.{name}: {refused[name]}")
+        if name not in names:
+            raise ConfigError(f"{where}.{name}: unknown parameter of {owner}; {nearest(name, names)}")
 
 
 def wrong(where: str, found: object, allowed: str) -> ConfigError:

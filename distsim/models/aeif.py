@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from distsim.models.aeif_membrane import SUBSTEPS, Port, adex, described
-from distsim.models.base import Model, Parameter, Receptor, State
-from distsim.models.common import FLOOR
+from distsim.models.base import Model, Receptor, State
+from distsim.models.common import FLOOR, reversals, taus_syn
 from distsim.models.courses import Course, alpha, beta, exponential
 from distsim.models.forms import Family, Flag, Form, ListParameter
 
 CONDUCTANCES = "- g_ex (V - E_ex) - g_in (V - E_in)"
 CURRENTS = "+ I_syn_ex - I_syn_in"
-REVERSALS = (
-    Parameter("E_ex", 0.0, "mV", "excitatory reversal potential"),
-    Parameter("E_in", -85.0, "mV", "inhibitory reversal potential"),
-)
-TAUS = (
-    Parameter("tau_syn_ex", 0.2, "ms", "time constant of excitatory input", above=0.0),
-    Parameter("tau_syn_in", 2.0, "ms", "time constant of inhibitory input", above=0.0),
-)
+REVERSALS = reversals(0.0, -85.0)
+TAUS = taus_syn(0.2, 2.0, "time constant of {side} input")
 WEIGHTS = "; weights of inhibitory connections are negative"
 
 

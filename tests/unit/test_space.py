@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from digests import philox
 from places import SEED, positions, two
 from readback import Synapses, connectivity
-from support import philox
 
 from distsim import Network, PairwiseBernoulli, PairwisePoisson
 from distsim.build.quanta import inputs_bound
