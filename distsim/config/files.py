@@ -111,16 +111,22 @@ def _readable(path: str, where: str) -> Iterator[None]:
     except FileNotFoundError:
         folder = Path(path).parent
         if not folder.is_dir():
-            raise ConfigError(f"{where}: file {path!r} not found; there is no folder {str(folder)!r}") from None
+            raise ConfigError(f"{where}: file {_short(path)} not found; there is no folder {_short(folder)}") from None
         near = nearest(Path(path).name, (p.name for p in folder.iterdir()))
         hint = f"; {near}" if near.startswith("did you mean") else ""
-        raise ConfigError(f"{where}: file {path!r} not found{hint}") from None
+        raise ConfigError(f"{where}: file {_short(path)} not found{hint}") from None
     except (OSError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(
-            f"{where}: file {path!r} cannot be read: {getattr(error, 'strerror', None) or error}"
+            f"{where}: file {_short(path)} cannot be read: {getattr(error, 'strerror', None) or error}"
         ) from None
+
+
+def _short(path: str | Path) -> str:
+    """A path in a message."""
+    text = str(path)
+    return repr(text if len(text) <= 300 else f"{text[:200]}…{text[-60:]}")
 
 
 def _check_regular(path: str, where: str) -> None:
@@ -128,7 +134,7 @@ def _check_regular(path: str, where: str) -> None:
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         kind = "a directory" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
-        raise ConfigError(f"{where}: found {path!r}, {kind}; allowed: a file")
+        raise ConfigError(f"{where}: found {_short(path)}, {kind}; allowed: a file")
 
 
 @contextmanager
