@@ -121,6 +121,10 @@ class RunSettings:
                 raise wrong(f"run.{key}", getattr(self, key), ", ".join(get_args(names)))
         self._check_partition()
         if self.checkpoint is not None:
+            if not isinstance(self.checkpoint, Checkpoints):
+                raise wrong(
+                    "run.checkpoint", self.checkpoint, "distsim.Checkpoints(every=..., every_wall=..., keep=...)"
+                )
             self.checkpoint.check(self.dt)
         _ = self.wall_limit
         if self.steps(self.duration) + self.steps(self.warmup) >= 2**40:
