@@ -67,6 +67,8 @@ def gamma(kappa: float, theta: float, p_max: float = 1.0) -> Expression:
         raise wrong("gamma.kappa", kappa, "at least 1: below, the density has no bound")
     with localcontext(exact_context()):
         norm = float(Decimal(p_max) / ((Decimal(theta).ln() * Decimal(kappa) + log_gamma(Decimal(kappa))).exp()))
+    if p_max and not 1e-300 < abs(norm) < 1e300:
+        raise wrong("gamma.kappa", kappa, f"a shape with Gamma(kappa) theta^kappa within 1e300 (theta is {theta:g})")
     power = f" * distance ** {_n(kappa - 1.0)}" if kappa > 1.0 else ""
     return Expression(f"{_n(norm)}{power} * exp(-distance / {_n(theta)})")
 

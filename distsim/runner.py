@@ -111,8 +111,9 @@ def _build_and_run(
             experiment, comm, backend, sinks, progress=lambda share: reporter.progress("build", share, 1.0, None),
             keep_history=record is not None, profiler=backend.profiler() if profile else None,
         )  # fmt: skip
-    except ConfigError:  # known on every rank, such as a model that does not compile
-        if record is not None and comm.rank == 0:
+    except ConfigError as error:
+        # Known on every rank, such as a model that does not compile; or found by one, a neuron without partners.
+        if record is not None and (comm.rank == 0 or comm.agreed is error):
             record.withdraw()
         raise
     synapses = comm.total(simulation.rows.synapses)

@@ -21,6 +21,8 @@ from distsim.masks import Doughnut as Doughnut
 from distsim.masks import Elliptical as Elliptical
 from distsim.masks import Rectangular as Rectangular
 
+LENGTHS = f"one to three lengths above 0, at most {MAX_LENGTH:g}"
+
 
 @dataclass(frozen=True)
 class Space:
@@ -51,7 +53,7 @@ class Space:
             raise wrong(f"{where}.unit", unit, "mm or um")
         box = None if extent is None else tuple(extent)
         if box is not None:
-            check_lengths(box, f"{where}.extent", "one to three lengths above 0")
+            check_lengths(box, f"{where}.extent", LENGTHS)
         middle = None if center is None else tuple(center)
         if middle is not None:
             if box is None:
@@ -212,7 +214,7 @@ class Layout:
     def within(self, space: Space | None, where: str) -> Positions:
         """The positions, with extent and centre of the space where they were left out."""
         extent = _floats(self.extent, space.extent if space is not None else None, f"{where}.extent")
-        check_lengths(extent, f"{where}.extent", "one to three lengths above 0")
+        check_lengths(extent, f"{where}.extent", LENGTHS)
         center = _middle(self.center, extent, space)
         check_lengths(center, f"{where}.center", "a point", len(extent), positive=False)
         if self.kind == "box":

@@ -180,7 +180,7 @@ def build(
     cell_budget: int = CELL_BUDGET,
     dt: float = 0.1,
     kernels: tuple[Backend, Module] | None = None,
-    partition: Any = "round_robin",
+    partition: Any = "block",
 ) -> list[Synapses]:
     """Build every rank's rows, one rank after the other, and read them back: construction alone, no loop.
 

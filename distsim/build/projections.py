@@ -13,7 +13,7 @@ import numpy.typing as npt
 from distsim.backend import Array, Backend, Module
 from distsim.build.degrees import Limits, find_limits
 from distsim.build.partition import Layout, Part
-from distsim.build.quanta import Endpoint, PlaneTable
+from distsim.build.quanta import Endpoint, PlaneTable, inputs_bound
 from distsim.build.sampling import Delays, delays, sampler
 from distsim.build.selecting import (
     LocalSelection,
@@ -290,7 +290,7 @@ def _is_empty(projection: Projection) -> bool:
         or (isinstance(rule, FixedTotalNumber) and rule.N == 0)
         or (isinstance(rule, SymmetricPairwiseBernoulli) and rule.p == 0.0)
         or (isinstance(rule, (PairwiseBernoulli, PairwisePoisson)) and pair_value(rule) == 0.0)
-        or (isinstance(rule, Explicit) and rule.summary.count == 0)
+        or inputs_bound(projection) == 0  # then there are no planes either
     )
 
 

@@ -59,7 +59,8 @@ def kind_of(*keys: str, number: bool = True) -> Callable[[Any], str | None]:
 
     def kind(value: Any) -> str | None:
         if isinstance(value, dict):
-            return next((f"<{key}>" for key in keys if key in value), None)
+            named = [key for key in keys if key in value]
+            return f"<{named[0]}>" if len(named) == 1 else None  # of several none is meant more than another
         if isinstance(value, list):
             return "<list>" if number else None
         return "<number>" if number and isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -116,7 +116,7 @@ FORMS = {
     ),
     "number_or_list": ("a number or a list of numbers", ()),
     "partition": (
-        "round_robin, block, populations, balanced, or a rank for each population such as {E: 0, I: 1}",
+        "block, round_robin, populations, balanced, or a rank for each population such as {E: 0, I: 1}",
         (),
     ),
     "selection": (

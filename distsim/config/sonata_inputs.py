@@ -23,6 +23,8 @@ from distsim.selection import Selection
 Ids = npt.NDArray[np.int64]
 Trains = Callable[[int], list[list[float]]]
 REPORTS = ("multimeter_report", "membrane_report", "membrane_potential", "multimeter")
+MAX_STEPS = 2**40  # of a run
+MAX_NESTED = 64  # node sets of node sets
 NAMES = {"v": "V_m", "Vm": "V_m"}  # SONATA's and other spellings
 
 
@@ -34,31 +36,43 @@ def chosen_nodes(config: Sections, given: object, nodes: Mapping[str, Nodes], wh
     given
         The name of a set or a population, a list of these, or conditions that a node has to meet.
     """
-    sets = config.section("node_sets")
-    return _chosen(given, nodes, sets, where, ())
+    return _Sets(config.section("node_sets"), nodes).chosen(given, where, ())
 
 
-def _chosen(
-    given: object, nodes: Mapping[str, Nodes], sets: Mapping[str, Any], where: str, within: tuple[str, ...]
-) -> dict[str, Ids | None]:
-    if given is None or given == "all":
-        return {name: None for name, n in nodes.items() if not all(p.virtual for p in n.parts)}
-    if isinstance(given, str):
-        if given in within:
-            raise ConfigError(f"{where}: node set {given!r} contains itself")
-        if given in sets:
-            return _chosen(sets[given], nodes, sets, f"node_sets.{given}", (*within, given))
-        if given in nodes:
-            return {given: None}
-        raise ConfigError(f"{where}: unknown node set {given!r}; {nearest(given, [*sets, *nodes])}")
-    if isinstance(given, list):
-        joined: dict[str, Ids | None] = {}
-        for part in given:
-            for name, ids in _chosen(part, nodes, sets, where, within).items():
-                before = joined.get(name, np.empty(0, np.int64))
-                joined[name] = None if ids is None or before is None else np.union1d(before, ids)
-        return joined
-    return _meeting(mapping(given, where), nodes, where)
+class _Sets:
+    """The node sets of a configuration; each is looked up once, however often others name it."""
+
+    def __init__(self, sets: Mapping[str, Any], nodes: Mapping[str, Nodes]) -> None:
+        self._sets, self._nodes = sets, nodes
+        self._known: dict[str, dict[str, Ids | None]] = {}
+
+    def chosen(self, given: object, where: str, within: tuple[str, ...]) -> dict[str, Ids | None]:
+        """The nodes of `given`, which stands in the sets `within`."""
+        nodes, sets = self._nodes, self._sets
+        if given is None or given == "all":
+            return {name: None for name, n in nodes.items() if not all(p.virtual for p in n.parts)}
+        if len(within) > MAX_NESTED:
+            raise ConfigError(f"{where}: found node sets of node sets, {len(within)} deep; allowed: {MAX_NESTED}")
+        if isinstance(given, str):
+            if given in within:
+                raise ConfigError(f"{where}: node set {given!r} contains itself")
+            if given in sets:
+                if given not in self._known:
+                    self._known[given] = self.chosen(sets[given], f"node_sets.{given}", (*within, given))
+                return self._known[given]
+            if given in nodes:
+                return {given: None}
+            raise ConfigError(f"{where}: unknown node set {given!r}; {nearest(given, [*sets, *nodes])}")
+        if isinstance(given, list):
+            if not given:
+                raise wrong(where, given, "at least one node set")
+            joined: dict[str, Ids | None] = {}
+            for part in given:
+                for name, ids in self.chosen(part, where, (*within, "")).items():
+                    before = joined.get(name, np.empty(0, np.int64))
+                    joined[name] = None if ids is None or before is None else np.union1d(before, ids)
+            return joined
+        return _meeting(mapping(given, where), nodes, where)
 
 
 def _meeting(conditions: Mapping[str, Any], nodes: Mapping[str, Nodes], where: str) -> dict[str, Ids | None]:
@@ -160,6 +174,10 @@ def _trains(config: Sections, entry: Mapping[str, Any], where: str, name: str, d
                 raise wrong(f"{path}: node_ids", int(ids.max()), f"ids of {name}, 0 to {size - 1}")
             if times.size and not float(times.min()) > 0.0:
                 raise wrong(f"{path}: timestamps", float(times.min()), "times > 0 ms")
+            if times.size and not float(times.max()) / dt < MAX_STEPS:
+                raise wrong(
+                    f"{path}: timestamps", float(times.max()), f"times before {MAX_STEPS} steps of dt = {dt} ms"
+                )
             # As NEST's allow_offgrid_times: a spike within a step is one at its end.
             steps = np.ceil(times / dt - 1e-6).astype(np.uint64)
             order = np.lexsort((steps, ids))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from distsim.config.tables import Kind, Table
+from distsim.config.tables import MAX_ID, Kind, Table
 from distsim.errors import ConfigError, nearest, wrong
 
 MAX_SPIKES = 2**28
@@ -101,8 +101,11 @@ def _sonata(
     for name, column in found.items():
         if column.size != ids.size:
             raise ConfigError(f"{origin}: {column.size} {name} for {ids.size} node_ids; one for each")
-    if ids.dtype.kind not in "iu" or (ids.size and int(ids.min()) < 0):
+    if ids.dtype.kind not in "iu":
         raise ConfigError(f"{origin}: node_ids: found {ids.dtype}; allowed: whole numbers from 0")
+    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < MAX_ID:
+        found_id = int(ids.min()) if int(ids.min()) < 0 else int(ids.max())
+        raise wrong(f"{origin}: node_ids", found_id, f"whole numbers from 0 to {MAX_ID - 1}")
     for name, column in found.items():
         if not np.isfinite(column).all():
             what = "times in ms" if name == "timestamps" else "numbers"
@@ -130,6 +133,8 @@ def _child(parent: Any, name: str, origin: str, kind: Any) -> Any:
 
 
 def _numbers(dataset: Any, name: str, origin: str) -> Any:
+    from distsim.io.safe_hdf5 import claimed
+
     if dataset.dtype.kind not in "iuf":
         raise ConfigError(f"{origin}: {name}: found entries of type {dataset.dtype}; allowed: numbers")
     if dataset.is_virtual or dataset.external:
@@ -138,6 +143,8 @@ def _numbers(dataset: Any, name: str, origin: str) -> Any:
         raise ConfigError(
             f"{origin}: {name}: found shape {dataset.shape}; allowed: one dimension of at most {MAX_SPIKES}"
         )
+    if excess := claimed(dataset):
+        raise ConfigError(f"{origin}: {name}: {excess}")
     units = dataset.attrs.get("units", "milliseconds")
     if name == "timestamps" and str(units) not in ("milliseconds", "ms"):
         raise ConfigError(f"{origin}: timestamps: found units {str(units)!r}; allowed: milliseconds")

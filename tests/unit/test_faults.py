@@ -206,8 +206,7 @@ FAULTS = (
     ),
     Fault(
         "a tree's node passed over though its last target is local",
-        "return nearest <= c.index_first + (c.index_count - 1) * c.index_stride;",
-        "return nearest < c.index_first + (c.index_count - 1) * c.index_stride;",
+        "low > first + (c.index_count - 1) * stride", "low >= first + (c.index_count - 1) * stride",
         (invariants,),
     ),
     Fault(
@@ -218,7 +217,7 @@ FAULTS = (
         "put(c, d", (invariants,),
     ),
     Fault(
-        "the forbidden place not passed over, with multapses", "index[j] + (index[j] >= own ? 1u : 0u)", "index[j]",
+        "the forbidden place not passed over, with multapses", "from + (index[j] >= own ? 1u : 0u)", "from",
         (multapses,),
     ),
     Fault(

@@ -242,6 +242,15 @@ def test_a_device_that_is_not_there_is_one_line(
     assert "cuda" in refused([_config(folder), "--device", "cuda"], folder, capsys)
 
 
+def test_a_neuron_without_candidates_leaves_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Known only when the network is built: still wrong input, and no result that was begun."""
+    place, rule = "positions: {box: {extent: [1.0]}}", "fixed_indegree: {indegree: 2, mask: {circular: {radius: 1e-9}}}"
+    text = GOOD.replace("size: 8", f"size: 8, {place}").replace("size: 4", f"size: 4, {place}")
+    path = _config(folder, text.replace("fixed_indegree: 2", rule))
+    assert main(["run", path, "--out", str(folder / "results")]) == 2
+    assert "found 2, but neuron 0 of 'I' has 0" in capsys.readouterr().err and not list(folder.glob("results/*"))
+
+
 def test_the_good_one_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", _config(folder), "--out", str(folder / "results")]) == 0
     assert (folder / "results" / "summary.json").is_file()

@@ -202,6 +202,10 @@ def test_a_file_says_what_python_says(k: int, tmp_path: Path) -> None:
     ("positions: POSITIONS", "positions: {file: at.csv, dataset: layer/at}", "cannot be read as HDF5"),
     ("positions: POSITIONS", "positions: {file: at.csv, columns: [x, z]}", "no column 'z'"),
     ("positions: POSITIONS", "positions: {file: at.csv}", "columns .of a CSV file. or dataset"),
+    ("{KERNEL}", "{gaussian: {std: 0.4}, gabor: {std: 1, wavelength: 1}}", "found gaussian and gabor; allowed: one of"),
+    ("{KERNEL}", "{constant: 0.4}", "the number by itself"), ("{KERNEL}", "-1 - distance", "within 0 to 1 for some"),
+    ("{KERNEL}", "{gamma: {kappa: 500, theta: 1}}", "a shape with Gamma"),
+    ("positions: POSITIONS", "positions: {file: /dev/zero, dataset: x}", "a device or socket; allowed: a file"),
     ("velocity: 0.3", "velocity: 0", "a velocity above 0"), ("unit: mm", "unit: inch", "mm or um"),
 ])  # fmt: skip
 def test_a_wrong_file_is_refused_with_the_place(old: str, new: str, message: str, tmp_path: Path) -> None:
