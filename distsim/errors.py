@@ -102,6 +102,9 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """The end of a message about an unknown `name`: the nearest valid name, or all of them."""
     names = sorted(valid)
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    longer = [n for n in names if n.startswith(str(name))] if len(str(name)) > 3 else []
+    if longer:
+        close = [min(longer, key=len)]  # iaf_psc: not glif_psc, which has fewer letters more, but iaf_psc_exp
     if close:
         return f"did you mean {close[0]!r}?"
     return "allowed: " + ", ".join(names) if names else "none are allowed here"

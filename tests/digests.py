@@ -22,7 +22,7 @@ def philox(counters: npt.NDArray[np.uint64], key: tuple[int, int]) -> npt.NDArra
 
 
 def digest_of(spikes: npt.NDArray[np.int64]) -> str:
-    """The digest of (step, gid) pairs as design.md 2 defines it, without the kernels."""
+    """The digest of (step, gid) pairs as README.md defines it, without the kernels."""
     step, gid = spikes[:, 0].astype(np.uint64), spikes[:, 1].astype(np.uint64)
     shift = np.uint64(32)
     words = philox(np.stack([step, step >> shift, gid, gid >> shift], axis=1), (0, int(Stream.SPIKE_DIGEST)))

@@ -28,7 +28,7 @@ from distsim.errors import BackendError, CompileError, during
 OPTIONS = ("-std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false")
 LOOPS = ("auto", "graph", "persistent", "steps")
 BLOCKS_PER_PROCESSOR = 8  # fill a multiprocessor's 2048 threads; loops in kernels stride over the rest
-WAY_OUT = "install distsim[cuda13] (pip install 'distsim[cuda13]'; cuda12 for drivers before 580), or use --device cpu"
+WAY_OUT = "install CuPy (DISTSIM_CUDA=13 launch/run --setup; 12 for drivers before 580), or use --device cpu"
 
 
 def load_cupy() -> ModuleType:

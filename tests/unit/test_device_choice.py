@@ -40,7 +40,7 @@ def test_no_driver_or_no_device_is_one_line(error: str | None, devices: int, sai
     with pytest.raises(BackendError) as raised:
         CudaBackend(standin_cupy.Cupy(devices=devices, error=error)).check()
     text = str(raised.value)
-    assert said in text and "pip install 'distsim[cuda13]'" in text and "--device cpu" in text and "\n" not in text
+    assert said in text and "DISTSIM_CUDA=13 launch/run --setup" in text and "--device cpu" in text and "\n" not in text
 
 
 def test_no_cupy_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: Any, repo_root: Any) -> None:
@@ -49,7 +49,7 @@ def test_no_cupy_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, cap
     config = str(repo_root / "configs" / "quickstart.yaml")
     assert main(["run", config, "--device", "cuda", "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "CuPy" in said and "pip install 'distsim[cuda13]'" in said
+    assert said.count("\n") == 1 and "CuPy" in said and "DISTSIM_CUDA=13 launch/run --setup" in said
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(cuda, "has_driver", lambda: True)
     assert open_backend("auto").name == "cpu"
