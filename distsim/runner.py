@@ -119,10 +119,11 @@ def _build_and_run(
     synapses = comm.total(simulation.rows.synapses)
     stored = comm.total(simulation.rows.bytes(run.precision) + simulation.routing.bytes())
     _log_built(simulation)
+    exchange = f"exchange every {simulation.interval * run.dt:g} ms, " if comm.size > 1 else ""
     _tell(
         reporter, "built",
         f"built {synapses:,} synapses in {simulation.seconds['build']:.2f} s, {_drawn_again(simulation)}"
-        f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms, "
+        f"{stored / max(1, synapses):.2f} bytes each; {exchange}"
         f"delivery by {_delivery(simulation)}",
     )  # fmt: skip
     if out is not None and experiment.network.record_connections:

@@ -90,6 +90,22 @@ def _box(extent: Sequence[float], center: Sequence[float]) -> tuple[Interval, ..
 
 
 @dataclass(frozen=True)
+class _Within:
+    """Positions within a box."""
+
+    extent: tuple[float, ...]
+    center: tuple[float, ...]
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.extent)
+
+    def box(self) -> tuple[Interval, ...]:
+        """Between which numbers the coordinates lie, along each axis."""
+        return _box(self.extent, self.center)
+
+
+@dataclass(frozen=True)
 class Grid:
     """Points of a regular grid of `shape`, each in the middle of its cell; x counts fastest."""
 
@@ -116,30 +132,19 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Box:
+class Box(_Within):
     """Uniform in a box."""
 
-    extent: tuple[float, ...]
-    center: tuple[float, ...]
     name = "box"
-
-    @property
-    def dimensions(self) -> int:
-        return len(self.extent)
-
-    def box(self) -> tuple[Interval, ...]:
-        return _box(self.extent, self.center)
 
     def check(self, size: int, where: str) -> None:
         return
 
 
 @dataclass(frozen=True)
-class Ellipse:
+class Ellipse(_Within):
     """Uniform in an ellipse or ellipsoid with these axes (diameters); with `inner_radius` a ring or a shell."""
 
-    extent: tuple[float, ...]
-    center: tuple[float, ...]
     inner_radius: float = 0.0
     name = "ellipse"
 
@@ -147,13 +152,6 @@ class Ellipse:
     def hollow(self) -> float:
         """The share of the axes that is left out inside."""
         return self.inner_radius / (0.5 * self.extent[0])
-
-    @property
-    def dimensions(self) -> int:
-        return len(self.extent)
-
-    def box(self) -> tuple[Interval, ...]:
-        return _box(self.extent, self.center)
 
     def check(self, size: int, where: str) -> None:
         if self.dimensions == 1:

@@ -49,6 +49,11 @@ def short_form(*names: str) -> BeforeValidator:
     return BeforeValidator(widen)
 
 
+def by_name(*names: str) -> BeforeValidator:
+    """One of these names alone stands for the form with its defaults."""
+    return BeforeValidator(lambda value: {value: {}} if value in names else value)
+
+
 def kind_of(*keys: str, number: bool = True) -> Callable[[Any], str | None]:
     """Tells the forms of a value apart: by the key of a mapping, or as <number> and <list>."""
 

@@ -133,7 +133,7 @@ EDITS: list[tuple[str, str, str, str, str]] = [
     ("unknown rule", "{fixed_indegree: 2}", "{fixed_degree: 2}", "fixed_degree", "unknown key"),
     ("unknown rule by name", "{fixed_indegree: 2}", "all_to_al", "projections[0].rule", "did you mean 'all_to_all'?"),
     ("unknown variable", "variables: [V_m]", "variables: [U_m]", "record.states.E.variables", "unknown variable 'U_m'"),
-    ("unknown partition", "seed: 1", "seed: 1, partition: blocks", "run.partition", "allowed: round_robin, block"),
+    ("unknown partition", "seed: 1", "seed: 1, partition: blocks", "run.partition", "allowed: block, round_robin"),
     ("name twice in a list", "targets: [E, I]", "targets: [E, E]", "background.targets[1]", "stands twice"),
     ("duplicate name of an input", "  background: {", "  background: {}\n  background: {", "", "duplicate key"),
     ("missing file", "C_m: 250.0", "C_m: {file: no.csv, column: C}", "populations.E.params.C_m", "not found"),

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from digests import philox
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import SEED, positions, two
 from readback import Synapses, connectivity
-from support import philox
 
 from distsim import Network, PairwiseBernoulli, PairwisePoisson
 from distsim.build.quanta import inputs_bound

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from digests import philox
 from places import SEED, positions, two
 from readback import connectivity
 from scipy import stats
-from support import philox
 
 from distsim import ConfigError, FixedIndegree, FixedOutdegree, Network, PairwiseBernoulli
 from distsim.build.quanta import inputs_bound
