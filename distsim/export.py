@@ -17,8 +17,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from distsim.backend import Array
+from distsim.build.kernels import space_kernels
 from distsim.build.sampling import population_values
 from distsim.build.selecting import selected_ids
+from distsim.build.spatial import layer, locate
 from distsim.engine.edges_dump import Dump, dump_connections, dumped
 from distsim.engine.simulation import Simulation
 from distsim.io.circuit import (
@@ -40,10 +43,12 @@ from distsim.io.circuit import (
 )
 from distsim.io.edges import EDGES_FILE
 from distsim.io.files import writing
+from distsim.lengths import AXES
 from distsim.models import MODELS
 from distsim.network import Network, Population
 from distsim.rules import Explicit
 from distsim.selection import Selection
+from distsim.space import Space
 
 FIRST_TYPE = 100  # ids of types, as BMTK counts them
 
@@ -90,8 +95,9 @@ def export_circuit(simulation: Simulation, out: Path) -> list[str]:
 
 def _kind(population: Population, left_out: list[str]) -> NodeKind:
     model = population.model
+    axes = tuple(AXES[: population.positions.dimensions]) if population.positions is not None else ()
     if model.name == "spike_generator":
-        return NodeKind(population.name, population.size, "")
+        return NodeKind(population.name, population.size, "", axes=axes)
     if model.name not in MODELS:
         left_out.append(f"populations.{population.name}: {model.name} is a model of your own, unknown elsewhere")
     params: dict[str, Any] = {}
@@ -114,7 +120,7 @@ def _kind(population: Population, left_out: list[str]) -> NodeKind:
             shared[name] = value
         else:
             each.append(name)
-    return NodeKind(population.name, population.size, f"nest:{model.name}", shared, tuple(each))
+    return NodeKind(population.name, population.size, f"nest:{model.name}", shared, tuple(each), axes)
 
 
 def _write_nodes(simulation: Simulation, kinds: Sequence[NodeKind], path: Path) -> None:
@@ -132,8 +138,32 @@ def _write_nodes(simulation: Simulation, kinds: Sequence[NodeKind], path: Path) 
         for i, kind in enumerate(kinds):
             writer.population(kind, FIRST_TYPE + i)
         for (_, kind, name, at), values in zip(places, blocks, strict=True):
-            writer.write(kind.name, name, at, values)
+            writer.write(kind.name, f"dynamics_params/{name}", at, values)
+        _write_positions(simulation, writer)
     comm.first_alone(lambda: None)
+
+
+def _write_positions(simulation: Simulation, writer: NodesWriter) -> None:
+    """x, y and z in micrometres, as SONATA has them; one rank finds those of any neuron."""
+    experiment, backend = simulation.experiment, simulation.backend
+    space = experiment.network.space or Space()
+    scale = {"mm": 1000.0, "um": 1.0}[space.unit]
+    for population in experiment.network.populations:
+        if population.positions is None:
+            continue
+        kernels = space_kernels(experiment.run.precision, backend)
+        keep: list[Array] = []  # what the layer points to
+
+        def pointer(array: npt.NDArray[Any] | Array, keep: list[Array] = keep) -> int:
+            keep.append(backend.to_device(array) if isinstance(array, np.ndarray) else array)
+            return backend.pointer(keep[-1])
+
+        placed = layer(population, pointer)
+        for at in range(0, population.size, WINDOW):
+            n, gid = min(WINDOW, population.size - at), population.first_gid
+            found = scale * locate(placed, gid, 1, None, at, n, experiment.run.seed, backend, kernels)
+            for axis, values in zip(AXES[: population.positions.dimensions], found, strict=False):
+                writer.write(population.name, axis, at, values)
 
 
 def _block(simulation: Simulation, p: int, name: str, at: int, n: int) -> npt.NDArray[np.float64]:

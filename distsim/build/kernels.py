@@ -10,6 +10,14 @@ from distsim.network import Network
 
 def construction_kernels(network: Network, precision: str, backend: Backend) -> Module:
     """Compiled once for all networks, and once more for those where something depends on place."""
-    spatial = any(is_placed(p) for p in network.projections)
+    return _compiled(any(is_placed(p) for p in network.projections), precision, backend)
+
+
+def space_kernels(precision: str, backend: Backend) -> Module:
+    """Those with everything that depends on place."""
+    return _compiled(True, precision, backend)
+
+
+def _compiled(spatial: bool, precision: str, backend: Backend) -> Module:
     name = f"construct-{precision}" + ("-space" if spatial else "")
     return backend.compile(construction_source(precision == "double", spatial), name)

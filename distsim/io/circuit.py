@@ -35,6 +35,8 @@ class NodeKind:
         What all nodes share.
     each
         Names of numbers that differ between nodes.
+    axes
+        Of their positions: x, y, z as far as there are such; none without positions.
     """
 
     name: str
@@ -42,6 +44,7 @@ class NodeKind:
     template: str
     params: Mapping[str, Any] = field(default_factory=dict)
     each: Sequence[str] = ()
+    axes: Sequence[str] = ()
 
 
 Values = Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]  # (ids, values), block by block
@@ -65,12 +68,12 @@ class NodesWriter:
                 end = min(kind.size, at + WINDOW)
                 column[at:end] = np.arange(at, end) if constant is None else np.full(end - at, constant)
         group.create_group("0")
-        for name in kind.each:
-            group.create_dataset(f"0/dynamics_params/{name}", (kind.size,), np.float64)
+        for name in (*kind.axes, *(f"dynamics_params/{name}" for name in kind.each)):
+            group.create_dataset(f"0/{name}", (kind.size,), np.float64)
 
     def write(self, population: str, name: str, at: int, values: npt.NDArray[np.float64]) -> None:
-        """Numbers of the nodes `at` …"""
-        self._file[f"nodes/{population}/0/dynamics_params/{name}"][at : at + values.size] = values
+        """Numbers of the nodes `at` …: an axis, or dynamics_params/NAME."""
+        self._file[f"nodes/{population}/0/{name}"][at : at + values.size] = values
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import h5py
 import libsonata
 import numpy as np
 import pytest
+from places import positions
 from support import run
 
 import distsim
@@ -24,13 +25,13 @@ from distsim.export import export_circuit
 
 def described() -> Experiment:
     """Populations whose names are not in the order of their ids; drawn parameters; a receptor by name."""
-    network = distsim.Network("exported")
+    network = distsim.Network("exported", distsim.space.Space.of("mm", [2.0, 1.0]))
     network.population("stim", 3, "spike_generator", spike_times=[[5.0, 5.0, 30.0], [1.0, 12.3], []],
                        spike_weights=[[1.0, 2.5, 0.5], [0.25, 1.0], []])  # fmt: skip
     e = network.population(
         "E", 40, "iaf_psc_exp", I_e=distsim.Uniform(300.0, 500.0), initial={"V_m": distsim.Normal(-60.0, 2.0)}
     )
-    i = network.population("I", 11, "iaf_psc_exp", C_m=200.0, I_e=360.0)
+    i = network.population("I", 11, "iaf_psc_exp", C_m=200.0, I_e=360.0, positions=distsim.space.box())
     network.project("stim", [e, i], distsim.AllToAll(), 300.0, 1.0)
     network.project(e, [e, i], distsim.FixedIndegree(5), distsim.Normal(50.0, 5.0), distsim.Uniform(1.0, 2.0))
     network.project(e, i, distsim.PairwiseBernoulli(0.2), 25.0, 0.7)
@@ -92,6 +93,9 @@ def test_libsonata_reads_it_and_its_indices_find_every_edge(circuit: Path) -> No
     assert config.node_populations == {"E", "I", "stim"} and "I_to_E" in config.edge_populations
     with h5py.File(circuit / "nodes.h5") as file:
         assert len(set(file["nodes/E/0/dynamics_params/I_e"][:])) == 40
+        for axis, millimetres in zip("xyz", positions(described().network["I"], 12), strict=True):
+            assert axis == "z" or np.array_equal(file[f"nodes/I/0/{axis}"][:], 1000.0 * millimetres)
+        assert "z" not in file["nodes/I/0"] and "x" not in file["nodes/E/0"]
 
 
 def test_what_sonata_cannot_say_is_told_and_the_command_writes_only_into_a_free_folder(
