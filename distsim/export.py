@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -38,7 +37,7 @@ from distsim.io.circuit import (
     write_table,
 )
 from distsim.io.edges import EDGES_FILE
-from distsim.io.files import writing
+from distsim.io.new_hdf5 import new_hdf5
 from distsim.models import MODELS
 from distsim.network import Network, Population
 from distsim.rules import Explicit
@@ -128,12 +127,13 @@ def _write_nodes(simulation: Simulation, kinds: Sequence[NodeKind], path: Path) 
             pass
         comm.first_alone(lambda: None)
         return
-    with writing(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as (file, check):
         writer = NodesWriter(file)
         for i, kind in enumerate(kinds):
             writer.population(kind, FIRST_TYPE + i)
         for (_, kind, name, at), values in zip(places, blocks, strict=True):
             writer.write(kind.name, name, at, values)
+            check()
     comm.first_alone(lambda: None)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.io.files import mark_sonata, writing
+from distsim.io.new_hdf5 import new_hdf5
 
 NODES_FILE, NODE_TYPES, EDGE_TYPES = "nodes.h5", "node_types.csv", "edge_types.csv"
 CIRCUIT, SIMULATION, SPIKE_INPUTS = "circuit_config.json", "simulation_config.json", "inputs.h5"
@@ -92,7 +93,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
 
 def write_spike_inputs(path: Path, trains: Mapping[str, Sequence[Sequence[float]]]) -> None:
     """Spike trains of virtual populations, sorted by time, then id."""
-    with writing(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as (file, _):
         mark_sonata(file)
         for name, rows in trains.items():
             times = np.array([t for row in rows for t in row], np.float64)
