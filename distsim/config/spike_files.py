@@ -79,8 +79,10 @@ def _sonata(
     import h5py
     import numpy as np
 
+    from distsim.io.safe_hdf5 import open_hdf5
+
     try:
-        with h5py.File(io.BytesIO(data), "r") as file:
+        with open_hdf5(io.BytesIO(data), origin) as file:
             spikes = _child(file, "spikes", origin, h5py.Group)
             names = list(spikes.keys())
             if population is None or (or_only and len(names) == 1):
@@ -95,7 +97,7 @@ def _sonata(
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"{origin}: no readable HDF5: {error}") from None
+        raise ConfigError(str(error)) from None
     ids = found.pop("node_ids")
     found = {name: column.astype(np.float64) for name, column in found.items()}
     for name, column in found.items():
@@ -130,6 +132,8 @@ def _child(parent: Any, name: str, origin: str, kind: Any) -> Any:
 
 
 def _numbers(dataset: Any, name: str, origin: str) -> Any:
+    from distsim.io.safe_hdf5 import check_stored
+
     if dataset.dtype.kind not in "iuf":
         raise ConfigError(f"{origin}: {name}: found entries of type {dataset.dtype}; allowed: numbers")
     if dataset.is_virtual or dataset.external:
@@ -138,6 +142,7 @@ def _numbers(dataset: Any, name: str, origin: str) -> Any:
         raise ConfigError(
             f"{origin}: {name}: found shape {dataset.shape}; allowed: one dimension of at most {MAX_SPIKES}"
         )
+    check_stored(dataset, f"{origin}: {name}")
     units = dataset.attrs.get("units", "milliseconds")
     if name == "timestamps" and str(units) not in ("milliseconds", "ms"):
         raise ConfigError(f"{origin}: timestamps: found units {str(units)!r}; allowed: milliseconds")
