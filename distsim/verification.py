@@ -96,7 +96,7 @@ def _check_spikes(directory: Path, info: RunInfo) -> Iterator[Finding]:
             there = (
                 f"populations {', '.join(other)}: too many, or missing"
                 if other
-                else f"{len(info.recorded)} populations"
+                else f"{len(info.recorded)} population{'s' if len(info.recorded) != 1 else ''}"
             )
             yield Finding(not other, f"{SPIKES_FILE}: {there}")
             for name in names(root):

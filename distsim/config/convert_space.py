@@ -66,7 +66,7 @@ def _dataset(data: bytes, name: str, size: int) -> NDArray[np.float64]:
     import h5py
     import numpy as np
 
-    from distsim.io.safe_hdf5 import check_stored, open_hdf5
+    from distsim.io.safe_hdf5 import claimed, open_hdf5
 
     with open_hdf5(io.BytesIO(data), "the file") as file:
         at: Any = file
@@ -88,7 +88,8 @@ def _dataset(data: bytes, name: str, size: int) -> NDArray[np.float64]:
         shape = at.shape if len(at.shape) == 2 else (*at.shape, 1)
         if len(shape) != 2 or shape[0] != size or not 1 <= shape[1] <= 3:
             raise wrong(f"dataset {name}", list(at.shape), f"[{size}, 1 to 3]: one position a neuron")
-        check_stored(at, f"dataset {name}")
+        if excess := claimed(at):
+            raise ConfigError(f"dataset {name}: {excess}")
         return np.asarray(at[...], np.float64).reshape(shape)
 
 

@@ -89,7 +89,7 @@ def construction_source(double: bool, spatial: bool = True) -> str:
 
     Without space fewer kernels are compiled, and on a GPU none of them holds expressions in local memory.
     """
-    files = ["scatter.cpp", "shares.cpp", "rows.cpp", "sparse.cpp", "values.cpp"]
+    files = ["rules.cpp", "scatter.cpp", "shares.cpp", "rows.cpp", "sparse.cpp", "values.cpp"]
     files += ["cells.h", "spatial.cpp", "degrees.cpp"] if spatial else []
     head = _head(double) + "#define PROCEDURAL 0\n" + _text("counts.h")
     return head + _connecting(spatial) + "".join(_text(f) for f in files)
