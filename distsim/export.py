@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -42,7 +41,7 @@ from distsim.io.circuit import (
     write_table,
 )
 from distsim.io.edges import EDGES_FILE
-from distsim.io.files import writing
+from distsim.io.new_hdf5 import new_hdf5
 from distsim.lengths import AXES
 from distsim.models import MODELS
 from distsim.network import Network, Population
@@ -133,17 +132,18 @@ def _write_nodes(simulation: Simulation, kinds: Sequence[NodeKind], path: Path) 
             pass
         comm.first_alone(lambda: None)
         return
-    with writing(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as (file, check):
         writer = NodesWriter(file)
         for i, kind in enumerate(kinds):
             writer.population(kind, FIRST_TYPE + i)
         for (_, kind, name, at), values in zip(places, blocks, strict=True):
             writer.write(kind.name, f"dynamics_params/{name}", at, values)
-        _write_positions(simulation, writer)
+            check()
+        _write_positions(simulation, writer, check)
     comm.first_alone(lambda: None)
 
 
-def _write_positions(simulation: Simulation, writer: NodesWriter) -> None:
+def _write_positions(simulation: Simulation, writer: NodesWriter, check: Callable[[], None]) -> None:
     """x, y and z in micrometres, as SONATA has them; one rank finds those of any neuron."""
     experiment, backend = simulation.experiment, simulation.backend
     space = experiment.network.space or Space()
@@ -164,6 +164,7 @@ def _write_positions(simulation: Simulation, writer: NodesWriter) -> None:
             found = scale * locate(placed, gid, 1, None, at, n, experiment.run.seed, backend, kernels)
             for axis, values in zip(AXES[: population.positions.dimensions], found, strict=False):
                 writer.write(population.name, axis, at, values)
+            check()
 
 
 def _block(simulation: Simulation, p: int, name: str, at: int, n: int) -> npt.NDArray[np.float64]:

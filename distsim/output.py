@@ -105,7 +105,7 @@ def tidy(out: Path) -> None:
     with suppress(OSError):
         for kind in KINDS:
             delete_segments(segments(out, kind))
-        for name in (SPIKES_FILE, STATES_FILE, SUMMARY_FILE):
+        for name in (SPIKES_FILE, STATES_FILE, RATES_FILE, SUMMARY_FILE):
             (out / f".{name}.new").unlink(missing_ok=True)
 
 

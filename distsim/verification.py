@@ -65,10 +65,10 @@ def verify(directory: Path) -> Iterator[Finding]:
         yield Finding(True, "the run died while it replaced its results by longer ones: resume completes them")
     elif hashes and info is not None:
         yield from _check_spikes(directory, info)
+        if info.rates:
+            yield from _check_rates(directory, info)
     elif info is not None:
         yield Finding(True, "the run is not finished: no results to check yet")
-    if hashes and info is not None and info.rates:
-        yield from _check_rates(directory, info)
     yield from _check_segments(directory, info)
     yield from _check_checkpoints(directory)
 

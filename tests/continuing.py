@@ -136,7 +136,7 @@ def contents(path: Path) -> dict[str, Any]:
 
 def check_same_results(found: Path, reference: Path) -> None:
     """Spikes, states and what the summary says of them: equal to the bit."""
-    for name in ("spikes.h5", "states.h5"):
+    for name in ("spikes.h5", "states.h5", *(n for n in ("rates.h5", "edges.h5") if (reference / n).exists())):
         ours, theirs = contents(found / name), contents(reference / name)
         assert ours.keys() == theirs.keys()
         for key, values in theirs.items():

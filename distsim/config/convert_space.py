@@ -66,26 +66,31 @@ def _dataset(data: bytes, name: str, size: int) -> NDArray[np.float64]:
     import h5py
     import numpy as np
 
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            at: Any = file
-            for part in name.strip("/").split("/"):
-                if not isinstance(at, h5py.Group) or part not in at:
-                    names = list(at) if isinstance(at, h5py.Group) else []
-                    raise ConfigError(f"no dataset {name!r}; {nearest(part, names)}")
-                if not isinstance(at.get(part, getlink=True), h5py.HardLink):
-                    raise wrong(f"dataset {name}", "a link", "a dataset in the file itself")
-                at = at[part]
-            if not isinstance(at, h5py.Dataset) or at.dtype.kind not in "fiu" or at.external or at.is_virtual:
-                raise wrong(f"dataset {name}", "no plain numbers", "a dataset of numbers stored in the file itself")
-            shape = at.shape if len(at.shape) == 2 else (*at.shape, 1)
-            if len(shape) != 2 or shape[0] != size or not 1 <= shape[1] <= 3:
-                raise wrong(f"dataset {name}", list(at.shape), f"[{size}, 1 to 3]: one position a neuron")
-            return np.asarray(at[...], np.float64).reshape(shape)
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        if isinstance(error, DistsimError):
-            raise
-        raise ConfigError(f"cannot be read as HDF5: {error}") from None
+    from distsim.io.safe_hdf5 import claimed, open_hdf5
+
+    with open_hdf5(io.BytesIO(data), "the file") as file:
+        at: Any = file
+        for part in name.strip("/").split("/"):
+            if not isinstance(at, h5py.Group) or part not in at:
+                names = list(at) if isinstance(at, h5py.Group) else []
+                raise ConfigError(f"no dataset {name!r}; {nearest(part, names)}")
+            if not isinstance(at.get(part, getlink=True), h5py.HardLink):
+                raise wrong(f"dataset {name}", "a link", "a dataset in the file itself")
+            at = at[part]
+        if (
+            not isinstance(at, h5py.Dataset)
+            or at.shape is None
+            or at.dtype.kind not in "fiu"
+            or at.external
+            or at.is_virtual
+        ):
+            raise wrong(f"dataset {name}", "no plain numbers", "a dataset of numbers stored in the file itself")
+        shape = at.shape if len(at.shape) == 2 else (*at.shape, 1)
+        if len(shape) != 2 or shape[0] != size or not 1 <= shape[1] <= 3:
+            raise wrong(f"dataset {name}", list(at.shape), f"[{size}, 1 to 3]: one position a neuron")
+        if excess := claimed(at):
+            raise ConfigError(f"dataset {name}: {excess}")
+        return np.asarray(at[...], np.float64).reshape(shape)
 
 
 def to_mask(spec: Any) -> space.AnyMask | None:

@@ -76,8 +76,10 @@ def sonata_spikes(data: bytes, origin: str, population: str | None, or_only: boo
     import h5py
     import numpy as np
 
+    from distsim.io.safe_hdf5 import open_hdf5
+
     try:
-        with h5py.File(io.BytesIO(data), "r") as file:
+        with open_hdf5(io.BytesIO(data), origin) as file:
             spikes = _child(file, "spikes", origin, h5py.Group)
             names = list(spikes.keys())
             if population is None or (or_only and len(names) == 1):
@@ -92,7 +94,7 @@ def sonata_spikes(data: bytes, origin: str, population: str | None, or_only: boo
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"{origin}: no readable HDF5: {error}") from None
+        raise ConfigError(str(error)) from None
     ids = found.pop("node_ids")
     found = {name: column.astype(np.float64) for name, column in found.items()}
     for name, column in found.items():

@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,7 +23,7 @@ import numpy.typing as npt
 
 from distsim.errors import ResultError
 from distsim.io.arrays import Stored, parse_arrays, read_stored
-from distsim.io.files import TEMPORARY, segment_path, segments, sync_directory, writing
+from distsim.io.files import TEMPORARY, remove_empty, segment_path, segments, sync_directory, writing
 from distsim.io.parts import check_part
 from distsim.io.sealed import check_seal
 
@@ -188,7 +187,9 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
 def folders(directory: Path) -> list[Path]:
     """Folders of checkpoints, valid or not, the newest first."""
     root = directory / CHECKPOINTS
-    found = [p for p in root.iterdir() if _FOLDER.fullmatch(p.name) and p.is_dir()] if root.is_dir() else []
+    there = root.iterdir() if root.is_dir() else ()
+    # A link is no folder of ours: what it leads to is neither read nor removed.
+    found = [p for p in there if _FOLDER.fullmatch(p.name) and p.is_dir() and not p.is_symlink()]
     return sorted(found, key=lambda p: int(p.name), reverse=True)
 
 
@@ -205,15 +206,14 @@ def clear_folder(directory: Path, step: int) -> Path:
 
 def remove_checkpoint(folder: Path) -> None:
     """Remove a checkpoint, its manifest first: half of one is none."""
-    if not folder.is_dir():
+    if not folder.is_dir() or folder.is_symlink():
         return
     (folder / MANIFEST).unlink(missing_ok=True)
     sync_directory(folder)
     for path in folder.iterdir():
         if _FILE.fullmatch(path.name.removesuffix(TEMPORARY)) or path.name == MANIFEST + TEMPORARY:
             path.unlink()
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    remove_empty(folder)
 
 
 def remove_all(directory: Path) -> None:
@@ -221,8 +221,8 @@ def remove_all(directory: Path) -> None:
     for folder in folders(directory):
         remove_checkpoint(folder)
     root = directory / CHECKPOINTS
-    if root.is_dir() and not any(root.iterdir()):
-        root.rmdir()
+    if root.is_dir():
+        remove_empty(root)
 
 
 def prune(directory: Path, keep: int) -> None:
@@ -251,8 +251,8 @@ def drop_later_segments(directory: Path, manifest: Manifest | None) -> None:
     if folder.is_dir():
         for path in folder.glob(f"*.h5{TEMPORARY}"):
             path.unlink()
-        if manifest is None and not any(folder.iterdir()):
-            shutil.rmtree(folder)
+        if manifest is None:
+            remove_empty(folder)
 
 
 def _hash(text: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.io.files import mark_sonata, writing
+from distsim.io.new_hdf5 import new_hdf5
 
 NODES_FILE, NODE_TYPES, EDGE_TYPES = "nodes.h5", "node_types.csv", "edge_types.csv"
 CIRCUIT, SIMULATION, SPIKE_INPUTS = "circuit_config.json", "simulation_config.json", "inputs.h5"
@@ -106,7 +107,7 @@ def write_spike_inputs(path: Path, trains: Mapping[str, Trains]) -> None:
 
     A dataset `weights` beside SONATA's two is ours: what a spike multiplies the weights of its connections by.
     """
-    with writing(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as (file, _):
         mark_sonata(file)
         for name, spikes in trains.items():
             rows = spikes.times

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,8 @@ def _write_index(into: h5py.Group, column: h5py.Dataset, n_nodes: int, folder: P
     if not n_ranges:
         return
     with tempfile.TemporaryFile(dir=folder) as scratch:
-        scratch.truncate(16 * n_ranges)
+        # A full disk is an error here; where the map is written it would be a signal.
+        os.posix_fallocate(scratch.fileno(), 0, 16 * n_ranges)
         ordered = np.memmap(scratch, np.uint64, "r+", shape=(n_ranges, 2))
         free = end - count
         for node, begin, upto in _runs(column, window):

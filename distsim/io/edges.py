@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from distsim.errors import ResultError
 from distsim.io.edge_index import write_indices
-from distsim.io.files import mark_sonata, step_times, writing
+from distsim.io.files import mark_sonata, step_times
+from distsim.io.new_hdf5 import new_hdf5
 
 EDGES_FILE = "edges.h5"
 EDGE = np.dtype([("source", "<u8"), ("target", "<u8"), ("weight", "<f8"), ("delay", "<u4"), ("receptor", "<u4")])
@@ -131,7 +132,7 @@ def merge_edges(
     path: Path, parts: Sequence[Path], populations: Sequence[EdgePopulation], dt: float, window: int
 ) -> None:
     """All ranks' edges into one file; about `window` are held, more only where one source has more."""
-    with writing(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as (file, check):
         mark_sonata(file)
         for k, population in enumerate(populations):
             group = _create(file.create_group(f"edges/{population.name}"), population)
@@ -146,6 +147,7 @@ def merge_edges(
                 edges = np.concatenate([r.take(horizon) for r in readers])
                 if edges.size:
                     _append(group, edges, population, dt)
+                    check()
                 elif all(r.ended for r in readers):
                     break
                 else:
@@ -153,6 +155,7 @@ def merge_edges(
                         if not reader.ended and int(reader.held["source"][-1]) == horizon:
                             reader.read(share)
             write_indices(group, population.n_sources, population.n_targets, path.parent)
+            check()
 
 
 def _create(group: h5py.Group, population: EdgePopulation) -> h5py.Group:

@@ -50,6 +50,8 @@ def writing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(path.name + TEMPORARY)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if temporary.is_symlink():  # nothing of ours: what it leads to is not written to
+            temporary.unlink()
         yield temporary
         with open(temporary, "rb") as complete:
             os.fsync(complete.fileno())  # a machine that stops must not leave an empty file under the name
@@ -104,8 +106,13 @@ def delete_segments(names: list[SegmentName]) -> None:
     for name in names:
         name.path.unlink(missing_ok=True)
     for folder in {name.path.parent for name in names}:
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        remove_empty(folder)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder with nothing in it; a link to one, which a user has put there, stays."""
+    if not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def mark_sonata(file: h5py.File) -> None:

@@ -10,7 +10,7 @@ from distsim.errors import ConfigError
 from distsim.io.checkpoints import remove_all
 from distsim.io.checksums import CHECKSUMS_FILE
 from distsim.io.edges import EDGES_FILE
-from distsim.io.files import SEGMENTS, TEMPORARY, is_segment
+from distsim.io.files import SEGMENTS, TEMPORARY, is_segment, remove_empty
 from distsim.io.rates import RATES_FILE
 from distsim.io.spikes import SPIKES_FILE
 from distsim.io.states import STATES_FILE
@@ -105,5 +105,4 @@ def _remove_results(directory: Path) -> None:
         for entry in folder.iterdir():
             if is_segment(entry):
                 entry.unlink()
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        remove_empty(folder)

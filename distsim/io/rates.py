@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
-from distsim.io.files import LAST_STEP, next_index, segment_path, segments, step_times, writing
+from distsim.io.files import LAST_STEP, next_index, segment_path, segments, step_times
+from distsim.io.new_hdf5 import new_hdf5
 from distsim.io.safe_hdf5 import child, dataset, names, number, open_hdf5, whole
 from distsim.io.sealed import check_seal, sealing
 
@@ -129,7 +129,7 @@ def merge_rates(
     last = max(last, after)
     n = report.bins(last)
     rows = max(1, window // max(1, len(report.populations)))
-    with writing(target or directory / RATES_FILE) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(target or directory / RATES_FILE) as (file, check):
         file.attrs[LAST_STEP] = np.uint64(last)
         stop = float(step_times(np.array([last], np.uint64), report.dt)[0])
         width = float(step_times(np.array([report.steps], np.uint64), report.dt)[0])
@@ -148,6 +148,7 @@ def merge_rates(
             for k, name in enumerate(report.populations):
                 file[f"rates/{name}/counts"][begin:end] = counts[:, k]
                 file[f"rates/{name}/bin_start"][begin:end] = edges[:-1]
+            check()
 
 
 def _segment(path: Path, columns: int, after: int) -> _Segment | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -24,15 +24,18 @@ SMALL = 2**20  # bytes of a dataset that need no proof: what an empty or constan
 
 
 @contextmanager
-def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
-    """The HDF5 file `path`, read-only; what HDF5 says of it, here or later, becomes ResultError."""
+def open_hdf5(path: Path | str | BinaryIO, origin: str = "") -> Iterator[h5py.File]:
+    """The HDF5 file `path`, read-only; what HDF5 says of it, here or later, becomes ResultError.
+
+    `origin` is what it is called there, where `path` is the bytes of a file.
+    """
     try:
         with h5py.File(path, "r") as file:
             yield file
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         if isinstance(error, DistsimError):
             raise
-        raise ResultError(f"{path}: cannot be read as HDF5 ({' '.join(str(error).split())})") from error
+        raise ResultError(f"{origin or path}: cannot be read as HDF5 ({' '.join(str(error).split())})") from error
 
 
 def child(group: h5py.Group, name: str) -> Any:

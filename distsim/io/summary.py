@@ -34,7 +34,7 @@ def read_json(path: Path | str) -> dict[str, Any]:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):
         raise ResultError(f"{path}: found {type(content).__name__}; allowed: a JSON object")

@@ -21,7 +21,10 @@ from distsim.io import checkpoints
 from faults import network, ranks
 from faults.campaign import Campaign, Case, expect
 
-SETTINGS = ("run.duration=60.0", "run.checkpoint={every: 34.0, keep: 1}", "record.spikes=[E]")
+SETTINGS = (
+    "run.duration=60.0", "run.checkpoint={every: 34.0, keep: 1}", "record.spikes=[E]", "record.connections=[1]",
+    "record.rates={bin: 4.0, populations: [E]}",
+)  # fmt: skip
 BEFORE = ("run.duration=28.0", *SETTINGS[1:])
 KINDS = {"w": "write", "s": "fsync", "r": "rename", "o": "open", "m": "mkdir", "t": "truncate"}
 ON_RANKS = 6  # cases on real ranks
@@ -98,6 +101,16 @@ def calls(folder: Path) -> str:
 def total(folder: Path) -> int:
     """Every call twice, and those on real ranks."""
     return 2 * len(calls(folder)) + (ON_RANKS if ranks.MPIEXEC and not ranks.UNDER_LAUNCHER else 0)
+
+
+def short(folder: Path) -> list[int]:
+    """The cases of a short form: each call once, the two errors in turn; of writes in a row each fifth."""
+    chosen, row = [], 0
+    for i, kind in enumerate(calls(folder)):
+        row = row + 1 if kind == "w" else 0
+        if row % 5 == 1 or kind != "w":
+            chosen.append(2 * i + i % 2)
+    return [*chosen, *range(2 * len(calls(folder)), total(folder), 2)]
 
 
 def run_case(case: Case) -> str:

@@ -211,6 +211,25 @@ def test_a_manifest_that_counts_segments_that_are_not_there(stopped: Path) -> No
             parse_manifest(json.dumps({**content, "sha256": checkpoints._hash(text)}, ensure_ascii=False).encode(), "m")
 
 
+def test_links_are_neither_written_nor_removed_through(stopped: Path, reference: Path, tmp_path: Path) -> None:
+    """A checkpoint that lies elsewhere is none of ours; folders that a user has moved to another disk are."""
+    out, elsewhere, mine = tmp_path / "out", tmp_path / "elsewhere", tmp_path / "mine"
+    shutil.copytree(stopped, out)
+    newest = folders(out)[0]
+    newest.rename(elsewhere)
+    newest.symlink_to(elsewhere)
+    (out / "segments").rename(tmp_path / "segments")
+    (out / "segments").symlink_to(tmp_path / "segments")
+    mine.write_text("mine")
+    (out / "run.json.writing").symlink_to(mine)
+    before = sorted(p.name for p in elsewhere.iterdir())
+    assert not run(tmp_path, out, resume=True).stopped
+    assert (out / "segments").is_symlink() and not list((tmp_path / "segments").iterdir())
+    (out / "segments").unlink()
+    check_same_results(out, reference)
+    assert sorted(p.name for p in elsewhere.iterdir()) == before and mine.read_text() == "mine"
+
+
 def test_every_byte_of_a_segment_counts(stopped: Path, tmp_path: Path) -> None:
     """The seal covers the user block too: every flipped bit and every cut."""
     path = tmp_path / "segment.h5"

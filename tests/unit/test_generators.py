@@ -280,10 +280,18 @@ def objects(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def claims(path: Path) -> bytes:
+    with h5py.File(path, "w") as file:
+        for name in ("timestamps", "node_ids"):
+            file.create_dataset(f"spikes/X/{name}", (2**20,), np.float64, chunks=(1000,))
+    return path.read_bytes()
+
+
 BAD: list[tuple[str, Any, str | None, str]] = [
     ("a link to another file", links, None, "'X' in /spikes is a link to elsewhere; store the data in"),
     ("a soft link", soft, None, "'node_ids' in /spikes/X is a link"),
     ("storage outside", external, None, "timestamps lies in other files"),
+    ("more than is stored", claims, None, "timestamps: claims 8388608 bytes; 0 are stored"),
     ("texts", objects, None, "timestamps: found entries of type object; allowed: numbers"),
     ("no such population", sonata, "Y", "no population 'Y'"),
     ("ids beyond", lambda p: sonata(p, ids=(0, 1, 3)), None, "node_ids: found 3; allowed: ids from 0 to 2"),
@@ -292,7 +300,7 @@ BAD: list[tuple[str, Any, str | None, str]] = [
     ("fewer ids", lambda p: sonata(p, ids=(0, 1)), None, "3 timestamps for 2 node_ids"),
     ("NaN", lambda p: sonata(p, times=(1.0, math.nan, 2.0)), None, "timestamps: found NaN or infinity"),
     ("two dimensions", lambda p: sonata(p, times=np.ones((3, 1))), None, "timestamps: found shape (3, 1)"),
-    ("cut short", lambda p: sonata(p)[:900], None, "no readable HDF5"),
+    ("cut short", lambda p: sonata(p)[:900], None, "cannot be read as HDF5"),
     ("a table without ids", lambda p: b"timestamps\n1.0\n", None, "no column 'node_ids'"),
     ("a table with a word", lambda p: b"timestamps,node_ids\n1.0,x\n", None, ":2: node_ids: found 'x'"),
     ("a population of a table", lambda p: b"timestamps,node_ids\n1.0,0\n", "X", "key population is for HDF5 files"),
