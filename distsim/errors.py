@@ -125,6 +125,8 @@ def check_names(
 def wrong(where: str, found: object, allowed: str) -> ConfigError:
     """A ConfigError that names the place, the value found and what is allowed."""
     shown = str(found).lower() if isinstance(found, bool) else repr(found)
+    if "\n" in shown:  # an array
+        shown = " ".join(shown.split())
     if len(shown) > 80:
         shown = shown[:77] + "..."
     return ConfigError(f"{where}: found {shown}; allowed: {allowed}")

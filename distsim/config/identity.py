@@ -90,6 +90,8 @@ def differing(before: Any, now: Any, path: str = "") -> list[tuple[str, Any, Any
 
 
 def _said(value: Any) -> str:
+    if isinstance(value, str) and value.startswith("sha256:"):
+        return f"a file with the SHA-256 {value[7:23]}…{value[71:]}"
     return "nothing" if value is _MISSING else shown(value)
 
 

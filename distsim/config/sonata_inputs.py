@@ -13,7 +13,8 @@ from distsim.config.files import told_of
 from distsim.config.messages import shown
 from distsim.config.sonata_config import Sections, listing, mapping, number, text
 from distsim.config.sonata_nodes import Nodes
-from distsim.config.spike_files import HDF5_MAGIC, sonata_spikes
+from distsim.config.spike_files import HDF5_MAGIC, OPTIONAL, sonata_spikes
+from distsim.config.tables import MAX_ID
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.grid import on_grid
 from distsim.io.files import step_times
@@ -21,7 +22,7 @@ from distsim.network import Network
 from distsim.selection import Selection
 
 Ids = npt.NDArray[np.int64]
-Trains = Callable[[int], list[list[float]]]
+Trains = Callable[[int], dict[str, list[list[float]]]]  # parameters of so many spike generators
 REPORTS = ("multimeter_report", "membrane_report", "membrane_potential", "multimeter")
 MAX_STEPS = 2**40  # of a run
 MAX_NESTED = 64  # node sets of node sets
@@ -129,7 +130,7 @@ def selections(chosen: Mapping[str, Ids | None], nodes: Mapping[str, Nodes]) -> 
 
 
 def spike_inputs(config: Sections, dt: float) -> dict[str, Trains]:
-    """SONATA population → its spike trains, a list of times for each of its nodes, when its size is known."""
+    """SONATA population → its spike_times (and spike_weights), a list for each of its nodes, when its size is known."""
     found: dict[str, Trains] = {}
     for label, given in config.section("inputs").items():
         where = f"inputs.{label}"
@@ -165,11 +166,12 @@ def _trains(config: Sections, entry: Mapping[str, Any], where: str, name: str, d
     at = f"{where}.input_file"
     path = config.path(at, entry["input_file"])
 
-    def trains(size: int) -> list[list[float]]:
+    def trains(size: int) -> dict[str, list[list[float]]]:
         data = config.files.read(path, at)
         config.files.forget(path)
         with told_of(at):
-            times, ids = _spikes(data, path, name)
+            columns = _spikes(data, path, name)
+            times, ids = columns.pop("timestamps"), columns.pop("node_ids")
             if ids.size and int(ids.max()) >= size:
                 raise wrong(f"{path}: node_ids", int(ids.max()), f"ids of {name}, 0 to {size - 1}")
             if times.size and not float(times.min()) > 0.0:
@@ -182,12 +184,15 @@ def _trains(config: Sections, entry: Mapping[str, Any], where: str, name: str, d
             steps = np.ceil(times / dt - 1e-6).astype(np.uint64)
             order = np.lexsort((steps, ids))
             ends = np.cumsum(np.bincount(ids, minlength=size))[:-1]
-            return [part.tolist() for part in np.split(step_times(steps[order], dt), ends)]
+            found = {"spike_times": step_times(steps[order], dt)}
+            found |= {OPTIONAL[label]: column[order] for label, column in columns.items()}
+            return {label: [part.tolist() for part in np.split(column, ends)] for label, column in found.items()}
 
     return trains
 
 
-def _spikes(data: bytes, origin: str, name: str) -> tuple[npt.NDArray[np.float64], Ids]:
+def _spikes(data: bytes, origin: str, name: str) -> dict[str, Any]:
+    """float64 arrays by column (int64 node_ids): times, ids, and the weights and multiplicities that are there."""
     if data.startswith(HDF5_MAGIC):
         return sonata_spikes(data, origin, name, or_only=True)
     try:
@@ -196,14 +201,15 @@ def _spikes(data: bytes, origin: str, name: str) -> tuple[npt.NDArray[np.float64
         raise ConfigError(f"{origin}: neither HDF5 nor a table in UTF-8") from None
     rows = [(k, line.replace(",", " ").split()) for k, line in enumerate(lines, 1) if line.strip()]
     if not rows:
-        return np.empty(0), np.empty(0, np.int64)
+        return {"timestamps": np.empty(0), "node_ids": np.empty(0, np.int64)}
     header = rows[0][1]
     for needed in ("timestamps", "node_ids"):
         if needed not in header:
             raise ConfigError(f"{origin}:1: no column {needed!r}; {nearest(needed, header)}")
     t, i = header.index("timestamps"), header.index("node_ids")
     p = next((header.index(n) for n in ("population", "populations") if n in header), None)
-    times, ids = [], []
+    more = {label: header.index(label) for label in OPTIONAL if label in header}
+    found: dict[str, list[float]] = {"timestamps": [], "node_ids": [], **{label: [] for label in more}}
     for line, fields in rows[1:]:
         if len(fields) != len(header):
             raise ConfigError(f"{origin}:{line}: found {len(fields)} fields; expected {len(header)}")
@@ -211,13 +217,15 @@ def _spikes(data: bytes, origin: str, name: str) -> tuple[npt.NDArray[np.float64
             continue
         try:
             time, node = float(fields[t]), int(fields[i])
+            others = {label: float(fields[k]) for label, k in more.items()}
         except ValueError:
             raise ConfigError(f"{origin}:{line}: found {' '.join(fields)[:60]!r}; allowed: a time and an id") from None
-        if not math.isfinite(time) or node < 0:
-            raise ConfigError(f"{origin}:{line}: found {fields[t]}, {fields[i]}; allowed: a finite time, an id from 0")
-        times.append(time)
-        ids.append(node)
-    return np.array(times, np.float64), np.array(ids, np.int64)
+        if not (all(map(math.isfinite, (time, *others.values()))) and 0 <= node < MAX_ID):
+            said = ", ".join(fields[k] for k in (t, i, *more.values()))
+            raise ConfigError(f"{origin}:{line}: found {said[:60]}; allowed: finite numbers, an id from 0")
+        for label, value in {"timestamps": time, "node_ids": node, **others}.items():
+            found[label].append(value)
+    return {label: np.array(c, np.int64 if label == "node_ids" else np.float64) for label, c in found.items()}
 
 
 def currents(network: Network, config: Sections, nodes: Mapping[str, Nodes], dt: float) -> None:

@@ -227,8 +227,9 @@ def _describe(
         params: dict[str, Any] = {}
         with told_of(where):
             if kind.virtual:
-                times = trains[nodes.name](nodes.size)[begin:end] if nodes.name in trains else [[]] * (end - begin)
-                made = network.population(name, end - begin, "spike_generator", spike_times=times)
+                spikes = trains[nodes.name](nodes.size) if nodes.name in trains else {"spike_times": [[]] * nodes.size}
+                mine = {column: rows[begin:end] for column, rows in spikes.items()}
+                made = network.population(name, end - begin, "spike_generator", params=mine)
             else:
                 declared = _example(kind)
                 values = _values(declared, kinds, which[begin:end], nodes, begin, end, v_init)

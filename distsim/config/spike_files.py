@@ -42,7 +42,7 @@ def spike_columns(data: bytes, origin: str, population: str | None, size: int) -
     import numpy as np
 
     if data.startswith(HDF5_MAGIC):
-        found = _sonata(data, origin, population, optional=tuple(OPTIONAL))
+        found = sonata_spikes(data, origin, population)
     else:
         if population is not None:
             raise ConfigError(f"{origin}: key population is for HDF5 files; this one is none")
@@ -60,22 +60,19 @@ def spike_columns(data: bytes, origin: str, population: str | None, size: int) -
     return {name: [part.tolist() for part in np.split(c[order], ends)] for name, c in columns.items()}
 
 
-def sonata_spikes(data: bytes, origin: str, population: str | None, or_only: bool = False) -> tuple[Any, Any]:
-    """(timestamps in ms, node ids) of a population in a SONATA file; `or_only`: of another that is there alone.
+def sonata_spikes(data: bytes, origin: str, population: str | None, or_only: bool = False) -> dict[str, Any]:
+    """Arrays of a population in a SONATA file, by name: COLUMNS (times in ms), and those of OPTIONAL that are there.
+
+    Parameters
+    ----------
+    or_only
+        Take another population where it is the only one.
 
     Raises
     ------
     ConfigError
         The file is malformed, or has no such population.
     """
-    found = _sonata(data, origin, population, or_only)
-    return found["timestamps"], found["node_ids"]
-
-
-def _sonata(
-    data: bytes, origin: str, population: str | None, or_only: bool = False, optional: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """The datasets of a population by name, as numbers: COLUMNS, and those of `optional` that are there."""
     import h5py
     import numpy as np
 
@@ -90,7 +87,7 @@ def _sonata(
             if population not in names:
                 raise ConfigError(f"{origin}: no population {population!r}; {nearest(population, names)}")
             group = _child(spikes, population, origin, h5py.Group)
-            names = [*COLUMNS, *(name for name in optional if name in group)]
+            names = [*COLUMNS, *(name for name in OPTIONAL if name in group)]
             found = {name: _numbers(_child(group, name, origin, h5py.Dataset), name, origin) for name in names}
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         if isinstance(error, ConfigError):

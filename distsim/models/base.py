@@ -101,6 +101,7 @@ class State:
     recordable: bool = False
     at_least: float | None = None
     at_most: float | None = None
+    index_of: str = ""  # the list that it points into: 0 up to its length
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ def test_the_check_itself() -> None:
         agrees(rng.multinomial(4_000_000, tilted(40) / 40), np.ones(40), tilted(40))
     with pytest.raises(AssertionError, match="do not tell"):
         agrees(rng.multinomial(40_000, np.full(40, 1 / 40)), np.ones(40), tilted(40))
+    with pytest.raises(AssertionError, match="p ="):  # too even to be drawn
+        agrees(np.full(40, 100_000), np.ones(40), tilted(40))
 
 
 def network(sources: int, targets: int) -> Network:
@@ -128,7 +130,7 @@ def test_fixed_total_number_draws_every_pair_alike(autapses: bool) -> None:
     pairs = np.bincount(s.source * 50 + s.target, minlength=2500).reshape(50, 50)
     if not autapses:
         pairs = pairs[~np.eye(50, dtype=bool)].reshape(50, 49)
-    assert p_value(pairs.ravel(), np.full(pairs.size, 4e6 / pairs.size)) > LEVEL
+    assert LEVEL < p_value(pairs.ravel(), np.full(pairs.size, 4e6 / pairs.size)) < 1.0 - LEVEL
 
 
 @pytest.mark.parametrize("targets", [1_000_000, 700_001])

@@ -65,7 +65,7 @@ def test_poisson_counts_have_their_distribution(mean: float) -> None:
     for place in range(8):
         mine = counts[(np.arange(len(counts)) + 1) % 8 == place]
         observed = np.bincount(mine.ravel(), minlength=256)
-        assert p_value(observed, right * mine.size) > LEVEL, f"steps {place} mod 8"
+        assert LEVEL < p_value(observed, right * mine.size) < 1.0 - LEVEL, f"steps {place} mod 8"
 
 
 @pytest.mark.parametrize("mean", BACKGROUNDS)
@@ -123,7 +123,7 @@ def test_poisson_successive_counts_are_jointly_poisson(mean: float) -> None:
     p = np.append(stats.poisson.pmf(np.arange(top), mean), stats.poisson.sf(top - 1, mean))
     expected = np.outer(p, p).ravel() * a.size
     order = np.argsort(-expected)
-    assert p_value(joint[order], expected[order]) > LEVEL
+    assert LEVEL < p_value(joint[order], expected[order]) < 1.0 - LEVEL
 
 
 def test_two_backgrounds_of_one_neuron_are_independent() -> None:
