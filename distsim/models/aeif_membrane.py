@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from distsim.models.base import Constant, Dynamics, Model, Parameter, Receptor, State
-from distsim.models.common import FLOOR, I_e, accuracy, difference, refractory_count, refractory_steps
+from distsim.models.common import FLOOR, I_e, V_m, accuracy, difference, inverse, refractory_count, refractory_steps
 from distsim.models.courses import Course
 
 SUBSTEPS = (1, 8)
@@ -55,8 +55,8 @@ def _least(p: Numbers, dt: Decimal) -> Decimal:
 
 CONSTANTS = (
     refractory_count,
-    Constant("per_C_m", ("C_m",), lambda p, dt: 1 / p["C_m"]),
-    Constant("per_tau_w", ("tau_w",), lambda p, dt: 1 / p["tau_w"]),
+    inverse("per_C_m", "C_m"),
+    inverse("per_tau_w", "tau_w"),
     Constant("per_Delta_T", ("Delta_T",), lambda p, dt: 1 / p["Delta_T"] if p["Delta_T"] else Decimal(0)),
     Constant("upstroke", ("g_L", "Delta_T"), lambda p, dt: p["g_L"] * p["Delta_T"]),
     Constant(
@@ -224,7 +224,7 @@ def adex(
         ordered=(("V_reset", "V_peak", "the reset lies below the peak"),),
         not_above=(("V_th", "V_peak", "the peak lies above the threshold"),),
         states=(
-            State("V_m", "mV", "membrane potential", "E_L", relative_to="E_L", floor=FLOOR, recordable=True),
+            V_m,
             State("w", "pA", "adaptation current", floor=FLOOR, recordable=True),
             *(s for p in ports for s in p.course.states),
             *states,

@@ -28,6 +28,7 @@ membrane = (  # of the integrate-and-fire neurons
     Parameter("V_reset", -70.0, "mV", "potential after a spike"),
 )
 V_m = State("V_m", "mV", "membrane potential", "E_L", relative_to="E_L", floor=FLOOR, recordable=True)
+RESET_BELOW = (("V_reset", "V_th", "the reset lies below the threshold"),)  # Model.ordered
 V_min = Parameter("V_min", -1e30, "mV", "lower bound of V_m; the default is none")
 currents = (Receptor("excitatory", "pA"), Receptor("inhibitory", "pA"))
 conductances = (Receptor("excitatory", "nS"), Receptor("inhibitory", "nS"))
@@ -74,6 +75,11 @@ refractory_count = Constant(
 def decay(tau: str) -> Constant:
     """decay_<tau> = exp(-dt / tau): what is left of a decaying quantity after one step."""
     return Constant(f"decay_{tau}", (tau,), lambda p, dt: (-dt / p[tau]).exp())
+
+
+def inverse(name: str, of: str) -> Constant:
+    """name = 1 / of."""
+    return Constant(name, (of,), lambda p, dt: 1 / p[of])
 
 
 def difference(name: str, a: str, b: str) -> Constant:

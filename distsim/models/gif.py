@@ -7,11 +7,13 @@ from distsim.models.common import (
     FLOOR,
     I_e,
     I_syn,
+    V_m,
     conductances,
     currents,
     decay,
     difference,
     g_syn,
+    inverse,
     refractory_count,
     refractory_steps,
     reversals,
@@ -89,7 +91,7 @@ def _end(form: Form) -> str:
 def _common(form: Form) -> tuple[tuple[Parameter, ...], tuple[State, ...], tuple[Probe, ...], tuple[Constant, ...]]:
     """Parameters, states, probes and constants of both models; V_m is relative to E_L."""
     units = {"sfa": "mV", "stc": "pA"}
-    states = [State("V_m", "mV", "membrane potential", "E_L", relative_to="E_L", floor=FLOOR, recordable=True)]
+    states = [V_m]
     for x in _parts(form):
         states.append(State(x, units[x[:3]], "part of the adaptation", floor=FLOOR, recordable=True))
     return (
@@ -103,7 +105,7 @@ def _common(form: Form) -> tuple[tuple[Parameter, ...], tuple[State, ...], tuple
             refractory_count,
             difference("theta", "V_T_star", "E_L"),
             difference("reset", "V_reset", "E_L"),
-            Constant("per_Delta_V", ("Delta_V",), lambda p, dt: 1 / p["Delta_V"]),
+            inverse("per_Delta_V", "Delta_V"),
             Constant("lambda_dt", ("lambda_0",), lambda p, dt: p["lambda_0"] * dt / 1000),
             *(decay(f"tau_{x}") for x in _parts(form)),
         ),
@@ -174,9 +176,9 @@ def _gif_cond_exp(form: Form) -> Model:
             *constants,
             difference("drive_ex", "E_ex", "E_L"),
             difference("drive_in", "E_in", "E_L"),
-            Constant("per_C_m", ("C_m",), lambda p, dt: 1 / p["C_m"]),
-            Constant("per_tau_ex", ("tau_syn_ex",), lambda p, dt: 1 / p["tau_syn_ex"]),
-            Constant("per_tau_in", ("tau_syn_in",), lambda p, dt: 1 / p["tau_syn_in"]),
+            inverse("per_C_m", "C_m"),
+            inverse("per_tau_ex", "tau_syn_ex"),
+            inverse("per_tau_in", "tau_syn_in"),
         ),
         accuracy="At dt 0.1, against an exact solution: V_m within 2e-7 mV in double, 0.001 mV in single precision "
         "(conductances up to 30 nS). The probability of a spike is as stated.",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from distsim.models.base import Constant, Parameter, Probe, State
-from distsim.models.common import FLOOR, difference, refractory_count, refractory_steps
+from distsim.models.common import FLOOR, V_m, difference, inverse, refractory_count, refractory_steps
 from distsim.models.forms import Flag, Form, ListParameter
 
 EQUATIONS = """spike_dependent_threshold (R): V after a spike depends on V before it, and each spike raises the
@@ -84,13 +84,10 @@ def parameters(form: Form, leak: str) -> tuple[Parameter, ...]:
     )
 
 
-ORDERED = (("V_reset", "V_th", "the reset lies below the threshold"),)
-
-
 def states(form: Form) -> tuple[State, ...]:
     """V_m relative to E_L, the parts of the threshold and the after-spike currents that the variant has."""
     spiking, current, voltage = variant(form)
-    found = [State("V_m", "mV", "membrane potential", "E_L", relative_to="E_L", floor=FLOOR, recordable=True)]
+    found = [V_m]
     if spiking:
         found.append(State("threshold_spike", "mV", "threshold: part of spikes", floor=FLOOR, recordable=True))
     if voltage:
@@ -145,7 +142,7 @@ def constants(form: Form, leak: str) -> tuple[Constant, ...]:
         refractory_count,
         difference("theta", "V_th", "E_L"),
         difference("reset", "V_reset", "E_L"),
-        Constant("per_g", (leak,), lambda p, dt: 1 / p[leak]),
+        inverse("per_g", leak),
         decay("spike_kept", "th_spike_decay"),
         Constant(
             "spike_kept_ref", ("th_spike_decay", "t_ref"), lambda p, dt: (-p["th_spike_decay"] * p["t_ref"]).exp()

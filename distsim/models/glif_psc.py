@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from distsim.models import glif
 from distsim.models.base import Constant, Model, Receptor, State
-from distsim.models.common import FLOOR
+from distsim.models.common import FLOOR, RESET_BELOW
 from distsim.models.forms import Family, Form, ListParameter
 
 _MEMBRANE = (
@@ -84,7 +84,7 @@ def _model(name: str, doc: str, form: Form, lists: tuple[ListParameter, ...], al
         name=name,
         doc=doc,
         parameters=(*glif.parameters(form, "g"), *(x.element(k) for x in lists for k in ports)),
-        ordered=glif.ORDERED,
+        ordered=RESET_BELOW,
         states=(
             *glif.states(form),
             State(

@@ -12,6 +12,7 @@ from distsim.models.common import (
     conductances,
     currents,
     g_syn,
+    inverse,
     refractory_count,
     refractory_steps,
     reversals,
@@ -35,11 +36,6 @@ _GATES = (
     "a (de)activation variable x in m, h, n obeys dx/dt = alpha_x(V) (1 - x) - beta_x(V) x. A spike is a local maximum "
     "of V_m above the threshold, at most one in t_ref; V_m is never reset."
 )
-
-
-def inverse(name: str, of: str) -> Constant:
-    """name = 1 / of."""
-    return Constant(name, (of,), lambda p, dt: 1 / p[of])
 
 
 def _alpha_peak(name: str, tau: str) -> Constant:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from distsim.models.base import Constant, Dynamics, Model, Parameter, Probe, State
 from distsim.models.common import (
+    RESET_BELOW,
     I_e,
     V_m,
     accuracy,
     conductances,
     difference,
+    inverse,
     refractory_count,
     refractory_steps,
     reversals,
@@ -20,7 +22,7 @@ from distsim.models.common import (
 from distsim.models.courses import Course, alpha, beta, exponential
 
 SUBSTEPS = (1, 4)
-per_C_m = Constant("per_C_m", ("C_m",), lambda p, dt: 1 / p["C_m"])
+per_C_m = inverse("per_C_m", "C_m")
 reset = difference("reset", "V_reset", "E_L")
 theta = difference("theta", "V_th", "E_L")
 t_ref_remaining = Probe("t_ref_remaining", "ms", "what is left of the refractory time", "(real)refractory_steps * dt")
@@ -92,7 +94,7 @@ def _neuron(
             *refractoriness(V_reset=-60.0, t_ref=2.0),
             *taus,
         ),
-        ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
+        ordered=RESET_BELOW,
         states=(V_m, *courses_states(ex, inh), refractory_steps),
         receptors=conductances,
         constants=(
@@ -192,7 +194,7 @@ iaf_cond_exp_sfa_rr = Model(
         Parameter("E_sfa", -70.0, "mV", "reversal potential of adaptation"),
         Parameter("E_rr", -70.0, "mV", "reversal potential of relative refractoriness"),
     ),
-    ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
+    ordered=RESET_BELOW,
     states=(V_m, *courses_states(_EX, _IN, _SFA, _RR), refractory_steps),
     receptors=conductances,
     constants=(

@@ -10,6 +10,7 @@ from distsim.models.common import (
     EXACT,
     FIRE,
     FLOOR,
+    RESET_BELOW,
     I_e,
     V_m,
     V_min,
@@ -68,7 +69,7 @@ def _neuron(
             I_e,
             *taus,
         ),
-        ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
+        ordered=RESET_BELOW,
         states=(
             V_m,
             *(State(f"I_syn_{end}", "pA", "synaptic current", floor=FLOOR, recordable=True) for end in ends),

@@ -7,6 +7,7 @@ from distsim.models.common import (
     EXACT,
     FIRE,
     FLOOR,
+    RESET_BELOW,
     I_e,
     V_m,
     V_min,
@@ -32,7 +33,7 @@ def _make(form: Form) -> Model:
             V_min,
             I_e,
         ),
-        ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
+        ordered=RESET_BELOW,
         states=(
             V_m,
             *((State("waiting", "mV", "input of the refractory time, decayed", floor=FLOOR),) if kept else ()),

@@ -11,6 +11,7 @@ from distsim.distributions import support
 from distsim.models.base import Constant, Model, Parameter
 from distsim.models.common import (
     EXACT,
+    RESET_BELOW,
     I_e,
     I_syn,
     V_m,
@@ -56,7 +57,7 @@ iaf_psc_exp = Model(
         Parameter("rho", 0.01, "Hz", "stochastic firing intensity at the threshold", at_least=0.0),
         Parameter("delta", 0.0, "mV", "width of the threshold region; 0 is a hard threshold", at_least=0.0),
     ),
-    ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
+    ordered=RESET_BELOW,
     states=(
         V_m,
         *I_syn,

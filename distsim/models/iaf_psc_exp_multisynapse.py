@@ -6,6 +6,7 @@ from distsim.models.base import Model, Probe, Receptor, State
 from distsim.models.common import (
     FIRE,
     FLOOR,
+    RESET_BELOW,
     I_e,
     V_m,
     current_to_voltage,
@@ -34,7 +35,7 @@ def _make(form: Form) -> Model:
             I_e,
             *(TAU_SYN.element(k) for k in ports),
         ),
-        ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
+        ordered=RESET_BELOW,
         states=(
             V_m,
             *(State(f"I_syn_{k}", "pA", f"synaptic current of port {k}", floor=FLOOR, recordable=True) for k in ports),
