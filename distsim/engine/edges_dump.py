@@ -18,7 +18,7 @@ from distsim.checks import receptor_names
 from distsim.distributions import support
 from distsim.engine.readback import read_windows
 from distsim.engine.simulation import Simulation
-from distsim.io.edges import EDGE, EDGES_FILE, EdgeParts, EdgePopulation, merge_edges, part_path
+from distsim.io.edges import EDGE, EDGES_FILE, EdgeParts, EdgePopulation, merge_edges, part_path, remove_parts
 from distsim.network import Network, Projection
 from distsim.rules import Explicit
 
@@ -61,6 +61,7 @@ def dump_connections(
                 for edges in _windows(simulation, dump, window):
                     part.append(k, edges)
 
+    comm.first_alone(lambda: remove_parts(path))
     comm.together(write_part)
     parts = [part_path(path, rank) for rank in range(comm.size)]
     try:

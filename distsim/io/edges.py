@@ -59,6 +59,12 @@ def part_path(path: Path, rank: int) -> Path:
     return path.with_name(f".{path.name}.rank{rank:04d}.part")
 
 
+def remove_parts(path: Path) -> None:
+    """Remove what ranks of a run that died have left beside `path`."""
+    for left in path.parent.glob(f".{path.name}.rank*.part*"):
+        left.unlink(missing_ok=True)
+
+
 class EdgeParts:
     """One rank's edges, sources ascending within each population; populations follow one another in the file."""
 

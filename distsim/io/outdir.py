@@ -9,7 +9,7 @@ from pathlib import Path
 from distsim.errors import ConfigError
 from distsim.io.checkpoints import remove_all
 from distsim.io.checksums import CHECKSUMS_FILE
-from distsim.io.edges import EDGES_FILE
+from distsim.io.edges import EDGES_FILE, remove_parts
 from distsim.io.files import SEGMENTS, TEMPORARY, is_segment, remove_empty
 from distsim.io.rates import RATES_FILE
 from distsim.io.spikes import SPIKES_FILE
@@ -98,6 +98,7 @@ def _remove_results(directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
         (directory / (name + TEMPORARY)).unlink(missing_ok=True)
     remove_all(directory)
+    remove_parts(directory / EDGES_FILE)
     for log in directory.glob(LOG_FILES):
         log.unlink()
     folder = directory / SEGMENTS

@@ -35,6 +35,7 @@ def dump(comm: Communicator, path: Path, *projections: int) -> distsim.Connectio
 @pytest.mark.parametrize("window", [1, 40, 2**20])
 def test_the_same_file_on_any_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int) -> None:
     """Catches synapses that are lost or doubled between windows, rows, chunks and ranks."""
+    (tmp_path / ".1.h5.rank0007.part").write_bytes(b"of a run that died, on more ranks")
     recurrent = dump(Serial(), tmp_path / "1.h5")
     monkeypatch.setattr("distsim.engine.edges_dump.dump_connections.__defaults__", (window,))
     for ranks in (1, 2, 3):
