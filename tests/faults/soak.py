@@ -16,6 +16,7 @@ GROWTH = 0.01
 SHOWN = 60  # samples: five minutes
 SETTINGS = (
     "run.duration=100000000.0",
+    "populations.E.size=20000",  # the small network computed all of the duration in 69 minutes
     'run.checkpoint={every_wall: "5 s", keep: 2}',
     "record.spikes=[P]",
     "record.states={}",
@@ -41,7 +42,7 @@ def campaign(minutes: float) -> Campaign:
             end = time.monotonic() + 60.0 * minutes
             while time.monotonic() < end:
                 time.sleep(min(5.0, minutes))
-                expect(run.process.poll() is None, "the run ended early")
+                expect(run.process.poll() is None, f"the run ended early: {run.process.poll()}")
                 samples.append(resident(pids))
                 if len(samples) % SHOWN == 0:  # not lost with what may fail later
                     to_stderr(f"soak: sample {len(samples)}: {samples[-1] / 1e6:.1f} MB")
