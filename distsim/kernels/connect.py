@@ -109,6 +109,7 @@ Connect = declare(
     ],
 )
 
+SURE = 2**15  # in the guide to drawn delays: see drawn_delay in connect.cpp
 LONGEST_RUN = 512  # synapses: four for each lane of a warp, four times
 
 Rows = declare(
