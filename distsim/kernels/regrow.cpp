@@ -69,7 +69,7 @@ FN void list_drawn(const Ring& ring, const Arrival& a, uint32 n, const Listed* R
         if (UNLIKELY((at & (CHUNK - 1u)) == 0)) at = open_chunk(ring, slot);
         entries[at] = drawn[j];
         end[slot] = at + 1u;
-        PREFETCH_TO_WRITE(&entries[at + 16u]);
+        PREFETCH_TO_WRITE(&entries[at + 8u]);
     }
     if (a.multiplicity != 1) EACH_LANE(j, n) {
         if ((int64)delay[j] > past) ring.events[(first + delay[j]) & slot_mask] += a.multiplicity - 1u;
@@ -236,15 +236,26 @@ FN_ONCE void regrow_all(const Connect& c, const Ring& ring, const Regrown& r, co
     }
 }
 
+// The position of a source in the i-th projection; its number of draws, which lies anywhere, is fetched.
+FN uint64 source_in(const Procedural& p, uint32 i, uint32 end, uint64 gid) {
+    if (i >= end) return ~0ull;
+    const Connect& c = *p.list[i].connect;
+    const uint64 position = position_in(c.sources, gid);
+    if (c.shares && position != ~0ull) PREFETCH(&c.shares[position]);
+    return position;
+}
+
 // A group draws the row of a spike again: what all procedural projections from its source have here.
 FN_ONCE void regrow(const Ring& ring, const Procedural& p, uint32 row_index, uint32 set, int64 emitted,
                     uint32 multiplicity, uint32 sent, int64 computed) {
     const uint64 gid = p.source[row_index];
     const Arrival a = {emitted, computed, multiplicity, sent};
+    uint64 next = source_in(p, p.begin[set], p.begin[set + 1], gid);
     for (uint32 i = p.begin[set]; i < p.begin[set + 1]; ++i) {
         const Regrown& r = p.list[i];
         const Connect& c = *r.connect;
-        const uint64 position = position_in(c.sources, gid);
+        const uint64 position = next;
+        next = source_in(p, i + 1, p.begin[set + 1], gid);
         if (position == ~0ull) continue;
         if (r.kind == REGROW_SCATTERED) regrow_scattered(c, ring, r, a, gid, position);
         if (r.kind == REGROW_ONE) regrow_one(c, ring, r, a, gid, position);
