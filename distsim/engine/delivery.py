@@ -2,7 +2,8 @@
 
 The wheel keeps a spike's runs until their step, and the input array is that of one step. The ring has an input array
 for each step to come, and a spike is added when it arrives (kernels/ring.h). No result depends on it. A rank chooses
-by the mean length of its runs; ranks need not agree.
+by the mean length of its runs; ranks need not agree. Rows that are drawn again are added to the ring, too, or where the
+backend lists input to lists of the steps to come (kernels/lists.h).
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ class StepInput:
     structure
         The kernels' view.
     at_arrival
-        Stored rows are added when spikes arrive, and not put on the wheel. Rows that are drawn again always are: with
-        `regrows` there is a ring in any case.
+        Stored rows are added when spikes arrive, and not put on the wheel. Rows that are drawn again never are on it:
+        with `regrows` there is a ring or lists in any case.
     slot_bytes
         Of one slot.
     """

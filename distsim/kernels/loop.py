@@ -84,7 +84,7 @@ Lists = declare(
         ("spilled", "uint32*"),  # [slot]
     ],
 )
-CHUNK = 256  # entries of a list that lie together; the first holds where the list goes on
+CHUNK = 512  # entries of a list that lie together; the first holds where the list goes on
 
 # The input array and its slots: see ring.h.
 Ring = declare(

@@ -1,4 +1,5 @@
-// Synapses that nobody stores: a row is drawn again for each of its spikes, and added to the input ring as it is drawn
+// Synapses that nobody stores: a row is drawn again for each of its spikes, and what is drawn is added to
+// the input ring, or on a host to the lists of its steps (lists.h)
 // (Knight & Nowotny 2021, doi:10.1038/s43588-020-00022-7).
 //
 // What is drawn is what `generate: by_source` stores: the k-th draw of a source is a function of (projection, source,
@@ -42,29 +43,31 @@ typedef ManyTargets TargetOfLane;
 #endif
 
 #ifndef __CUDACC__
-// As `delay_of`, with what it needs at hand.
-FN void delays_of(const Connect& c, uint32 n, const uint32* RESTRICT word, uint32* RESTRICT delay) {
-    if (c.delay_list || c.delay_steps == 1) {
-        FOR_LANES(j, n) { delay[j] = delay_of(c, 0, 0); }
-        return;
-    }
-    const uint16* const guide = c.delay_guide;
-    const uint32* const threshold = c.delay_threshold;
-    const uint32 last = c.delay_steps - 1, first = c.delay_first;
-    EACH_LANE(j, n) { delay[j] = first + drawn_delay(guide, threshold, last, word[j]); }
-}
+// Delays of lanes, as `delay_of`: a table and what else a lookup needs at hand, or as they are.
+struct TableOfDelays {
+    const uint16* guide;
+    const uint32* threshold;
+    uint32 first, last;
+    const uint32* word;
+    FN_MEMBER uint32 at(uint32 j) const { return first + drawn_delay(guide, threshold, last, word[j]); }
+};
+struct KnownDelays {
+    const uint32* delay;
+    FN_MEMBER uint32 at(uint32 j) const { return delay[j]; }
+};
 
 // Appends up to LANES synapses to the lists of their slots.
-FN void list_drawn(const Ring& ring, const Arrival& a, uint32 n, const Listed* RESTRICT drawn,
-                   const uint32* RESTRICT delay) {
+template <class Delays>
+FN void list_drawn(const Ring& ring, const Arrival& a, uint32 n, const Listed* RESTRICT drawn, const Delays delays) {
     // All at hand: a compiler has to fear that what is written changes what it has read.
     const uint32 first = (uint32)a.emitted, slot_mask = ring.slot_mask;
-    const int64 past = a.computed - a.emitted;
+    const uint32 past = a.computed > a.emitted ? (uint32)(a.computed - a.emitted) : 0u;  // no delay is 0
     Listed* const entries = ring.lists.entries;
     uint32* const end = ring.lists.end;
     EACH_LANE(j, n) {
-        if ((int64)delay[j] <= past) continue;
-        const uint32 slot = (first + delay[j]) & slot_mask;
+        const uint32 delay = delays.at(j);
+        if (UNLIKELY(delay <= past)) continue;
+        const uint32 slot = (first + delay) & slot_mask;
         uint32 at = end[slot];
         if (UNLIKELY((at & (CHUNK - 1u)) == 0)) at = open_chunk(ring, slot);
         entries[at] = drawn[j];
@@ -72,7 +75,8 @@ FN void list_drawn(const Ring& ring, const Arrival& a, uint32 n, const Listed* R
         PREFETCH_TO_WRITE(&entries[at + 8u]);
     }
     if (a.multiplicity != 1) EACH_LANE(j, n) {
-        if ((int64)delay[j] > past) ring.events[(first + delay[j]) & slot_mask] += a.multiplicity - 1u;
+        const uint32 delay = delays.at(j);
+        if (delay > past) ring.events[(first + delay) & slot_mask] += a.multiplicity - 1u;
     }
 }
 #endif
@@ -89,12 +93,26 @@ FN_ONCE_ON_HOST void add_drawn(const Connect& c, const Ring& ring, const Regrown
 #ifndef __CUDACC__
     if (ring.lists.entries) {
         VARYING(Listed, drawn);
-        FOR_LANES(j, WHOLE(n)) {
-            drawn[j].at = (negative[j] ? r.negative_base : r.positive_base) + target.at(j);
-            drawn[j].sum = what_is_added(r, a, quanta[j], negative[j] != 0);
+        if (c.sign_varies) {
+            FOR_LANES(j, n) {
+                drawn[j].at = (negative[j] ? r.negative_base : r.positive_base) + target.at(j);
+                drawn[j].sum = what_is_added(r, a, quanta[j], negative[j] != 0);
+            }
+        } else {
+            const bool below_zero = c.fixed_negative != 0;
+            const uint32 base = below_zero ? r.negative_base : r.positive_base;
+            FOR_LANES(j, WHOLE(n)) {
+                drawn[j].at = base + target.at(j);
+                drawn[j].sum = what_is_added(r, a, quanta[j], below_zero);
+            }
         }
-        if (!DELAY_BY_PLACE(c)) delays_of(c, n, delay_word, placed_delay);
-        list_drawn(ring, a, n, drawn, placed_delay);
+        if (DELAY_BY_PLACE(c) || c.delay_list || c.delay_steps == 1) {
+            if (!DELAY_BY_PLACE(c)) FOR_LANES(j, n) { placed_delay[j] = delay_of(c, 0, 0); }
+            list_drawn(ring, a, n, drawn, KnownDelays{placed_delay});
+        } else {
+            list_drawn(ring, a, n, drawn,
+                       TableOfDelays{c.delay_guide, c.delay_threshold, c.delay_first, c.delay_steps - 1, delay_word});
+        }
         return;
     }
 #endif
