@@ -27,7 +27,7 @@ from distsim.build.spatial import held_bytes
 from distsim.distributions import Listed
 from distsim.edges import BLOCK_EDGES
 from distsim.engine.binning import RATE_ROOM_BYTES
-from distsim.engine.delivery import delivers_by_ring, entry_bytes, n_chunks, n_slots
+from distsim.engine.delivery import delivers_by_ring, lists_bytes, n_slots
 from distsim.engine.edges_dump import WINDOW_SYNAPSES
 from distsim.engine.exchange import FIRST_ROOM
 from distsim.engine.groups import CHUNK, group_shape
@@ -35,7 +35,6 @@ from distsim.engine.recording import SPIKE_ROOM, STATE_ROOM_BYTES
 from distsim.engine.simulation import Tuning
 from distsim.experiment import Experiment
 from distsim.io.spikes import WINDOW_SPIKES
-from distsim.kernels.loop import CHUNK
 from distsim.kernels.update import GroupShape
 from distsim.network import Projection
 from distsim.rules import Explicit, FixedOutdegree, FixedTotalNumber, is_spatial
@@ -316,8 +315,7 @@ class _Rank:
         if by_ring or c.drawn:
             wheel = (slots * 24.0 if by_ring else wheel) + ring
         if c.drawn:  # and the lists of a host
-            sums = ring / real / (slots - 1.0)
-            wheel += n_chunks(slots, sums) * (CHUNK * entry_bytes(run.precision) + 4.0)
+            wheel += lists_bytes(slots, ring / real / (slots - 1.0), run.precision)
         if self.n_ranks == 1:
             return wheel
         firsts = [self.expectation.delays_of(i).first for i in range(len(network.projections))]

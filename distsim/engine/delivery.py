@@ -8,6 +8,8 @@ backend lists input to lists of the steps to come (kernels/lists.h).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -37,6 +39,11 @@ def n_chunks(slots: int, size: float) -> int:
 def entry_bytes(precision: str) -> int:
     """Of an entry of a list: `Listed` of kernels/synapse.h."""
     return 8 if precision == "single" else 16
+
+
+def lists_bytes(slots: int, size: float, precision: str) -> float:
+    """What lists take beside their spill."""
+    return n_chunks(slots, size) * (CHUNK * entry_bytes(precision) + 4.0) + 8.0 * slots
 
 
 def delivers_by_ring(asked: Delivery, synapses: float, runs: float, ring_bytes: float, connectivity: float) -> bool:
@@ -89,7 +96,7 @@ class StepInput:
         if lists:
             self.structure.lists = self._make_lists(backend, slots, size, precision, is_ring)
 
-    def _make_lists(self, backend: Backend, slots: int, size: int, precision: str, is_ring: bool) -> Lists:
+    def _make_lists(self, backend: Backend, slots: int, size: int, precision: str, is_ring: bool) -> Any:
         chunks = n_chunks(slots, size)
         spill = self._sums if is_ring else backend.zeros(slots * size, self._sums.dtype)
         self._lists = [

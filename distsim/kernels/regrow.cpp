@@ -58,7 +58,8 @@ struct KnownDelays {
 
 // Appends up to LANES synapses to the lists of their slots.
 template <class Delays>
-FN void list_drawn(const Ring& ring, const Arrival& a, uint32 n, const Listed* RESTRICT drawn, const Delays delays) {
+FN void list_drawn(const Ring& ring, const Arrival& a, uint32 n, const uint32* RESTRICT place, const Sum* RESTRICT sum,
+                   const Delays delays) {
     // All at hand: a compiler has to fear that what is written changes what it has read.
     const uint32 first = (uint32)a.emitted, slot_mask = ring.slot_mask;
     const uint32 past = a.computed > a.emitted ? (uint32)(a.computed - a.emitted) : 0u;  // no delay is 0
@@ -70,7 +71,8 @@ FN void list_drawn(const Ring& ring, const Arrival& a, uint32 n, const Listed* R
         const uint32 slot = (first + delay) & slot_mask;
         uint32 at = end[slot];
         if (UNLIKELY((at & (CHUNK - 1u)) == 0)) at = open_chunk(ring, slot);
-        entries[at] = drawn[j];
+        entries[at].at = place[j];
+        entries[at].sum = sum[j];
         end[slot] = at + 1u;
         PREFETCH_TO_WRITE(&entries[at + 8u]);
     }
@@ -92,25 +94,24 @@ FN_ONCE_ON_HOST void add_drawn(const Connect& c, const Ring& ring, const Regrown
     weights_of<true>(c, target, n, position, weight_word, position, known, quanta, negative, placed_delay);
 #ifndef __CUDACC__
     if (ring.lists.entries) {
-        VARYING(Listed, drawn);
+        VARYING(uint32, place);
+        VARYING(Sum, sum);
         if (c.sign_varies) {
             FOR_LANES(j, n) {
-                drawn[j].at = (negative[j] ? r.negative_base : r.positive_base) + target.at(j);
-                drawn[j].sum = what_is_added(r, a, quanta[j], negative[j] != 0);
+                place[j] = (negative[j] ? r.negative_base : r.positive_base) + target.at(j);
+                sum[j] = what_is_added(r, a, quanta[j], negative[j] != 0);
             }
         } else {
             const bool below_zero = c.fixed_negative != 0;
             const uint32 base = below_zero ? r.negative_base : r.positive_base;
-            FOR_LANES(j, WHOLE(n)) {
-                drawn[j].at = base + target.at(j);
-                drawn[j].sum = what_is_added(r, a, quanta[j], below_zero);
-            }
+            FOR_LANES(j, WHOLE(n)) { place[j] = base + target.at(j); }
+            FOR_LANES(j, WHOLE(n)) { sum[j] = what_is_added(r, a, quanta[j], below_zero); }
         }
         if (DELAY_BY_PLACE(c) || c.delay_list || c.delay_steps == 1) {
             if (!DELAY_BY_PLACE(c)) FOR_LANES(j, n) { placed_delay[j] = delay_of(c, 0, 0); }
-            list_drawn(ring, a, n, drawn, KnownDelays{placed_delay});
+            list_drawn(ring, a, n, place, sum, KnownDelays{placed_delay});
         } else {
-            list_drawn(ring, a, n, drawn,
+            list_drawn(ring, a, n, place, sum,
                        TableOfDelays{c.delay_guide, c.delay_threshold, c.delay_first, c.delay_steps - 1, delay_word});
         }
         return;

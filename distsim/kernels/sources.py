@@ -114,7 +114,15 @@ def _connecting(spatial: bool) -> str:
     return rules + structures + "".join(_text(f) for f in ("space.h", "connect.cpp"))
 
 
-_LOOP_STRUCTURES = (loop.Recorder, loop.Lists, loop.Ring, procedural.Regrown, procedural.Procedural, loop.Count, loop.Loop)
+_LOOP_STRUCTURES = (
+    loop.Recorder,
+    loop.Lists,
+    loop.Ring,
+    procedural.Regrown,
+    procedural.Procedural,
+    loop.Count,
+    loop.Loop,
+)
 
 
 def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
