@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from distsim.distributions import Listed, Value, as_value, check_magnitude, support
-from distsim.errors import ConfigError, nearest, wrong
+from distsim.errors import ConfigError, check_names, nearest, wrong
 from distsim.grid import on_grid
 
 
@@ -63,12 +63,7 @@ class Device:
         ConfigError
             Unknown or missing settings, or values out of range.
         """
-        names = [s.name for s in self.settings]
-        for key in given:
-            if key in REFUSED:
-                raise ConfigError(f"{where}.{key}: {REFUSED[key]}")
-            if key not in names:
-                raise ConfigError(f"{where}.{key}: unknown parameter of {self.name}; {nearest(key, names)}")
+        check_names(given, (s.name for s in self.settings), REFUSED, self.name, where)
         checked: dict[str, Any] = {}
         for setting in self.settings:
             at = f"{where}.{setting.name}"

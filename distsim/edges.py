@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distsim.errors import wrong
+
 
 @dataclass(frozen=True)
 class EdgeSummary:
@@ -60,7 +62,7 @@ class EdgeList:
         ids: list[npt.NDArray[Any]] = [np.asarray(x) for x in (source, target)]
         for x in ids:
             if x.size and not np.issubdtype(x.dtype, np.integer):
-                raise TypeError("ids of connections are whole numbers")
+                raise wrong("rule.explicit", f"ids of {x.dtype}", "whole numbers")
         return EdgeList(
             ids[0].astype(np.int64), ids[1].astype(np.int64), np.asarray(weight, np.float64),
             np.asarray(delay, np.float64), np.asarray(receptor, np.str_),

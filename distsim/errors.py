@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -102,14 +102,31 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """The end of a message about an unknown `name`: the nearest valid name, or all of them."""
     names = sorted(valid)
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    longer = [n for n in names if n.startswith(str(name))] if len(str(name)) > 3 else []
+    if longer:
+        close = [min(longer, key=len)]  # iaf_psc: not glif_psc, which has fewer letters more, but iaf_psc_exp
     if close:
         return f"did you mean {close[0]!r}?"
     return "allowed: " + ", ".join(names) if names else "none are allowed here"
 
 
+def check_names(
+    given: Iterable[str], known: Iterable[str], refused: Mapping[str, str], owner: str, where: str
+) -> None:  # fmt: skip
+    """ConfigError for the first name in `given` that is refused, with the reason, or no parameter of `owner`."""
+    names = list(known)
+    for name in given:
+        if name in refused:
+            raise ConfigError(f"{where}.{name}: {refused[name]}")
+        if name not in names:
+            raise ConfigError(f"{where}.{name}: unknown parameter of {owner}; {nearest(name, names)}")
+
+
 def wrong(where: str, found: object, allowed: str) -> ConfigError:
     """A ConfigError that names the place, the value found and what is allowed."""
     shown = str(found).lower() if isinstance(found, bool) else repr(found)
+    if "\n" in shown:  # an array
+        shown = " ".join(shown.split())
     if len(shown) > 80:
         shown = shown[:77] + "..."
     return ConfigError(f"{where}: found {shown}; allowed: {allowed}")

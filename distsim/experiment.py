@@ -13,7 +13,7 @@ from distsim.grid import on_grid
 from distsim.network import Network
 
 Delivery = Literal["auto", "wheel", "ring"]
-PartitionName = Literal["round_robin", "block", "populations", "balanced"]
+PartitionName = Literal["block", "round_robin", "populations", "balanced"]
 RoutingName = Literal["auto", "broadcast", "listed"]
 ExchangeName = Literal["auto", "alltoall", "neighbourhood"]
 MAX_RANKS = 2**24
@@ -75,8 +75,8 @@ class Checkpoints:
 class RunSettings:
     """How long, how fine and how to run; times in ms from the start of the warm-up.
 
-    `partition` says which rank computes which neurons, never what they compute: round_robin (neuron by
-    neuron), block (each population in contiguous blocks), populations (whole populations, shared out by
+    `partition` says which rank computes which neurons, never what they compute: block (each population
+    in contiguous blocks), round_robin (neuron by neuron), populations (whole populations, shared out by
     their expected cost), balanced (contiguous neurons of all populations together, cut into equal expected costs), or
     a rank for each population by name. `delivery` says how spikes wait until they are due: on the time wheel, in the
     input ring, or as is faster (auto). `routing` says which sources' spikes go to all ranks:
@@ -91,7 +91,7 @@ class RunSettings:
     dt: float = 0.1
     seed: int = 1
     precision: Literal["single", "double"] = "single"
-    partition: PartitionName | Mapping[str, int] = "round_robin"
+    partition: PartitionName | Mapping[str, int] = "block"
     exchange_interval: float | None = None  # None: as long as the delays across ranks allow
     delivery: Delivery = "auto"
     routing: RoutingName = "auto"
@@ -121,6 +121,10 @@ class RunSettings:
                 raise wrong(f"run.{key}", getattr(self, key), ", ".join(get_args(names)))
         self._check_partition()
         if self.checkpoint is not None:
+            if not isinstance(self.checkpoint, Checkpoints):
+                raise wrong(
+                    "run.checkpoint", self.checkpoint, "distsim.Checkpoints(every=..., every_wall=..., keep=...)"
+                )
             self.checkpoint.check(self.dt)
         _ = self.wall_limit
         if self.steps(self.duration) + self.steps(self.warmup) >= 2**40:

@@ -32,6 +32,7 @@ from distsim.io.circuit import (
     WINDOW,
     NodeKind,
     NodesWriter,
+    Trains,
     circuit_document,
     write_json,
     write_spike_inputs,
@@ -90,8 +91,6 @@ def export_circuit(simulation: Simulation, out: Path) -> list[str]:
 def _kind(population: Population, left_out: list[str]) -> NodeKind:
     model = population.model
     if model.name == "spike_generator":
-        if model.weighs:
-            left_out.append(f"populations.{population.name}.params.{model.weighs}: SONATA's spikes have no weights")
         return NodeKind(population.name, population.size, "")
     if model.name not in MODELS:
         left_out.append(f"populations.{population.name}: {model.name} is a model of your own, unknown elsewhere")
@@ -187,19 +186,21 @@ def _edge_rows(network: Network, dump: Dump, out: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _spike_trains(population: Population) -> list[list[float]]:
-    """The spikes that a population of generators emits, a list of times for each."""
-    params = population.params
+def _spike_trains(population: Population) -> Trains:
+    """The spikes that a population of generators emits."""
+    params, weighs = population.params, population.model.weighs
 
     def number(name: str, i: int) -> float:
         value = params.get(name, next(p.default for p in population.model.parameters if p.name == name))
         return float(value if isinstance(value, float) else value.values[i])
 
-    trains = []
+    times, weights = [], []
     for i, row in enumerate(params["spike_times"]):
         origin, start, stop = (number(name, i) for name in ("origin", "start", "stop"))
-        trains.append([round(origin + t, 9) for t in row if start < t <= stop])
-    return trains
+        active = [k for k, t in enumerate(row) if start < t <= stop]
+        times.append([round(origin + row[k], 9) for k in active])
+        weights.append([params[weighs][i][k] for k in active] if weighs else [])
+    return Trains(times, weights if weighs else ())
 
 
 def _simulation(simulation: Simulation, trains: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:

@@ -24,4 +24,4 @@ def check_lengths(value: Any, where: str, allowed: str, dimensions: int | None =
 
 def check_positive(value: Any, where: str) -> None:
     if not (isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 < value <= MAX_LENGTH):
-        raise wrong(where, value, "a length above 0")
+        raise wrong(where, value, f"a length above 0, at most {MAX_LENGTH:g}")

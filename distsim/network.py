@@ -9,10 +9,11 @@ from typing import Any
 
 from distsim.checks import check_input, check_projection
 from distsim.devices import Device, device_named
-from distsim.distributions import Value, Within, as_value
+from distsim.distributions import Value, Within
 from distsim.errors import ConfigError, nearest, wrong
+from distsim.given import plain, value_of
 from distsim.models import Family, Model, model_named
-from distsim.rules import Explicit, Generate, Rule, generated
+from distsim.rules import Explicit, Generate, Rule, check_form, generated
 from distsim.selection import Selection, select
 from distsim.space import Layout, Positions, Space, check_positions
 from distsim.storage import Storage, drawn_by
@@ -108,6 +109,8 @@ class Network:
 
     def __init__(self, name: str = "network", space: Space | None = None) -> None:
         self.name = name
+        if space is not None and not isinstance(space, Space):
+            raise wrong("space", space, "distsim.space.Space.of(…)")
         self.space = space
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
@@ -154,6 +157,7 @@ class Network:
             raise wrong("populations", name, "a name without '/'")
         if any(p.name == name for p in self.populations):
             raise ConfigError(f"{where}: described twice; names of populations are unique")
+        size = plain(size)
         if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < MAX_GIDS:
             raise wrong(f"{where}.size", size, "a whole number from 1 to 2^40 - 1")
         if self.size + size > MAX_GIDS:
@@ -172,6 +176,8 @@ class Network:
         at = f"{where}.positions"
         placed = positions.within(self.space, at) if isinstance(positions, Layout) else positions
         if placed is not None:
+            if isinstance(placed, (str, list, tuple)) or not hasattr(placed, "dimensions"):
+                raise wrong(at, placed, "positions such as distsim.space.box([1.0, 1.0]) or distsim.space.listed(…)")
             check_positions(placed, size, self.space, at)
         population = Population(name, size, declared, self.size, checked, start, placed)
         self.populations.append(population)
@@ -205,12 +211,13 @@ class Network:
             procedural: no synapse is stored, a source's are drawn again for each of its spikes, by_source; auto: where
             the memory would not hold them, also by_source, so that what is chosen changes no result.
         """
+        where = f"projections[{len(self.projections)}]"
+        check_form(rule, where)
         if isinstance(rule, Explicit):
             weight, delay = Within(*rule.summary.weight_range), Within(*rule.summary.delay_range)
-        where = f"projections[{len(self.projections)}]"
+        weight, delay = value_of(weight, f"{where}.weight"), value_of(delay, f"{where}.delay")
         projection = Projection(
-            self._selections(source), self._selections(target), rule,
-            as_value(weight, expressions=True), as_value(delay, expressions=True), _port(receptor),
+            self._selections(source), self._selections(target), rule, weight, delay, _port(receptor),
             generated(rule, drawn_by(rule, storage, generate, weight, delay, where), where), weight_bits, self.space,
             storage,
         )  # fmt: skip
@@ -337,6 +344,8 @@ class Network:
 
     def _selections(self, chosen: Side) -> tuple[Selection, ...]:
         """A side as selections; all of one network, each population once."""
+        if not isinstance(chosen, (str, Population, Selection)) and not hasattr(chosen, "__iter__"):
+            raise wrong("source or target", chosen, "a population, its name, a selection, or a list of these")
         parts = [chosen] if isinstance(chosen, (str, Population, Selection)) else list(chosen)
         self._side([part.population if isinstance(part, Selection) else part for part in parts])
         whole = (self[part] if isinstance(part, str) else part for part in parts)

@@ -9,6 +9,7 @@ from decimal import Decimal, localcontext
 from distsim.errors import wrong
 from distsim.exact import cos_degrees, exact_context, log_gamma, sin_degrees
 from distsim.expressions import Expression
+from distsim.given import is_number
 
 
 def _n(value: float) -> str:
@@ -18,7 +19,7 @@ def _n(value: float) -> str:
 
 def _above_zero(kernel: str, **values: float) -> None:
     for name, value in values.items():
-        if not (math.isfinite(value) and value > 0.0):
+        if not (is_number(value) and math.isfinite(value) and value > 0.0):
             raise wrong(f"{kernel}.{name}", value, "a number above 0")
 
 
@@ -67,6 +68,8 @@ def gamma(kappa: float, theta: float, p_max: float = 1.0) -> Expression:
         raise wrong("gamma.kappa", kappa, "at least 1: below, the density has no bound")
     with localcontext(exact_context()):
         norm = float(Decimal(p_max) / ((Decimal(theta).ln() * Decimal(kappa) + log_gamma(Decimal(kappa))).exp()))
+    if p_max and not 1e-300 < abs(norm) < 1e300:
+        raise wrong("gamma.kappa", kappa, f"a shape with Gamma(kappa) theta^kappa within 1e300 (theta is {theta:g})")
     power = f" * distance ** {_n(kappa - 1.0)}" if kappa > 1.0 else ""
     return Expression(f"{_n(norm)}{power} * exp(-distance / {_n(theta)})")
 
@@ -90,7 +93,7 @@ def gabor(
 
 def linear_distance(c: float, velocity: float) -> Expression:
     """A delay: c (ms) + distance / velocity (the space's unit of length per ms)."""
-    if not (math.isfinite(velocity) and velocity > 0.0):
+    if not (is_number(velocity) and math.isfinite(velocity) and velocity > 0.0):
         raise wrong("linear_distance.velocity", velocity, "a velocity above 0")
     return Expression(f"{_n(c)} + distance / {_n(velocity)}")
 

@@ -18,7 +18,6 @@ from distsim.config.identity import check_same
 from distsim.errors import ConfigError, DistsimError, ResultError, during
 from distsim.experiment import RunSettings
 from distsim.io import checkpoints
-from distsim.io.arrays import parse_arrays, read_stored
 from distsim.io.checkpoints import Manifest
 from distsim.io.checksums import is_whole
 from distsim.io.outdir import hardly_begun
@@ -112,8 +111,8 @@ def find(
         try:
             manifest = checkpoints.read_manifest(folder)
             _check_results(directory, manifest, base, comm)
-            mine = manifest.files[comm.rank :: comm.size]
-            parts = tuple(parse_arrays(read_stored(folder, f), str(folder / f.name)) for f in mine)
+            mine = range(comm.rank, len(manifest.files), comm.size)
+            parts = tuple(checkpoints.read_part(folder, manifest, i) for i in mine)
         except ResultError as found:
             error = found
         if comm.minimum(int(error is None)):

@@ -15,6 +15,7 @@ from typing import Literal, TypeGuard
 from distsim.edges import Blocks, EdgeList, EdgeSummary
 from distsim.errors import wrong
 from distsim.expressions import Expression
+from distsim.given import is_number, plain
 from distsim.masks import AnyMask
 
 Generate = Literal["by_target", "by_source"]
@@ -51,6 +52,7 @@ class FixedIndegree:
     name = "fixed_indegree"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "indegree", plain(self.indegree))
         if self.p is not None and not isinstance(self.p, Expression):
             object.__setattr__(self, "p", Expression(str(self.p)))
 
@@ -70,6 +72,7 @@ class FixedOutdegree:
     name = "fixed_outdegree"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "outdegree", plain(self.outdegree))
         if self.p is not None and not isinstance(self.p, Expression):
             object.__setattr__(self, "p", Expression(str(self.p)))
 
@@ -82,6 +85,9 @@ class FixedTotalNumber:
     autapses: bool = True
     multapses: bool = True
     name = "fixed_total_number"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "N", plain(self.N))
 
 
 @dataclass(frozen=True)
@@ -97,8 +103,7 @@ class PairwiseBernoulli:
     name = "pairwise_bernoulli"
 
     def __post_init__(self) -> None:
-        if isinstance(self.p, str):
-            object.__setattr__(self, "p", Expression(self.p))
+        object.__setattr__(self, "p", Expression(self.p) if isinstance(self.p, str) else plain(self.p))
 
 
 @dataclass(frozen=True)
@@ -120,8 +125,8 @@ class PairwisePoisson:
     name = "pairwise_poisson"
 
     def __post_init__(self) -> None:
-        if isinstance(self.pairwise_avg_num_conns, str):
-            object.__setattr__(self, "pairwise_avg_num_conns", Expression(self.pairwise_avg_num_conns))
+        mean = self.pairwise_avg_num_conns
+        object.__setattr__(self, "pairwise_avg_num_conns", Expression(mean) if isinstance(mean, str) else plain(mean))
 
 
 MAX_PAIR_MEAN = 64.0  # of pairwise_poisson with space: the number of one pair comes from one random number
@@ -275,6 +280,7 @@ def _is_whole(value: object) -> bool:
 def check_rule(rule: Rule, sides: Sides, where: str) -> None:
     """Raise ConfigError where `rule` cannot hold between the two sides."""
     at = f"{where}.rule.{rule.name}"
+    _check_numbers(rule, at)
     for flag in ("autapses", "multapses"):
         if not isinstance(getattr(rule, flag, True), bool):
             raise wrong(f"{at}.{flag}", getattr(rule, flag), "true or false")
@@ -315,6 +321,22 @@ def check_rule(rule: Rule, sides: Sides, where: str) -> None:
             )
     elif isinstance(rule, Explicit):
         _check_listed(rule, sides, where)
+
+
+def check_form(rule: object, where: str) -> None:
+    """ConfigError where `rule` is none; in a script it may be a name or a class."""
+    if not isinstance(rule, tuple(RULES.values())):
+        found = rule.__name__ if isinstance(rule, type) else rule
+        raise wrong(f"{where}.rule", found, "a rule such as distsim.AllToAll() or distsim.FixedIndegree(100)")
+
+
+def _check_numbers(rule: Rule, at: str) -> None:
+    for name in ("p", "pairwise_avg_num_conns"):
+        value = getattr(rule, name, 0.0)
+        optional = value is None and isinstance(rule, (FixedIndegree, FixedOutdegree))
+        if not (is_number(value) or isinstance(value, Expression) or optional):
+            raise wrong(f"{at}.{name}", value, "a number, or an expression as text" if name != "p" or not isinstance(
+                rule, SymmetricPairwiseBernoulli) else "a number")  # fmt: skip
 
 
 def _check_spatial(rule: PairRule, where: str) -> None:

@@ -111,17 +111,19 @@ def _build_and_run(
             experiment, comm, backend, sinks, progress=lambda share: reporter.progress("build", share, 1.0, None),
             keep_history=record is not None, profiler=backend.profiler() if profile else None,
         )  # fmt: skip
-    except ConfigError:  # known on every rank, such as a model that does not compile
-        if record is not None and comm.rank == 0:
+    except ConfigError as error:
+        # Known on every rank, such as a model that does not compile; or found by one, a neuron without partners.
+        if record is not None and (comm.rank == 0 or comm.agreed is error):
             record.withdraw()
         raise
     synapses = comm.total(simulation.rows.synapses)
     stored = comm.total(simulation.rows.bytes(run.precision) + simulation.routing.bytes())
     _log_built(simulation)
+    exchange = f"exchange every {simulation.interval * run.dt:g} ms, " if comm.size > 1 else ""
     _tell(
         reporter, "built",
         f"built {synapses:,} synapses in {simulation.seconds['build']:.2f} s, {_drawn_again(simulation)}"
-        f"{stored / max(1, synapses):.2f} bytes each; exchange every {simulation.interval * run.dt:g} ms, "
+        f"{stored / max(1, synapses):.2f} bytes each; {exchange}"
         f"delivery by {_delivery(simulation)}",
     )  # fmt: skip
     if out is not None and experiment.network.record_connections:

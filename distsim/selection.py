@@ -131,7 +131,7 @@ def select(
     if draw and fraction is None:
         raise wrong(f"{where}.draw", draw, "draw beside fraction only")
     if slice is not None:
-        bounds = list(slice)
+        bounds = list(slice) if isinstance(slice, Sequence) else [slice]
         if not 2 <= len(bounds) <= 3 or not all(_whole(x) for x in bounds):
             raise wrong(f"{where}.slice", bounds, "[start, stop] or [start, stop, step] of whole numbers")
         start, stop, step = bounds if len(bounds) == 3 else (*bounds, 1)

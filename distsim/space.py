@@ -12,7 +12,7 @@ from typing import Any
 
 from distsim.errors import ConfigError, wrong
 from distsim.expressions import Interval
-from distsim.lengths import AXES, MAX_LENGTH, check_lengths
+from distsim.lengths import AXES, MAX_LENGTH, check_lengths, check_positive
 
 # A script describes positions and masks from one place.
 from distsim.masks import AnyMask as AnyMask
@@ -20,6 +20,8 @@ from distsim.masks import Circular as Circular
 from distsim.masks import Doughnut as Doughnut
 from distsim.masks import Elliptical as Elliptical
 from distsim.masks import Rectangular as Rectangular
+
+LENGTHS = f"one to three lengths above 0, at most {MAX_LENGTH:g}"
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ class Space:
         """From lists; ConfigError where they do not fit together."""
         if unit not in ("mm", "um"):
             raise wrong(f"{where}.unit", unit, "mm or um")
-        box = None if extent is None else tuple(extent)
+        box = _optional(extent, f"{where}.extent")
         if box is not None:
-            check_lengths(box, f"{where}.extent", "one to three lengths above 0")
-        middle = None if center is None else tuple(center)
+            check_lengths(box, f"{where}.extent", LENGTHS)
+        middle = _optional(center, f"{where}.center")
         if middle is not None:
             if box is None:
                 raise wrong(f"{where}.center", list(middle), "center beside extent only")
@@ -88,6 +90,22 @@ def _box(extent: Sequence[float], center: Sequence[float]) -> tuple[Interval, ..
 
 
 @dataclass(frozen=True)
+class _Within:
+    """Positions within a box."""
+
+    extent: tuple[float, ...]
+    center: tuple[float, ...]
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.extent)
+
+    def box(self) -> tuple[Interval, ...]:
+        """Between which numbers the coordinates lie, along each axis."""
+        return _box(self.extent, self.center)
+
+
+@dataclass(frozen=True)
 class Grid:
     """Points of a regular grid of `shape`, each in the middle of its cell; x counts fastest."""
 
@@ -114,30 +132,19 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Box:
+class Box(_Within):
     """Uniform in a box."""
 
-    extent: tuple[float, ...]
-    center: tuple[float, ...]
     name = "box"
-
-    @property
-    def dimensions(self) -> int:
-        return len(self.extent)
-
-    def box(self) -> tuple[Interval, ...]:
-        return _box(self.extent, self.center)
 
     def check(self, size: int, where: str) -> None:
         return
 
 
 @dataclass(frozen=True)
-class Ellipse:
+class Ellipse(_Within):
     """Uniform in an ellipse or ellipsoid with these axes (diameters); with `inner_radius` a ring or a shell."""
 
-    extent: tuple[float, ...]
-    center: tuple[float, ...]
     inner_radius: float = 0.0
     name = "ellipse"
 
@@ -145,13 +152,6 @@ class Ellipse:
     def hollow(self) -> float:
         """The share of the axes that is left out inside."""
         return self.inner_radius / (0.5 * self.extent[0])
-
-    @property
-    def dimensions(self) -> int:
-        return len(self.extent)
-
-    def box(self) -> tuple[Interval, ...]:
-        return _box(self.extent, self.center)
 
     def check(self, size: int, where: str) -> None:
         if self.dimensions == 1:
@@ -214,7 +214,7 @@ class Layout:
     def within(self, space: Space | None, where: str) -> Positions:
         """The positions, with extent and centre of the space where they were left out."""
         extent = _floats(self.extent, space.extent if space is not None else None, f"{where}.extent")
-        check_lengths(extent, f"{where}.extent", "one to three lengths above 0")
+        check_lengths(extent, f"{where}.extent", LENGTHS)
         center = _middle(self.center, extent, space)
         check_lengths(center, f"{where}.center", "a point", len(extent), positive=False)
         if self.kind == "box":
@@ -229,7 +229,9 @@ class Layout:
 
 def grid(shape: Sequence[int], extent: Sequence[float] | None = None, center: Sequence[float] | None = None) -> Layout:
     """A regular grid: neuron i + shape[0] j stands in the middle of cell (i, j)."""
-    return Layout("grid", tuple(shape), _optional(extent), _optional(center))
+    return Layout(
+        "grid", _several(shape, "a list of whole numbers, one for each dimension"), _optional(extent), _optional(center)
+    )
 
 
 def box(extent: Sequence[float] | None = None, center: Sequence[float] | None = None) -> Layout:
@@ -244,27 +246,39 @@ def ellipse(extent: Sequence[float] | None = None, center: Sequence[float] | Non
 
 def sphere(radius: float, center: Sequence[float] | None = None) -> Layout:
     """Uniform in a sphere."""
+    check_positive(radius, "positions.radius")
     return Layout("ellipse", None, (2.0 * radius,) * 3, _optional(center))
 
 
 def annulus(inner_radius: float, outer_radius: float, center: Sequence[float] | None = None) -> Layout:
     """Uniform in a ring; with a centre of three numbers in a shell."""
+    for name, value in (("inner_radius", inner_radius), ("outer_radius", outer_radius)):
+        check_positive(value, f"positions.{name}")
     dimensions = 2 if center is None else len(center)
     return Layout("ellipse", None, (2.0 * outer_radius,) * dimensions, _optional(center), inner_radius)
 
 
 def listed(values: Sequence[Sequence[float]], origin: str | None = None) -> PositionList:
     """One position a neuron."""
-    rows = values.tolist() if hasattr(values, "tolist") else values
+    rows = _several(values, "a list with one position a neuron")
     as_rows: list[Any] = [row if isinstance(row, (list, tuple)) else [row] for row in rows]
-    listed_rows = tuple(tuple(float(x) for x in row) for row in as_rows)
+    try:
+        listed_rows = tuple(tuple(float(x) for x in row) for row in as_rows)
+    except (TypeError, ValueError):
+        raise wrong("positions", list(rows), "lists of numbers, one a neuron") from None
     if not listed_rows or not listed_rows[0]:
         raise wrong("positions", list(rows), "one position a neuron")
     return PositionList(listed_rows, origin)
 
 
-def _optional(values: Sequence[float] | None) -> tuple[float, ...] | None:
-    return None if values is None else tuple(values)
+def _optional(values: Sequence[float] | None, where: str = "positions") -> tuple[float, ...] | None:
+    return None if values is None else _several(values, "a list of numbers, one for each dimension", where)
+
+
+def _several(values: Any, allowed: str, where: str = "positions") -> tuple[Any, ...]:
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise wrong(where, values, allowed)
+    return tuple(values.tolist() if hasattr(values, "tolist") else values)
 
 
 def check_positions(positions: Positions, size: int, space: Space | None, where: str) -> None:

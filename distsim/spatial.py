@@ -11,7 +11,7 @@ from distsim.errors import ConfigError, wrong
 from distsim.expressions import Expression, Interval, program_of
 from distsim.lengths import AXES
 from distsim.masks import AnyMask, Doughnut
-from distsim.rules import DegreeRule, PairRule, PairwisePoisson, chance_of, is_spatial, pair_value
+from distsim.rules import DegreeRule, PairRule, PairwiseBernoulli, PairwisePoisson, chance_of, is_spatial, pair_value
 from distsim.space import Space
 
 if TYPE_CHECKING:
@@ -81,6 +81,11 @@ def _bounded_rule(rule: PairRule | DegreeRule, reach: dict[str, Interval], where
     if not isinstance(value, Expression):
         return rule
     bounded = value.bounded(reach, f"{where}.rule.{rule.name}.{key}")
+    low, high = bounded.support()
+    most = 1.0 if isinstance(rule, PairwiseBernoulli) else math.inf
+    if isinstance(rule, (PairwiseBernoulli, PairwisePoisson)) and (high < 0.0 or low > most):  # as of a number
+        allowed = "a probability that is within 0 to 1" if most == 1.0 else "a mean that is at least 0"
+        raise wrong(f"{where}.rule.{rule.name}.{key}", f"{low:g} to {high:g}", f"{allowed} for some pairs")
     if isinstance(rule, PairwisePoisson):
         return dataclasses.replace(rule, pairwise_avg_num_conns=bounded)
     return dataclasses.replace(rule, p=bounded)

@@ -16,9 +16,9 @@ from distsim.engine.digest import fold_totals, sums_of
 from distsim.errors import ConfigError, ResultError
 from distsim.experiment import RunSettings
 from distsim.io import checkpoints
-from distsim.io.arrays import parse_arrays, read_stored
 from distsim.io.checksums import file_hash, read_checksums
 from distsim.io.files import segments, step_times, times_to_steps
+from distsim.io.parts import neurons_of
 from distsim.io.rates import RATES_FILE, read_rates
 from distsim.io.safe_hdf5 import child, dataset, names, open_hdf5
 from distsim.io.sealed import check_seal
@@ -96,7 +96,7 @@ def _check_spikes(directory: Path, info: RunInfo) -> Iterator[Finding]:
             there = (
                 f"populations {', '.join(other)}: too many, or missing"
                 if other
-                else f"{len(info.recorded)} populations"
+                else f"{len(info.recorded)} population{'s' if len(info.recorded) != 1 else ''}"
             )
             yield Finding(not other, f"{SPIKES_FILE}: {there}")
             for name in names(root):
@@ -218,9 +218,8 @@ def _check_checkpoints(directory: Path) -> Iterator[Finding]:
         try:
             manifest = checkpoints.read_manifest(folder)
             neurons = 0
-            for stored in manifest.files:
-                arrays = parse_arrays(read_stored(folder, stored), str(folder / stored.name))
-                neurons += sum(int(a[:, 2].sum()) for name, a in arrays.items() if name.startswith("layout."))
+            for i in range(len(manifest.files)):
+                neurons += neurons_of(checkpoints.read_part(folder, manifest, i))
             if not base >= manifest.step > 0:
                 checkpoints.check_segments(directory, manifest)
         except ResultError as error:

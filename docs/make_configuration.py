@@ -1,8 +1,7 @@
 """Writes docs/configuration.md from the JSON schema, the models and the published networks.
 
-To be run as `python docs/make_configuration.py` wherever one of these changes.
-
-What cannot be read from them, such as how keys belong together, stands here in NOTES. A test compares the file.
+To be run as `python docs/make_configuration.py` wherever one of these changes. What cannot be read
+from them, such as how keys belong together, stands here in NOTES. A test compares the file.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from distsim import published
 from distsim.config.json_schema import experiment_schema
 from distsim.models import MODELS
 
@@ -121,10 +121,7 @@ RULES = (
     "OneToOne", "AllToAll", "FixedIndegree", "FixedOutdegree", "FixedTotalNumber", "PairwiseBernoulli",
     "SymmetricPairwiseBernoulli", "PairwisePoisson", "Explicit",
 )  # fmt: skip
-VALUES = (
-    "Uniform", "UniformInt", "Normal", "NormalClipped", "Lognormal", "Exponential", "Gamma", "Column",
-    "Spikes",
-)  # fmt: skip
+VALUES = ("Uniform", "UniformInt", "Normal", "NormalClipped", "Lognormal", "Exponential", "Gamma", "Column", "Spikes")
 RULES_NOTE = (
     "With `autapses: false` no neuron connects to itself, with `multapses: false` no pair is connected more than once. "
     "[Connectivity](connectivity.md) says exactly what each rule means, and shows it."
@@ -134,11 +131,9 @@ VALUES_NOTE = (
     "a file; all are finite and at most 1e30 in magnitude. Weights and delays take lists and columns with the rules "
     "`one_to_one`, `all_to_all` (with autapses) and `fixed_indegree` (with multapses): one number for each "
     "connection, target by target. `low` lies below `high`, and `min` below `max`; one of the bounds may be left out. "
-    "What is redrawn "
-    "must have 1e-7 of the probability between them (`normal_clipped`: something within 5 standard deviations)."
-    " For `lognormal`, |mean| + 6.34 std is "
-    "at most 80. A delay from another distribution than `normal_clipped` must be positive and round to at least one "
-    "step."
+    "What is redrawn must have 1e-7 of the probability between them (`normal_clipped`: something within 5 standard "
+    "deviations). For `lognormal`, |mean| + 6.34 std is at most 80. A delay from another distribution than "
+    "`normal_clipped` must be positive and round to at least one step."
 )
 POSITIONS = ("Grid", "Box", "Ellipse", "Sphere", "Annulus", "Listed", "PositionFile")
 MASKS = ("Circular", "Spherical", "Doughnut", "Rectangular", "BoxMask", "Elliptical", "Ellipsoidal")
@@ -160,9 +155,9 @@ KERNELS_NOTE = (
 # Definitions that stand inside the tables of others.
 INSIDE = (
     "GridOf", "Extent", "Ball", "Ring", "Radius", "Radii", "Corners", "Axes", "LinearOf", "ExponentialOf",
-    "GaussianOf", "Gaussian2DOf", "GammaOf", "GaborOf", "Velocity",
-    "Autapses", "Indegree", "Outdegree", "Total", "Probability", "SymmetricProbability", "MeanNumber", "EdgeFile",
-    "LowHigh", "WholeLowHigh", "MeanStd", "Beta", "ShapeScale", "Clipped", "Spikes",
+    "GaussianOf", "Gaussian2DOf", "GammaOf", "GaborOf", "Velocity", "Autapses", "Indegree", "Outdegree", "Total",
+    "Probability", "SymmetricProbability", "MeanNumber", "EdgeFile", "LowHigh", "WholeLowHigh", "MeanStd", "Beta",
+    "ShapeScale", "Clipped", "Spikes",
 )  # fmt: skip
 UNIT = re.compile(r"\((ms|Hz|pA)\b[^)]*\)|^(ms), |in (ms);")
 DEFAULT = re.compile(r" Default: ([^.]+)\.")
@@ -173,9 +168,8 @@ def configuration() -> str:
     """The text of docs/configuration.md."""
     schema = experiment_schema()
     definitions = {**schema["definitions"], "Experiment": schema}
-    known = {name for _, name, _ in SECTIONS} | {
-        *RULES, *VALUES, *INSIDE, *POSITIONS, *MASKS, *KERNELS, "Value", "ParameterValue",
-    }  # fmt: skip
+    known = {name for _, name, _ in SECTIONS}
+    known |= {*RULES, *VALUES, *INSIDE, *POSITIONS, *MASKS, *KERNELS, "Value", "ParameterValue"}
     if set(definitions) != known:
         raise SystemExit(f"docs/make_configuration.py has no place for {sorted(set(definitions) ^ known)}")
     parts = [TITLE]
@@ -399,8 +393,6 @@ def _builders(network: Schema) -> list[str]:
 
 
 def _summary(builder: str) -> str:
-    from distsim import published
-
     return str(getattr(published, builder).__doc__).split("\n")[0]
 
 

@@ -69,9 +69,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Leave the counts for launch/test, which sums them over its parts."""
+    """Leave the counts for launch/test, which sums them over its parts.
+
+    Workers of xdist have a reporter too, and end with this as well: the process that started them counts for all.
+    """
     path = os.environ.get("DISTSIM_TEST_COUNTS")
-    if path and launcher_rank() == 0:
+    if path and launcher_rank() == 0 and not hasattr(terminalreporter.config, "workerinput"):
         stats = terminalreporter.stats
         counts = [len(stats.get(kind, ())) for kind in ("passed", "failed", "error", "skipped")]
         with open(path, "a") as file:

@@ -1,4 +1,4 @@
-"""Chi-square of counts, made twice: data pass, and would not pass for a hypothesis that is wrong by 1 %."""
+"""Chi-square of counts, both tails, made twice: data pass, and would not for a hypothesis that is wrong by 1 %."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def agrees(observed: Ints, right: Floats, wrong: Floats, what: str = "") -> None
     """Counts follow the probabilities `right`, and would not pass for `wrong`."""
     n = int(observed.sum())
     p = p_value(observed, right / right.sum() * n)
-    assert p > LEVEL, f"{what}: p = {p:.2e}"
+    assert LEVEL < p < 1.0 - LEVEL, f"{what}: p = {p:.2e}, or 1 - {1.0 - p:.2e}"
     power = p_value(observed, wrong / wrong.sum() * n)
     assert power < LEVEL, f"{what}: {n} counts do not tell a bias of 1 % (p = {power:.2e})"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import nest_data
 import numpy as np
 import numpy.typing as npt
-import support
 from scipy.integrate import solve_ivp
 
 Numbers = npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ def traub_rates(u: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return opening, closing
 
 
-def hodgkin_huxley(protocol: support.Protocol, steps: int) -> Solution:
+def hodgkin_huxley(protocol: nest_data.Protocol, steps: int) -> Solution:
     """hh_psc_alpha and hh_cond_exp_traub under a protocol, for so many steps."""
     population = protocol.experiment.network["neuron"]
     model, p, dt = population.model, population.params, protocol.experiment.run.dt

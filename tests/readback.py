@@ -29,7 +29,17 @@ from distsim.kernels.connect import LONGEST_RUN
 from distsim.kernels.sources import construction_source
 from distsim.network import Network
 
+EXCITATORY, INHIBITORY = 0, 1
+BITS = {"single": 15, "double": 47}  # bits of the largest weight
 RUN = np.dtype([("offset", "u4"), ("count", "u4"), ("delay", "u2"), ("column", "u2")])
+
+
+def network(*sizes: int, model: str = "iaf_psc_exp") -> Network:
+    """Populations A, B, C … of one model."""
+    net = Network()
+    for name, size in zip("ABCDEFGH", sizes, strict=False):
+        net.population(name, size, model)
+    return net
 
 
 @dataclass(frozen=True)
@@ -170,7 +180,7 @@ def build(
     cell_budget: int = CELL_BUDGET,
     dt: float = 0.1,
     kernels: tuple[Backend, Module] | None = None,
-    partition: Any = "round_robin",
+    partition: Any = "block",
 ) -> list[Synapses]:
     """Build every rank's rows, one rank after the other, and read them back: construction alone, no loop.
 

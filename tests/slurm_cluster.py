@@ -2,8 +2,8 @@
 
 slurmctld, two slurmd and munged of this machine's packages, with keys, sockets, ports, state and logs of their own in a
 temporary folder: another SLURM on the machine is neither used nor disturbed. Fake GPUs are copies of /dev/null.
-Jobs may stay a minute beyond their time (OverTimeLimit): a busy machine may need longer than the three seconds that a
-run leaves of a minute.
+Jobs may stay five minutes beyond their time (OverTimeLimit): a busy machine may need longer than the three seconds that
+a run leaves of a minute, and longer than a minute to start ranks.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 GresTypes=gpu
 KillWait=10
-OverTimeLimit=1
+OverTimeLimit=5
 MinJobAge=600
 BatchStartTimeout=20
 SlurmdTimeout=300

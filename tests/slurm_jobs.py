@@ -42,6 +42,10 @@ site_setup() {{ export PATH={bin}:$PATH SITE_WAS_SET_UP=1; eval "${{AT_SET_UP-}}
 """
 
 
+# What a busy machine may take to start ranks and to compute a first checkpoint; nothing else waits so long.
+SLOW_START = 240.0
+
+
 class Jobs:
     """Submits with slurm/submit from a folder that has the experiment, and knows the digests that are right."""
 
@@ -74,7 +78,7 @@ class Jobs:
         path = self.folder / f"slurm-{number}.out"
         return path.read_text() if path.exists() else ""
 
-    def ended(self, number: str, state: str = "COMPLETED", seconds: float = 90.0) -> dict[str, str]:
+    def ended(self, number: str, state: str = "COMPLETED", seconds: float = SLOW_START) -> dict[str, str]:
         """Wait for the end of a job, which must be `state`."""
         job = self.cluster.wait(number, seconds)
         if job["JobState"] != state:
@@ -110,6 +114,14 @@ class Jobs:
         """Seconds since the job's present start."""
         return time.time() - time.mktime(time.strptime(self.cluster.job(number)["StartTime"], "%Y-%m-%dT%H:%M:%S"))
 
+    def end_soon(self, number: str) -> None:
+        """Give a running job the least time limit that is not over yet; SLURM counts its `--signal` from the new end.
+
+        The signal comes up to half a minute early: from 10 s on after the start, where it is `@20`.
+        """
+        minutes = int(self.running_for(number) // 60.0) + 1
+        self.cluster.command("scontrol", "update", f"jobid={number}", f"TimeLimit={minutes}")
+
     def start_soon(self, number: str) -> None:
         """Wait until a job is requeued, and make five seconds of the two minutes that SLURM lets pass then.
 
@@ -124,28 +136,39 @@ class Jobs:
     def computing(self, number: str, out: str, ranks: int = 2) -> list[int]:
         """Process ids of the ranks, in their order, once the job has left a checkpoint."""
         folder = self.folder / out / "checkpoints"
-        self.wait_for(f"job {number}: a checkpoint", lambda: list(folder.glob("*/manifest.json")))
+        self.wait_for(f"job {number}: a checkpoint", lambda: list(folder.glob("*/manifest.json")), SLOW_START)
         return [process.pid for process in self.cluster.ranks(number, ranks)]
 
 
 class Held(threading.Thread):
-    """Holds the ranks of a job from its first checkpoint until `until` is true; `then` is called after that."""
+    """Holds the ranks of a job from its first checkpoint until `until` is true.
+
+    `held` is called when they are held, `then` after they were let go. A job that began so late that its time limit has
+    stopped it at its first checkpoint need not be held.
+    """
 
     def __init__(
-        self, jobs: Jobs, number: str, out: str, until: Callable[[], object], then: Callable[[], None] = lambda: None
-    ) -> None:
+        self, jobs: Jobs, number: str, out: str, until: Callable[[], object],
+        held: Callable[[], None] = lambda: None, then: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         super().__init__(daemon=True)
-        self.jobs, self.number, self.out, self.until, self.then = jobs, number, out, until, then
+        self.jobs, self.number, self.out, self.until, self.held, self.then = jobs, number, out, until, held, then
         self.failure: BaseException | None = None
         self.start()
 
     def run(self) -> None:
         try:
-            ranks = self.jobs.computing(self.number, self.out)
-            for pid in ranks:
-                os.kill(pid, signal.SIGSTOP)
             try:
-                self.jobs.wait_for(f"job {self.number}: the time limit", self.until)
+                ranks = self.jobs.computing(self.number, self.out)
+                for pid in ranks:
+                    os.kill(pid, signal.SIGSTOP)
+            except (TimeoutError, ProcessLookupError):
+                if "stopped by the time limit" in self.jobs.said(self.number):
+                    return
+                raise
+            try:
+                self.held()
+                self.jobs.wait_for(f"job {self.number}: the time limit", self.until, 120.0)
             finally:
                 for pid in ranks:
                     os.kill(pid, signal.SIGCONT)

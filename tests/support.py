@@ -7,15 +7,14 @@ the same checks against kernels with a planted fault and see them fail.
 from __future__ import annotations
 
 import contextlib
-import gzip
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from digests import digest_of
+from strict import Strict
 
 from distsim import (
     AllToAll,
@@ -33,12 +32,8 @@ from distsim import (
     Uniform,
 )
 from distsim.backend import Backend, host, open_backend
-from distsim.comm import Communicator, Serial, Threads
+from distsim.comm import Serial, Threads
 from distsim.engine.simulation import Simulation, Sinks, Tuning
-from distsim.models import MODELS, Family
-from distsim.streams import Stream
-
-REFERENCE_DATA = Path(__file__).parent / "reference" / "data"
 
 # Every buffer too small for what comes: blocks of 16 targets, few sources a chunk, one message a pair.
 TINY = Tuning(
@@ -162,41 +157,6 @@ def put_together(shares: Sequence[Share]) -> Outcome:
     )  # fmt: skip
 
 
-class Strict:
-    """Stand-in ranks that watch over MPI's rule for persistent collectives: all ranks prepare alike.
-
-    `MPI_Alltoallv_init` is collective: where one rank prepares anew and the others do not, all wait for ever.
-    """
-
-    def __init__(self, ranks: Communicator) -> None:
-        self._ranks, self._runs = ranks, 0
-        self.prepared: list[int] = []  # collectives run before each preparation
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ranks, name)
-
-    def prepare(self, *places: Any) -> _Counted:
-        self.prepared.append(self._runs)
-        return _Counted(self, self._ranks.prepare(*places))
-
-
-@dataclass(frozen=True)
-class _Counted:
-    ranks: Strict
-    collective: Any
-
-    def start(self) -> None:
-        self.ranks._runs += 1
-        self.collective.start()
-
-    def wait(self) -> None:
-        self.collective.wait()
-
-    def run(self) -> None:
-        self.start()
-        self.wait()
-
-
 def run(experiment: Experiment, ranks: int = 1, tuning: Tuning | None = None, stops: Sequence[int] = ()) -> Outcome:
     """Run on one rank, or on stand-in ranks."""
     if ranks == 1:
@@ -219,31 +179,6 @@ def check_same(found: Outcome, reference: Outcome, how: str = "") -> None:
     assert found.states.keys() == reference.states.keys()
     for name, states in reference.states.items():
         assert np.array_equal(found.states[name], states), f"{how}: recorded states of {name!r} differ"
-
-
-# ---- An independent digest
-
-
-def philox(counters: npt.NDArray[np.uint64], key: tuple[int, int]) -> npt.NDArray[np.uint64]:
-    """Philox4x32-10 in NumPy: uint64[n, 4] counter words to uint64[n, 4] random words, all below 2^32."""
-    low = np.uint64(0xFFFFFFFF)
-    shift = np.uint64(32)
-    c0, c1, c2, c3 = (counters[:, k] & low for k in range(4))
-    k0, k1 = key
-    for _ in range(10):
-        a, b = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
-        c0, c1, c2, c3 = (b >> shift) ^ c1 ^ np.uint64(k0), b & low, (a >> shift) ^ c3 ^ np.uint64(k1), a & low
-        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
-    return np.stack([c0, c1, c2, c3], axis=1)
-
-
-def digest_of(spikes: npt.NDArray[np.int64]) -> str:
-    """The digest of (step, gid) pairs as design.md 2 defines it, without the kernels."""
-    step, gid = spikes[:, 0].astype(np.uint64), spikes[:, 1].astype(np.uint64)
-    shift = np.uint64(32)
-    words = philox(np.stack([step, step >> shift, gid, gid >> shift], axis=1), (0, int(Stream.SPIKE_DIGEST)))
-    totals = [int(words[:, k].sum(dtype=np.uint64)) for k in range(4)]
-    return f"{sum(total << (32 * k) for k, total in enumerate(totals)) % 2**128:032x}"
 
 
 def check_digest(found: Outcome) -> None:
@@ -324,122 +259,6 @@ def check_relays(network: Relays, found: Outcome) -> None:
             f"{counts[step, gid]} spikes instead of {network.expected[step, gid]}"
         )
     check_digest(found)
-
-
-# ---- NEST's numbers
-
-
-def reference_data(name: str) -> Any:
-    """A file of tests/reference/data."""
-    return json.loads(gzip.decompress((REFERENCE_DATA / f"{name}.json.gz").read_bytes()))
-
-
-def small_network(which: str, precision: Any = "double") -> tuple[Experiment, list[tuple[float, int]]]:
-    """The 100 neurons of small_network.json, and NEST's spikes as (time, gid), sorted."""
-    data = reference_data("small_network")
-    meta, found = data["meta"], data["networks"][which]
-    network = Network(which)
-    neurons = network.population(
-        "N", meta["N"], found["model"],
-        params={**parameters_of(found["model"], found["params"]), "I_e": found["I_e"]},
-        initial={"V_m": found["V_m0"]},
-    )  # fmt: skip
-    columns = [tuple(column) for column in zip(*found["connections"], strict=True)]
-    network.project(neurons, neurons, Explicit(*columns))
-    settings = RunSettings(duration=meta["T_ms"], dt=meta["resolution_ms"], precision=precision)
-    return Experiment(network, settings), sorted((time, int(gid)) for gid, time in found["spikes"])
-
-
-def check_spikes(found: Outcome, expected: list[tuple[float, int]]) -> None:
-    """Every spike as NEST has it, and no other."""
-    ours = found.trains()
-    if ours != expected:
-        differing = sorted(set(ours) ^ set(expected))
-        raise AssertionError(
-            f"{len(ours)} spikes, NEST has {len(expected)}; {len(differing)} differ, first (time, gid): {differing[:3]}"
-        )
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """One neuron under one of NEST's three protocols: the experiment, NEST's spikes and states."""
-
-    experiment: Experiment
-    spikes: list[tuple[float, int]]
-    times: npt.NDArray[np.float64]  # of the samples, ms
-    states: dict[str, npt.NDArray[np.float64]]
-    gid: int  # of the neuron
-    weights: dict[int, list[float]]  # step in which they arrive → weights
-
-
-def parameters_of(model: str, nest: dict[str, Any]) -> dict[str, Any]:
-    """Those of NEST's parameters that the model has here; bounds that NEST leaves open stay out."""
-    declared = MODELS[model]
-    plain = declared.example if isinstance(declared, Family) else declared
-    names = {p.name for p in plain.parameters}
-    if isinstance(declared, Family):
-        names |= {x.name for x in declared.lists} | {f.name for f in declared.flags}
-    return {
-        k: v for k, v in nest.items() if k in names and v != "-inf" and not (isinstance(v, float) and abs(v) > 1e300)
-    }
-
-
-def protocol(entry: str, which: str, precision: Any = "double") -> Protocol:
-    """`const_current`, `single_epsp` or `train` of an entry of single_neuron.json."""
-    found = reference_data("single_neuron")["models"][entry]
-    run_of = found[which]
-    network = Network(f"{entry}_{which}")
-    if which == "const_current":
-        inputs: list[Any] = []
-    elif which == "single_epsp":
-        inputs = [[run_of["t_spike"], run_of["weight"], run_of["delay"], run_of.get("receptor_type", 0)]]
-    else:
-        inputs = run_of["inputs_[t,weight,delay,receptor]"]
-    current, via = run_of.get("I") or run_of.get("I_bg") or 0.0, run_of.get("via") or "I_e"
-    params = parameters_of(found["model"], found["params"])
-    if via == "I_e" and "I_e" in params:
-        params["I_e"] = current
-    neuron = network.population("neuron", 1, found["model"], params=params)
-    if via.startswith("dc_generator"):
-        network.input("dc_generator", neuron, amplitude=current, start=1.0)  # its delay in NEST
-    if inputs:
-        generators = network.population("inputs", len(inputs), "spike_generator", spike_times=[[i[0]] for i in inputs])
-        weight, delay = tuple(i[1] for i in inputs), tuple(i[2] for i in inputs)
-        ports = tuple(str(i[3]) for i in inputs) if all(i[3] for i in inputs) else ()
-        edges = (tuple(range(len(inputs))), (0,) * len(inputs), weight, delay, *([ports] if ports else []))
-        network.project(generators, neuron, Explicit(*edges))
-    trace = run_of.get("trace")
-    states = {} if trace is None else {k: np.array(v) for k, v in trace.items() if k not in ("t0", "dt", "n")}
-    times = np.empty(0)
-    if trace is not None:
-        network.record_states(neuron, list(states), interval=trace["dt"])
-        times = trace["t0"] + trace["dt"] * np.arange(trace["n"])
-        assert all(len(v) == trace["n"] for v in states.values())
-    arrivals: dict[int, list[float]] = {}
-    for time, weight_pa, delay_ms, _ in inputs:
-        arrivals.setdefault(round((time + delay_ms) * 10), []).append(weight_pa)
-    settings = RunSettings(duration=run_of["T"], precision=precision)
-    return Protocol(
-        Experiment(network, settings), [(t, neuron.first_gid) for t in run_of["spikes"]], times, states,
-        neuron.first_gid, arrivals,
-    )  # fmt: skip
-
-
-def check_states(expected: Protocol, found: Outcome, tolerance: float | dict[str, npt.NDArray[np.float64]]) -> None:
-    """Every sample of every recorded state within `tolerance` (per state and sample, where given so) of NEST's."""
-    names = list(expected.states)
-    if not names:
-        return
-    recorded = found.states["neuron"][: len(expected.times), 0].astype(np.float64)
-    assert len(recorded) == len(expected.times), "samples are missing"
-    for column, name in enumerate(names):
-        error = np.abs(recorded[:, column] - expected.states[name])
-        allowed = tolerance if isinstance(tolerance, float) else tolerance[name]
-        worst = int(np.argmax(error - allowed))
-        assert np.all(error <= allowed), (
-            f"{name} at {expected.times[worst]:.1f} ms: {recorded[worst, column]:.12g}, "
-            f"NEST {expected.states[name][worst]:.12g}"
-        )
 
 
 # ---- Variants of the backend

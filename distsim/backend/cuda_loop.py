@@ -23,7 +23,8 @@ from distsim.backend.profile import Profiler
 from distsim.kernels.loop import DELIVER, RECEIVE, RUNNING
 
 if TYPE_CHECKING:
-    from distsim.backend.cuda import CudaBackend, CudaMirror, CudaModule
+    from distsim.backend.cuda import CudaBackend, CudaModule
+    from distsim.backend.cuda_memory import CudaMirror
 
 Launch = Callable[[], None]
 GRAPHS_KEPT = 4  # different numbers of steps: a whole interval, and what pauses cut off
@@ -48,7 +49,7 @@ class CudaStepper(Stepper):
     def __init__(
         self, backend: CudaBackend, module: CudaModule, loop: CudaMirror, groups: Sequence[tuple[str, Mirror]]
     ) -> None:
-        from distsim.backend.cuda import CudaMirror
+        from distsim.backend.cuda_memory import CudaMirror
 
         self._backend, self._module, self._loop = backend, module, loop
         self._groups = groups  # kept alive

@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from distsim.backend.cuda import CudaBackend
 
-THREADS = 256
+THREADS = 256  # of a block
 
 
 class DeviceFigures(ABC):

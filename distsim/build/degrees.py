@@ -16,7 +16,7 @@ import numpy.typing as npt
 from distsim.backend import Array, Backend, Module
 from distsim.build.selecting import indices, places_to_ids
 from distsim.build.spatial import Members, Placed, array_of, cells_of, geometry, layer
-from distsim.errors import BuildError
+from distsim.errors import ConfigError
 from distsim.rules import FixedIndegree, FixedOutdegree
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def find_limits(local: LocalProjection, backend: Backend, kernels: Module) -> Li
 
     Raises
     ------
-    BuildError
+    ConfigError
         A neuron has fewer candidates than it needs.
     """
     projection, rule = local.described, local.described.rule
@@ -92,7 +92,7 @@ def _refuse(local: LocalProjection, rule: FixedIndegree | FixedOutdegree, i: int
         neuron = part.first_gid + part.stride * int(indices(local.selected)[i]) - part.population.first_gid
         name = part.population.name
     needed = "1" if rule.multapses else f"{wanted} without multapses"
-    raise BuildError(
+    raise ConfigError(
         f"projections[{local.number}].rule.{rule.name}.{key}: found {wanted}, but neuron {neuron} of {name!r} has "
         f"{candidates} candidates as {other}; allowed: neurons with at least {needed}; widen the mask or p"
     )

@@ -11,11 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
+from distsim.build.expected_delays import DelaySteps, delay_steps, histogram, probability_below
 from distsim.build.partition import Layout, Part
 from distsim.build.projections import LocalProjection
 from distsim.build.quanta import PlaneTable
@@ -23,21 +23,9 @@ from distsim.build.reach import mean_number
 from distsim.build.sampling import Delays
 from distsim.build.selecting import LocalSelection, local_selection, places_to_ids
 from distsim.checks import delay_distribution
-from distsim.distributions import (
-    Drawn,
-    Exponential,
-    Gamma,
-    Listed,
-    Lognormal,
-    Normal,
-    NormalClipped,
-    UniformInt,
-    Value,
-    support,
-)
 from distsim.edges import EdgeList
 from distsim.experiment import Experiment
-from distsim.grid import round_to_steps, rounded_to_steps
+from distsim.grid import rounded_to_steps
 from distsim.kernels.connect import LONGEST_RUN
 from distsim.network import Projection
 from distsim.rules import (
@@ -56,83 +44,6 @@ from distsim.selection import Selection
 
 Floats = npt.NDArray[np.float64]
 LISTED = 2**20  # connections that are counted; of longer lists numbers are expected, as of drawn ones
-_EXTREME = 2.0**-33  # of a uniform 32-bit word: (k + 1/2) / 2^32
-
-
-@dataclass(frozen=True)
-class DelaySteps:
-    """The distribution of a delay on the grid: probability of `first`, `first` + 1, … steps."""
-
-    first: int
-    share: Floats
-
-    @property
-    def last(self) -> int:
-        return self.first + len(self.share) - 1
-
-
-def delay_steps(value: Value, dt: float) -> DelaySteps:
-    """The distribution of a delay in steps, rounded half up as construction does."""
-    if isinstance(value, Listed):
-        steps = np.array([round_to_steps(x, dt) for x in value.values] or [1], np.int64)
-        return _histogram(steps)
-    if isinstance(value, float) or support(value)[0] == support(value)[1]:
-        return DelaySteps(max(1, round_to_steps(support(value)[0], dt)), np.ones(1))
-    low, high = support(value)
-    first = max(1, round_to_steps(max(low, _quantile(value, _EXTREME)), dt))
-    last = max(first, round_to_steps(min(high, _quantile(value, 1.0 - _EXTREME)), dt))
-    below = [_probability_below(value, (k - 0.5) * dt) for k in range(first + 1, last + 1)]
-    return DelaySteps(first, np.maximum(np.diff([0.0, *below, 1.0]), 0.0))
-
-
-def _histogram(steps: npt.NDArray[np.int64]) -> DelaySteps:
-    first = int(steps.min())
-    return DelaySteps(first, np.bincount(steps - first) / steps.size)
-
-
-def _probability_below(value: Value, x: float) -> float:
-    """P(a draw of `value` < x)."""
-    if isinstance(value, Listed):
-        return sum(v < x for v in value.values) / max(1, len(value.values))
-    low, high = support(value)
-    if x <= low or x > high:
-        return 0.0 if x <= low else 1.0
-    if isinstance(value, Drawn) and (value.minimum is not None or value.maximum is not None):
-        begin, width = value.probabilities()
-        return (value.below(x) - begin) / width
-    if isinstance(value, (UniformInt, Exponential, Gamma)):
-        return value.below(x)
-    if isinstance(value, Normal) and value.std > 0.0:
-        return NormalDist(value.mean, value.std).cdf(x)
-    if isinstance(value, NormalClipped) and value.std > 0.0:
-        begin, width = _clipped(value)
-        return (NormalDist(value.mean, value.std).cdf(x) - begin) / width
-    if isinstance(value, Lognormal) and value.std > 0.0:
-        return NormalDist(value.mean, value.std).cdf(math.log(x)) if x > 0.0 else 0.0
-    return (x - low) / (high - low)
-
-
-def _quantile(value: Value, u: float) -> float:
-    bounded = isinstance(value, Drawn) and (value.minimum is not None or value.maximum is not None)
-    if isinstance(value, (Normal, NormalClipped, Lognormal)) and value.std > 0.0 and not bounded:
-        begin, width = _clipped(value) if isinstance(value, NormalClipped) else (0.0, 1.0)
-        p = min(max(begin + width * u, 1e-300), 1.0 - 2.0**-53)
-        x = NormalDist(value.mean, value.std).inv_cdf(p)
-        return math.exp(x) if isinstance(value, Lognormal) else x
-    low, high = support(value)
-    if isinstance(value, float):
-        return value
-    # Of the others the support stands for the extreme quantiles, which alone are asked for.
-    return low + (high - low) * u
-
-
-def _clipped(value: NormalClipped) -> tuple[float, float]:
-    """Where a truncated normal begins in the whole one's probability, and how much of it there is."""
-    whole = NormalDist(value.mean, value.std)
-    low, high = value.bounds()
-    begin = whole.cdf(low) if math.isfinite(low) else 0.0
-    end = whole.cdf(high) if math.isfinite(high) else 1.0
-    return begin, max(end - begin, 1e-300)
 
 
 @dataclass(frozen=True)
@@ -251,7 +162,7 @@ class Expectation:
             projection, dt = self.experiment.network.projections[number], self.experiment.run.dt
             if _is_counted(projection):
                 steps = rounded_to_steps(self.edges_of(number).delay, dt).astype(np.int64)
-                self._delays[number] = _histogram(steps if steps.size else np.ones(1, np.int64))
+                self._delays[number] = histogram(steps if steps.size else np.ones(1, np.int64))
             else:
                 self._delays[number] = delay_steps(delay_distribution(projection.delay, dt), dt)
         return self._delays[number]
@@ -396,7 +307,7 @@ def _plane_shares(made: LocalProjection) -> Floats:
     planes = made.planes
     if len(planes) < 2:
         return np.ones(len(planes))
-    negative = _probability_below(made.described.weight, 0.0)
+    negative = probability_below(made.described.weight, 0.0)
     return np.array([negative if plane == made.negative_plane else 1.0 - negative for plane in planes])
 
 

@@ -53,23 +53,41 @@ class RoundRobin(Partition):
 
 
 class Block(Partition):
-    """Each population in R contiguous blocks: rank r has its neurons floor(n r / R) <= i < floor(n (r + 1) / R)."""
+    """Each population in R contiguous blocks, each as long as the rank's share under round robin.
+
+    Of n = q R + m neurons, m ranks have q + 1: those from rank `first_gid` mod R on, cyclically. So populations that
+    are small beside the number of ranks do not all give their rest to the same ones.
+    """
 
     def __init__(self, populations: Sequence[Population], n_ranks: int) -> None:
-        self._populations, self._n_ranks = populations, n_ranks
+        self._populations = populations
         self._first_gids = np.array([p.first_gid for p in populations], np.int64)
-        self._sizes = np.array([p.size for p in populations], np.int64)
+        size = np.array([p.size for p in populations], np.int64)
+        # Three stretches of ranks [first, end) with blocks of equal length: the middle one has longer ones, or shorter.
+        share, rest = size // n_ranks, size % n_ranks
+        first = self._first_gids % n_ranks
+        wraps = first + rest > n_ranks
+        end = (first + rest) % n_ranks + n_ranks * (first + rest == n_ranks)
+        zero = np.zeros_like(first)
+        self._rank = np.stack([zero, np.where(wraps, end, first), np.where(wraps, first, end)])  # [stretch, population]
+        self._length = share + np.stack([wraps, ~wraps, wraps])
+        lengths = self._length[:2] * np.diff(self._rank, axis=0)
+        self._begin = np.concatenate([zero[np.newaxis], np.cumsum(lengths, axis=0)])  # population-local id
+
+        self._stretches = np.stack([self._rank, self._length, self._begin]).transpose(2, 1, 0).tolist()
 
     def sequence(self, population_id: int, rank: int) -> tuple[int, int, int]:
-        p, n_ranks = self._populations[population_id], self._n_ranks
-        begin, end = p.size * rank // n_ranks, p.size * (rank + 1) // n_ranks
-        return p.first_gid + begin, 1, end - begin
+        stretches = self._stretches[population_id]  # as lists: asked for once a rank and population
+        first, length, begin = stretches[(stretches[1][0] <= rank) + (stretches[2][0] <= rank)]
+        return self._populations[population_id].first_gid + begin + length * (rank - first), 1, length
 
     def owner(self, gids: Gids) -> Gids:
-        # The last r with floor(n r / R) <= i, that is with n r / R < i + 1.
         population = np.searchsorted(self._first_gids, gids, side="right") - 1
         local = gids - self._first_gids[population]
-        return np.asarray(((local + 1) * self._n_ranks - 1) // self._sizes[population])
+        # The last stretch that begins here or before: those without neurons end where they begin.
+        stretch = (self._begin[1, population] <= local).astype(np.int64) + (self._begin[2, population] <= local)
+        past = local - self._begin[stretch, population]
+        return np.asarray(self._rank[stretch, population] + past // np.maximum(self._length[stretch, population], 1))
 
 
 class WholePopulations(Partition):
@@ -185,13 +203,13 @@ class Group:
 
 
 class Layout:
-    """The neurons of one rank under a partition (round robin, where none is given)."""
+    """The neurons of one rank under a partition (blocks, where none is given)."""
 
     def __init__(
         self, populations: Sequence[Population], rank: int, n_ranks: int, partition: Partition | None = None
     ) -> None:
         self.rank, self.n_ranks = rank, n_ranks
-        self.partition = partition or RoundRobin(populations, n_ranks)
+        self.partition = partition or Block(populations, n_ranks)
         self._first_gids = np.array([p.first_gid for p in populations], np.int64)
         models: dict[str, list[int]] = {}
         for i, population in enumerate(populations):

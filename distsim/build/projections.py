@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any
@@ -13,22 +13,20 @@ import numpy.typing as npt
 from distsim.backend import Array, Backend, Module
 from distsim.build.degrees import Limits, find_limits
 from distsim.build.partition import Layout, Part
-from distsim.build.quanta import Endpoint, PlaneTable, share_bound
+from distsim.build.quanta import Endpoint, PlaneTable, inputs_bound
 from distsim.build.sampling import Delays, delays, sampler
 from distsim.build.selecting import (
     LocalSelection,
-    Shared,
     SideArrays,
     indices,
     local_selection,
-    shared_places,
 )
+from distsim.build.shares import source_shares, target_shares
 from distsim.build.spatial import Placed, placed
 from distsim.build.weights import Levels, weight_levels
 from distsim.checks import delay_distribution
 from distsim.distributions import Listed, Value, support
 from distsim.edges import EdgeList, is_among
-from distsim.errors import BuildError
 from distsim.exact import exact_context
 from distsim.expressions import Expression
 from distsim.grid import rounded_to_steps
@@ -43,14 +41,12 @@ from distsim.rules import (
     OneToOne,
     PairwiseBernoulli,
     PairwisePoisson,
-    Rule,
     SymmetricPairwiseBernoulli,
     allows_multapses,
     is_spatial,
     pair_value,
     plain_value,
 )
-from distsim.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -267,7 +263,7 @@ def local_projections(
             values = np.array(projection.weight.values, np.float64)
             listed = backend.to_device(levels.of(values) if levels else values)
         limits: Limits | None = None
-        shares = _source_shares(number, projection, rule, backend, kernels, seed)
+        shares = source_shares(number, projection, rule, backend, kernels, seed)
         for index, target in enumerate(projection.targets):
             part = layout.part(ids[target.name])
             selected = local_selection(target, part, seed)
@@ -283,7 +279,7 @@ def local_projections(
                 limits = limits if rule.name == "fixed_outdegree" and limits else find_limits(local, backend, kernels)
                 local.placed = local.placed and limits.put_into(local.placed, backend)
             if isinstance(rule, FixedTotalNumber) and not projection.by_source:
-                local.shares = _target_shares(local, rule, backend, kernels)
+                local.shares = target_shares(local, rule, backend, kernels)
             found.append(local)
     return found
 
@@ -296,86 +292,8 @@ def _is_empty(projection: Projection) -> bool:
         or (isinstance(rule, FixedTotalNumber) and rule.N == 0)
         or (isinstance(rule, SymmetricPairwiseBernoulli) and rule.p == 0.0)
         or (isinstance(rule, (PairwiseBernoulli, PairwisePoisson)) and pair_value(rule) == 0.0)
-        or (isinstance(rule, Explicit) and rule.summary.count == 0)
+        or inputs_bound(projection) == 0  # then there are no planes either
     )
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """Positions of the neurons whose shares a rank needs: first + stride t, or listed."""
-
-    count: int
-    first: int
-    stride: int
-    listed: npt.NDArray[np.uint64] | None = None
-
-
-def _target_shares(local: LocalProjection, rule: FixedTotalNumber, backend: Backend, kernels: Module) -> Array:
-    """How many of the total fall to each local target: uint64[selected.count] on the device."""
-    selected, offset = local.selected, local.target_offset
-    wanted = _Wanted(selected.count, offset + selected.first_place, selected.place_step)
-    if selected.place is not None:
-        wanted = _Wanted(selected.count, 0, 1, (offset + selected.place).astype(np.uint64))
-    described = local.described
-    counts = _shares(
-        local.number, rule, described.targets, described.sources, wanted, backend, kernels, local.seed
-    )  # fmt: skip
-    most, bound = int(backend.to_host(counts).max()), share_bound(described)
-    if most > bound:
-        raise BuildError(
-            f"projections[{local.number}]: a target drew {most} synapses; the plan of weights allows {bound}; "
-            "change run.seed"
-        )
-    return counts
-
-
-def _source_shares(
-    number: int, projection: Projection, rule: Rule, backend: Backend, kernels: Module, seed: int
-) -> Array | None:
-    """How many of the total fall to each source, where sources draw: uint64[n_sources] on the device."""
-    if not (isinstance(rule, FixedTotalNumber) and projection.by_source):
-        return None
-    wanted = _Wanted(projection.n_sources, 0, 1)
-    counts = _shares(number, rule, projection.sources, projection.targets, wanted, backend, kernels, seed)
-    most = int(backend.to_host(counts).max())
-    if most >= 2**31:
-        raise BuildError(f"projections[{number}]: a source drew {most} synapses; allowed: fewer than 2^31 by_source")
-    return counts
-
-
-def _shares(
-    number: int, rule: FixedTotalNumber, drawing: Sequence[Selection], others: Sequence[Selection], wanted: _Wanted,
-    backend: Backend, kernels: Module, seed: int,
-) -> Array:  # fmt: skip
-    """The total split over the neurons of one side: uint64[wanted.count] on the device."""
-    size = sum(s.size for s in drawing)
-    shared = Shared((), (), (), np.empty(0, np.int64)) if rule.autapses else shared_places(drawing, others, seed)
-
-    def on_device(values: Sequence[int] | npt.NDArray[Any]) -> Array:
-        return backend.to_device(np.array(values if len(values) else [0], np.uint64))
-
-    begin, end, step, listed = (on_device(x) for x in (shared.begin, shared.end, shared.step, shared.listed))
-    counts = backend.empty(wanted.count, np.uint64)
-    positions = None if wanted.listed is None else backend.to_device(wanted.listed)
-    arguments = structs.Shares(
-        seed=seed, projection=number, n_targets=size, n_sources=sum(s.size for s in others),
-        overlap_begin=backend.pointer(begin), overlap_end=backend.pointer(end), overlap_step=backend.pointer(step),
-        overlap_list=backend.pointer(listed), n_listed=shared.listed.size, n_overlaps=len(shared.begin),
-        distinct=int(not rule.multapses), n_local=wanted.count, first_position=wanted.first, stride=wanted.stride,
-        positions=None if positions is None else backend.pointer(positions), counts=backend.pointer(counts),
-    )  # fmt: skip
-    # Whole levels while they hold no more nodes than this rank has targets; below, only its own paths.
-    depth = (size - 1).bit_length()
-    whole = max(0, min(depth, wanted.count.bit_length() - 1))
-    above = backend.to_device(np.array([rule.N], np.uint64))
-    for level in range(whole):
-        below = backend.empty(2 ** (level + 1), np.uint64)
-        arguments.level, arguments.above, arguments.below = level, backend.pointer(above), backend.pointer(below)
-        kernels.launch("split_level", arguments, 2**level)
-        above = below
-    arguments.level, arguments.above = whole, backend.pointer(above)
-    kernels.launch("split_to_targets", arguments, wanted.count)
-    return counts
 
 
 def _explicit(

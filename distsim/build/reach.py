@@ -31,7 +31,7 @@ def spatial_bound(projection: Projection) -> int:
     candidates = sum(_within(s, rule.mask) for s in projection.sources)
     if isinstance(rule, (FixedIndegree, FixedOutdegree)):
         return candidates * rule.outdegree if isinstance(rule, FixedOutdegree) and rule.multapses else candidates
-    most = chance_of(rule).support()[1]
+    most = max(0.0, chance_of(rule).support()[1])
     mean = candidates * (min(most, 1.0) if isinstance(rule, PairwiseBernoulli) else most)
     spread = math.ceil(mean + 16.0 * math.sqrt(mean) + 64.0) if mean else 0
     return min(candidates, spread) if isinstance(rule, PairwiseBernoulli) else spread

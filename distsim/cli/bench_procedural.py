@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 import tempfile
 from pathlib import Path
@@ -23,8 +22,7 @@ SLOWER = 6.0  # at most: the bar
 def procedural_document(storage: Storage, neurons: int | None, duration: float) -> dict[str, Any]:
     """The microcircuit by source; fewer neurons keep their full in-degrees."""
     whole = sum(derive(1.0, 1.0, True).sizes)
-    network = microcircuit(min(1.0, (neurons or whole) / whole), 1.0)
-    network.projections = [dataclasses.replace(p, generate="by_source", storage=storage) for p in network.projections]
+    network = microcircuit(min(1.0, (neurons or whole) / whole), 1.0, storage=storage, generate="by_source")
     network.record_spikes = ()
     experiment = Experiment(network, RunSettings(duration, warmup=50.0))
     with tempfile.TemporaryDirectory(prefix="distsim-bench-") as folder:  # where lists would go; it has none

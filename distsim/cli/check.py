@@ -128,8 +128,9 @@ def _parameters(population: Population) -> str:
         if population.params[p.name] != p.default
     ]  # fmt: skip
     changed += [
-        f"{p.name}: {sum(len(row) for row in population.params[p.name]):,} in all" for p in model.vector_parameters
-    ]
+        f"{p.name}: {listed:,} in all" for p in model.vector_parameters
+        if (listed := sum(len(row) for row in population.params[p.name]))
+    ]  # fmt: skip
     changed += [f"{name}(0) {value(start)}" for name, start in population.initial.items()]
     text = ", ".join(changed) or "-"
     return text if len(text) <= 100 else text[:99] + "…"

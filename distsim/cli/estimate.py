@@ -72,7 +72,8 @@ class Devices:
     def line(self) -> str:
         if self.fewest is None:
             return f"devices of {size(self.memory)}: no number of them is expected to do\n"
-        return f"devices of {size(self.memory)}: {self.fewest:,} are expected to do, a rank on each\n"
+        number = "1 is" if self.fewest == 1 else f"{self.fewest:,} are"
+        return f"devices of {size(self.memory)}: {number} expected to do, a rank on each\n"
 
     def as_json(self) -> dict[str, int | None]:
         return {"memory": self.memory, "fewest": self.fewest}

@@ -22,7 +22,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         if launched_as()[0] == 0:
-            sys.stderr.write(f"{self.prog}: {message}; see {self.prog} --help\n")
+            sys.stderr.write(f"{self.prog}: {message}{'' if message.endswith('?') else ';'} see {self.prog} --help\n")
         sys.exit(2)
 
     def _check_value(self, action: argparse.Action, value: object) -> None:

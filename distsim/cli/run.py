@@ -63,6 +63,8 @@ def go_on(options: argparse.Namespace, loaded: LoadedExperiment, requests: StopR
         return start(options, loaded, requests)
     if launched_as()[0] == 0:
         tidy(options.out)
+        if not options.quiet and options.progress != "json":
+            sys.stdout.write(f"{options.out}: complete already, nothing is left to compute\n")
         _close(options, summary, options.out)
     return 0
 

@@ -22,7 +22,8 @@ from distsim.distributions import (
 )
 from distsim.experiment import Experiment
 from distsim.expressions import Expression
-from distsim.network import Input, Network, Projection
+from distsim.models import GIVEN_IN_PYTHON, MODELS, Model
+from distsim.network import Input, Network, Population, Projection
 from distsim.rules import Explicit
 from distsim.selection import Selection
 from distsim.space import Ellipse, Grid, PositionList, Positions, Space
@@ -55,13 +56,24 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
         given = p.params if p.model.form is None else p.model.form.gathered(p.params)
         params = {k: [list(row) for row in v] if k in vectors else _value(v) for k, v in given.items()}
         document["populations"][p.name] = {
-            "model": p.model.name, "size": p.size, "params": params,
+            "model": _model(p), "size": p.size, "params": params,
             "initial": {k: _value(v) for k, v in p.initial.items()},
             **({"positions": _positions(p.positions)} if p.positions is not None else {}),
         }  # fmt: skip
     if files:
         document["files"] = files
     return document
+
+
+def _model(population: Population) -> str:
+    """The name of a built-in model; one that says what it is where the declaration came with the script."""
+    model = population.model
+    known = MODELS.get(model.name)
+    if model.form is not None:
+        built_in = model.form.family is known
+    else:
+        built_in = isinstance(known, Model) and known.chosen(population.params) is model
+    return model.name if built_in else model.name + GIVEN_IN_PYTHON
 
 
 def _without_none(settings: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.config.edge_files import Block, array_block
-from distsim.config.tables import EDGE_COLUMNS
+from distsim.config.tables import EDGE_COLUMNS, other_columns
 from distsim.edges import BLOCK_EDGES
 from distsim.errors import ConfigError, ResultError, nearest
 from distsim.io.arrays import MOST_COMPRESSED
@@ -108,7 +108,7 @@ def _check_column(where: str, name: str, dtype: np.dtype[Any], shape: tuple[int,
 def _length(path: str, shapes: dict[str, tuple[int, ...]]) -> int:
     for name in EDGE_COLUMNS:
         if name not in shapes:
-            raise ConfigError(f"{path}: no column {name!r}; {nearest(name, shapes)}")
+            raise ConfigError(f"{path}: no column {name!r}; {other_columns(name, shapes)}")
     lengths = {name: shape[0] for name, shape in shapes.items()}
     if len(set(lengths.values())) != 1:
         said = ", ".join(f"{name} {length}" for name, length in lengths.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,18 +106,35 @@ def _digest(file: BinaryIO) -> str:
 def _readable(path: str, where: str) -> Iterator[None]:
     """What the system says of a file that cannot be read becomes ConfigError."""
     try:
+        _check_regular(path, where)
         yield
     except FileNotFoundError:
         folder = Path(path).parent
         if not folder.is_dir():
-            raise ConfigError(f"{where}: file {path!r} not found; there is no folder {str(folder)!r}") from None
+            raise ConfigError(f"{where}: file {_short(path)} not found; there is no folder {_short(folder)}") from None
         near = nearest(Path(path).name, (p.name for p in folder.iterdir()))
         hint = f"; {near}" if near.startswith("did you mean") else ""
-        raise ConfigError(f"{where}: file {path!r} not found{hint}") from None
+        raise ConfigError(f"{where}: file {_short(path)} not found{hint}") from None
     except (OSError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(
-            f"{where}: file {path!r} cannot be read: {getattr(error, 'strerror', None) or error}"
+            f"{where}: file {_short(path)} cannot be read: {getattr(error, 'strerror', None) or error}"
         ) from None
+
+
+def _short(path: str | Path) -> str:
+    """A path in a message."""
+    text = str(path)
+    return repr(text if len(text) <= 300 else f"{text[:200]}…{text[-60:]}")
+
+
+def _check_regular(path: str, where: str) -> None:
+    """ConfigError for what is there but no file: a pipe or a device may never end, and is not the same twice."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
+        raise ConfigError(f"{where}: found {_short(path)}, {kind}; allowed: a file")
 
 
 @contextmanager

@@ -5,7 +5,8 @@ Keys that may differ, because no spike and no file depends on them: where and ho
 `run.wall_time`), and `name`. `run.duration` may differ as long as it is not shorter than what was computed. Everything
 else may not: model and network, `run.seed`, `run.dt`, `run.precision`; and `run.warmup` and `record`, because they
 decide what of the past was written. `storage` of a projection may differ as long as `generate` is the same: what is not
-stored is by_source. Files count by what is in them, not by where they lie.
+stored is by_source. Files count by what is in them, not by where they lie. The order of keys counts where it numbers
+neurons and inputs, and only there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ FREE = (  # of run
     "partition", "exchange_interval", "delivery", "routing", "exchange", "checkpoint", "wall_time", "duration",
 )  # fmt: skip
 LONG_LIST = 64  # longer lists are known by their hash
+ORDERED = ("populations", "inputs")  # global ids and random streams follow the order of description
 
 
 def identity(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,6 +77,9 @@ def differing(before: Any, now: Any, path: str = "") -> list[tuple[str, Any, Any
     """(key, before, now) of everything that differs, as deep as both are mappings or lists of one length."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         found = []
+        if path in ORDERED and list(before) != list(now) and before.keys() == now.keys():
+            moved = next(i for i, (a, b) in enumerate(zip(before, now, strict=True)) if a != b)
+            found.append((f"{path} (their order)", [*before][moved:], [*now][moved:]))
         for key in dict.fromkeys((*before, *now)):
             below = f"{path}.{key}" if path else str(key)
             found += differing(before.get(key, _MISSING), now.get(key, _MISSING), below)
@@ -85,6 +90,8 @@ def differing(before: Any, now: Any, path: str = "") -> list[tuple[str, Any, Any
 
 
 def _said(value: Any) -> str:
+    if isinstance(value, str) and value.startswith("sha256:"):
+        return f"a file with the SHA-256 {value[7:23]}…{value[71:]}"
     return "nothing" if value is _MISSING else shown(value)
 
 

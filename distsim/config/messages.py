@@ -139,7 +139,12 @@ def _form(where: str, found: Any, form: str) -> str:
 
     allowed, keys = FORMS[form]
     if isinstance(found, dict) and found:
+        several = [key for key in found if key in keys]
+        if len(several) > 1:
+            return f"{where}: found {' and '.join(several)}; allowed: one of them"
         key = next(iter(found))
+        if key == "constant":  # NEST's word
+            return f"{where}.constant: found {shown(found[key])}; allowed: the number by itself, without a key"
         return f"{where}.{key}: unknown key {key!r}; {nearest(key, keys)}"
     if form == "rule" and isinstance(found, str):
         if found in keys:

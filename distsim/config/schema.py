@@ -54,7 +54,7 @@ class RunSpec(Spec):
     dt: float = 0.1
     seed: int = 1
     precision: Literal["single", "double"] = "single"
-    partition: Partition = "round_robin"
+    partition: Partition = "block"
     exchange_interval: Annotated[float | None, NotNull] = None
     delivery: Literal["auto", "wheel", "ring"] = "auto"
     routing: RoutingName = "auto"

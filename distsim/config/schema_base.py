@@ -49,12 +49,18 @@ def short_form(*names: str) -> BeforeValidator:
     return BeforeValidator(widen)
 
 
+def by_name(*names: str) -> BeforeValidator:
+    """One of these names alone stands for the form with its defaults."""
+    return BeforeValidator(lambda value: {value: {}} if value in names else value)
+
+
 def kind_of(*keys: str, number: bool = True) -> Callable[[Any], str | None]:
     """Tells the forms of a value apart: by the key of a mapping, or as <number> and <list>."""
 
     def kind(value: Any) -> str | None:
         if isinstance(value, dict):
-            return next((f"<{key}>" for key in keys if key in value), None)
+            named = [key for key in keys if key in value]
+            return f"<{named[0]}>" if len(named) == 1 else None  # of several none is meant more than another
         if isinstance(value, list):
             return "<list>" if number else None
         return "<number>" if number and isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Discriminator, Tag
 from pydantic_core import PydanticCustomError
 
-from distsim.config.schema_base import NotNull, Spec, kind_of
+from distsim.config.schema_base import NotNull, Spec, by_name, kind_of
 
 POSITION_KEYS = ("grid", "box", "ellipse", "sphere", "annulus", "listed", "file")
 MASK_KEYS = ("circular", "spherical", "doughnut", "rectangular", "box", "elliptical", "ellipsoidal")
@@ -80,10 +80,6 @@ class PositionFile(Spec):
     dataset: Annotated[str | None, NotNull] = None
 
 
-def _named_box(value: Any) -> Any:
-    return {value: {}} if value in ("box", "ellipse") else value
-
-
 PositionsSpec = Annotated[
     Annotated[GridSpec, Tag("<grid>")]
     | Annotated[BoxSpec, Tag("<box>")]
@@ -95,7 +91,7 @@ PositionsSpec = Annotated[
     Discriminator(
         kind_of(*POSITION_KEYS, number=False), custom_error_type="form", custom_error_message="positions"
     ),
-    BeforeValidator(_named_box),
+    by_name("box", "ellipse"),
 ]  # fmt: skip
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Tag, model_validator
+from pydantic import Discriminator, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from distsim.config import schema_space
-from distsim.config.schema_base import NotNull, Spec, kind_of, short_form
+from distsim.config.schema_base import NotNull, Spec, by_name, kind_of, short_form
 from distsim.config.schema_space import LinearDistanceSpec, MaskSpec, PairValue
 
 
@@ -116,7 +116,7 @@ FORMS = {
     ),
     "number_or_list": ("a number or a list of numbers", ()),
     "partition": (
-        "round_robin, block, populations, balanced, or a rank for each population such as {E: 0, I: 1}",
+        "block, round_robin, populations, balanced, or a rank for each population such as {E: 0, I: 1}",
         (),
     ),
     "selection": (
@@ -305,10 +305,6 @@ class ExplicitSpec(Spec):
     explicit: EdgeFile
 
 
-def _named_rule(value: Any) -> Any:
-    return {value: {}} if value in ("one_to_one", "all_to_all") else value
-
-
 RuleSpec = Annotated[
     Annotated[OneToOneSpec, Tag("<one_to_one>")]
     | Annotated[AllToAllSpec, Tag("<all_to_all>")]
@@ -320,5 +316,5 @@ RuleSpec = Annotated[
     | Annotated[PairwisePoissonSpec, Tag("<pairwise_poisson>")]
     | Annotated[ExplicitSpec, Tag("<explicit>")],
     Discriminator(kind_of(*RULE_KEYS, number=False), custom_error_type="form", custom_error_message="rule"),
-    BeforeValidator(_named_rule),
+    by_name("one_to_one", "all_to_all"),
 ]

@@ -7,6 +7,7 @@ resolved: a configuration from elsewhere reads nothing else of the machine.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from distsim.config.sonata_types import TypeTable, read_types
 from distsim.errors import ConfigError, nearest, wrong
 
 MAX_BYTES = 16 * 2**20
+MAX_DIGITS = 40  # of a whole number: none needs more
 SONATA_KEYS = ("networks", "manifest", "target_simulator", "inputs", "components", "node_sets_file", "node_sets")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 
@@ -51,10 +53,18 @@ def read_json(data: bytes, origin: str) -> Any:
     def refused(word: str) -> Any:
         raise ConfigError(f"{origin}: found {word}; allowed: finite numbers")
 
+    def finite(digits: str) -> float:
+        value = float(digits)
+        return value if math.isfinite(value) else refused(digits[:60])
+
+    def whole(digits: str) -> int:
+        return int(digits) if len(digits) <= MAX_DIGITS else refused(f"a number of {len(digits)} digits")
+
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{origin}: larger than {MAX_BYTES // 2**20} MiB")
     try:
-        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=once, parse_constant=refused)
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=once, parse_constant=refused,
+                          parse_float=finite, parse_int=whole)  # fmt: skip
     except json.JSONDecodeError as error:
         raise ConfigError(f"{origin}:{error.lineno}:{error.colno}: not valid JSON ({error.msg})") from None
     except (UnicodeDecodeError, RecursionError) as error:

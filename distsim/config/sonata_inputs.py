@@ -13,7 +13,8 @@ from distsim.config.files import told_of
 from distsim.config.messages import shown
 from distsim.config.sonata_config import Sections, listing, mapping, number, text
 from distsim.config.sonata_nodes import Nodes
-from distsim.config.spike_files import HDF5_MAGIC, sonata_spikes
+from distsim.config.spike_files import HDF5_MAGIC, OPTIONAL, sonata_spikes
+from distsim.config.tables import MAX_ID
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.grid import on_grid
 from distsim.io.files import step_times
@@ -21,8 +22,10 @@ from distsim.network import Network
 from distsim.selection import Selection
 
 Ids = npt.NDArray[np.int64]
-Trains = Callable[[int], list[list[float]]]
+Trains = Callable[[int], dict[str, list[list[float]]]]  # parameters of so many spike generators
 REPORTS = ("multimeter_report", "membrane_report", "membrane_potential", "multimeter")
+MAX_STEPS = 2**40  # of a run
+MAX_NESTED = 64  # node sets of node sets
 NAMES = {"v": "V_m", "Vm": "V_m"}  # SONATA's and other spellings
 
 
@@ -34,31 +37,43 @@ def chosen_nodes(config: Sections, given: object, nodes: Mapping[str, Nodes], wh
     given
         The name of a set or a population, a list of these, or conditions that a node has to meet.
     """
-    sets = config.section("node_sets")
-    return _chosen(given, nodes, sets, where, ())
+    return _Sets(config.section("node_sets"), nodes).chosen(given, where, ())
 
 
-def _chosen(
-    given: object, nodes: Mapping[str, Nodes], sets: Mapping[str, Any], where: str, within: tuple[str, ...]
-) -> dict[str, Ids | None]:
-    if given is None or given == "all":
-        return {name: None for name, n in nodes.items() if not all(p.virtual for p in n.parts)}
-    if isinstance(given, str):
-        if given in within:
-            raise ConfigError(f"{where}: node set {given!r} contains itself")
-        if given in sets:
-            return _chosen(sets[given], nodes, sets, f"node_sets.{given}", (*within, given))
-        if given in nodes:
-            return {given: None}
-        raise ConfigError(f"{where}: unknown node set {given!r}; {nearest(given, [*sets, *nodes])}")
-    if isinstance(given, list):
-        joined: dict[str, Ids | None] = {}
-        for part in given:
-            for name, ids in _chosen(part, nodes, sets, where, within).items():
-                before = joined.get(name, np.empty(0, np.int64))
-                joined[name] = None if ids is None or before is None else np.union1d(before, ids)
-        return joined
-    return _meeting(mapping(given, where), nodes, where)
+class _Sets:
+    """The node sets of a configuration; each is looked up once, however often others name it."""
+
+    def __init__(self, sets: Mapping[str, Any], nodes: Mapping[str, Nodes]) -> None:
+        self._sets, self._nodes = sets, nodes
+        self._known: dict[str, dict[str, Ids | None]] = {}
+
+    def chosen(self, given: object, where: str, within: tuple[str, ...]) -> dict[str, Ids | None]:
+        """The nodes of `given`, which stands in the sets `within`."""
+        nodes, sets = self._nodes, self._sets
+        if given is None or given == "all":
+            return {name: None for name, n in nodes.items() if not all(p.virtual for p in n.parts)}
+        if len(within) > MAX_NESTED:
+            raise ConfigError(f"{where}: found node sets of node sets, {len(within)} deep; allowed: {MAX_NESTED}")
+        if isinstance(given, str):
+            if given in within:
+                raise ConfigError(f"{where}: node set {given!r} contains itself")
+            if given in sets:
+                if given not in self._known:
+                    self._known[given] = self.chosen(sets[given], f"node_sets.{given}", (*within, given))
+                return self._known[given]
+            if given in nodes:
+                return {given: None}
+            raise ConfigError(f"{where}: unknown node set {given!r}; {nearest(given, [*sets, *nodes])}")
+        if isinstance(given, list):
+            if not given:
+                raise wrong(where, given, "at least one node set")
+            joined: dict[str, Ids | None] = {}
+            for part in given:
+                for name, ids in self.chosen(part, where, (*within, "")).items():
+                    before = joined.get(name, np.empty(0, np.int64))
+                    joined[name] = None if ids is None or before is None else np.union1d(before, ids)
+            return joined
+        return _meeting(mapping(given, where), nodes, where)
 
 
 def _meeting(conditions: Mapping[str, Any], nodes: Mapping[str, Nodes], where: str) -> dict[str, Ids | None]:
@@ -115,7 +130,7 @@ def selections(chosen: Mapping[str, Ids | None], nodes: Mapping[str, Nodes]) -> 
 
 
 def spike_inputs(config: Sections, dt: float) -> dict[str, Trains]:
-    """SONATA population → its spike trains, a list of times for each of its nodes, when its size is known."""
+    """SONATA population → its spike_times (and spike_weights), a list for each of its nodes, when its size is known."""
     found: dict[str, Trains] = {}
     for label, given in config.section("inputs").items():
         where = f"inputs.{label}"
@@ -151,25 +166,33 @@ def _trains(config: Sections, entry: Mapping[str, Any], where: str, name: str, d
     at = f"{where}.input_file"
     path = config.path(at, entry["input_file"])
 
-    def trains(size: int) -> list[list[float]]:
+    def trains(size: int) -> dict[str, list[list[float]]]:
         data = config.files.read(path, at)
         config.files.forget(path)
         with told_of(at):
-            times, ids = _spikes(data, path, name)
+            columns = _spikes(data, path, name)
+            times, ids = columns.pop("timestamps"), columns.pop("node_ids")
             if ids.size and int(ids.max()) >= size:
                 raise wrong(f"{path}: node_ids", int(ids.max()), f"ids of {name}, 0 to {size - 1}")
             if times.size and not float(times.min()) > 0.0:
                 raise wrong(f"{path}: timestamps", float(times.min()), "times > 0 ms")
+            if times.size and not float(times.max()) / dt < MAX_STEPS:
+                raise wrong(
+                    f"{path}: timestamps", float(times.max()), f"times before {MAX_STEPS} steps of dt = {dt} ms"
+                )
             # As NEST's allow_offgrid_times: a spike within a step is one at its end.
             steps = np.ceil(times / dt - 1e-6).astype(np.uint64)
             order = np.lexsort((steps, ids))
             ends = np.cumsum(np.bincount(ids, minlength=size))[:-1]
-            return [part.tolist() for part in np.split(step_times(steps[order], dt), ends)]
+            found = {"spike_times": step_times(steps[order], dt)}
+            found |= {OPTIONAL[label]: column[order] for label, column in columns.items()}
+            return {label: [part.tolist() for part in np.split(column, ends)] for label, column in found.items()}
 
     return trains
 
 
-def _spikes(data: bytes, origin: str, name: str) -> tuple[npt.NDArray[np.float64], Ids]:
+def _spikes(data: bytes, origin: str, name: str) -> dict[str, Any]:
+    """float64 arrays by column (int64 node_ids): times, ids, and the weights and multiplicities that are there."""
     if data.startswith(HDF5_MAGIC):
         return sonata_spikes(data, origin, name, or_only=True)
     try:
@@ -178,14 +201,15 @@ def _spikes(data: bytes, origin: str, name: str) -> tuple[npt.NDArray[np.float64
         raise ConfigError(f"{origin}: neither HDF5 nor a table in UTF-8") from None
     rows = [(k, line.replace(",", " ").split()) for k, line in enumerate(lines, 1) if line.strip()]
     if not rows:
-        return np.empty(0), np.empty(0, np.int64)
+        return {"timestamps": np.empty(0), "node_ids": np.empty(0, np.int64)}
     header = rows[0][1]
     for needed in ("timestamps", "node_ids"):
         if needed not in header:
             raise ConfigError(f"{origin}:1: no column {needed!r}; {nearest(needed, header)}")
     t, i = header.index("timestamps"), header.index("node_ids")
     p = next((header.index(n) for n in ("population", "populations") if n in header), None)
-    times, ids = [], []
+    more = {label: header.index(label) for label in OPTIONAL if label in header}
+    found: dict[str, list[float]] = {"timestamps": [], "node_ids": [], **{label: [] for label in more}}
     for line, fields in rows[1:]:
         if len(fields) != len(header):
             raise ConfigError(f"{origin}:{line}: found {len(fields)} fields; expected {len(header)}")
@@ -193,13 +217,15 @@ def _spikes(data: bytes, origin: str, name: str) -> tuple[npt.NDArray[np.float64
             continue
         try:
             time, node = float(fields[t]), int(fields[i])
+            others = {label: float(fields[k]) for label, k in more.items()}
         except ValueError:
             raise ConfigError(f"{origin}:{line}: found {' '.join(fields)[:60]!r}; allowed: a time and an id") from None
-        if not math.isfinite(time) or node < 0:
-            raise ConfigError(f"{origin}:{line}: found {fields[t]}, {fields[i]}; allowed: a finite time, an id from 0")
-        times.append(time)
-        ids.append(node)
-    return np.array(times, np.float64), np.array(ids, np.int64)
+        if not (all(map(math.isfinite, (time, *others.values()))) and 0 <= node < MAX_ID):
+            said = ", ".join(fields[k] for k in (t, i, *more.values()))
+            raise ConfigError(f"{origin}:{line}: found {said[:60]}; allowed: finite numbers, an id from 0")
+        for label, value in {"timestamps": time, "node_ids": node, **others}.items():
+            found[label].append(value)
+    return {label: np.array(c, np.int64 if label == "node_ids" else np.float64) for label, c in found.items()}
 
 
 def currents(network: Network, config: Sections, nodes: Mapping[str, Nodes], dt: float) -> None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from distsim.config.files import told_of
 from distsim.config.sonata_config import Sections
+from distsim.config.sonata_glif import is_allen_glif, nest_parameters
 from distsim.config.sonata_types import TypeTable
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.io.safe_hdf5 import child, dataset, names, open_hdf5, whole
@@ -28,6 +29,7 @@ Ids = npt.NDArray[np.int64]
 MODEL_FOLDERS = ("point_neuron_models_dir", "models_dir", "cell_models_dir")
 MAX_PARTS = 4096
 TEXTS = ("model_type", "model_template", "dynamics_params", "model_processing")  # not to be passed over
+POINT_NEURONS = ("point_neuron", "point_process")  # BMTK says the second of old
 EXACT = {"V_dynamics_method": "linear_exact"}  # said by BMTK, and what we do
 OLD_GLIF: dict[str, dict[str, bool]] = {
     "glif_lif_psc": {},
@@ -189,7 +191,7 @@ def _attributes(
             if isinstance(entry, h5py.Group):
                 continue
             kind = entry.dtype
-            if h5py.check_string_dtype(kind) is not None and name not in TEXTS:
+            if h5py.check_string_dtype(kind) is not None and name.partition("/")[0] not in TEXTS:
                 continue  # names and the like
             if kind.kind not in "iuf":
                 raise ConfigError(f"{where}/{number}/{name}: found {kind}; allowed: numbers, texts in node types")
@@ -225,8 +227,9 @@ def _describe(
         params: dict[str, Any] = {}
         with told_of(where):
             if kind.virtual:
-                times = trains[nodes.name](nodes.size)[begin:end] if nodes.name in trains else [[]] * (end - begin)
-                made = network.population(name, end - begin, "spike_generator", spike_times=times)
+                spikes = trains[nodes.name](nodes.size) if nodes.name in trains else {"spike_times": [[]] * nodes.size}
+                mine = {column: rows[begin:end] for column, rows in spikes.items()}
+                made = network.population(name, end - begin, "spike_generator", params=mine)
             else:
                 declared = _example(kind)
                 values = _values(declared, kinds, which[begin:end], nodes, begin, end, v_init)
@@ -245,7 +248,7 @@ def _kind(config: Sections, nodes: Nodes, type_id: int) -> _Kind:
     model_type = row.get("model_type", "point_neuron" if "model_template" in row else "")
     if model_type == "virtual":
         return _Kind("spike_generator", True, {}, {})
-    if model_type != "point_neuron":
+    if model_type not in POINT_NEURONS:
         raise wrong(f"{place}: model_type", model_type, "point_neuron or virtual")
     if "model_template" not in row:
         raise ConfigError(f"{place}: model_template: missing; a model of NEST, as in nest:iaf_psc_alpha")
@@ -256,9 +259,14 @@ def _kind(config: Sections, nodes: Nodes, type_id: int) -> _Kind:
         raise ConfigError(f"{place}: model_template: unknown template {row['model_template']!r}; {near}")
     params: dict[str, Any] = dict(OLD_GLIF.get(template, {}))
     if "dynamics_params" in row:
-        params.update(config.parameters(MODEL_FOLDERS, row["dynamics_params"], f"{place}: dynamics_params"))
-    if params.get("type") == "GLIF":
-        raise ConfigError(f"{place}: dynamics_params: found a GLIF file of the Allen database; allowed: NEST's names")
+        where = f"{place}: dynamics_params"
+        given = config.parameters(MODEL_FOLDERS, row["dynamics_params"], where)
+        if is_allen_glif(given):
+            if template not in OLD_GLIF and template != "glif_psc":
+                allowed = ", ".join(f"nest:{name}" for name in ("glif_psc", *OLD_GLIF))
+                raise wrong(where, f"a GLIF file of the Allen Institute for nest:{template}", allowed)
+            given = nest_parameters(given, OLD_GLIF.get(template), f"{where}: {row['dynamics_params']}")
+        params.update(given)
     structure: dict[str, Any] = {}
     values: dict[str, float] = {}
     model = "glif_psc" if template in OLD_GLIF else template

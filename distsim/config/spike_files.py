@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from distsim.config.tables import Kind, Table
+from distsim.config.tables import MAX_ID, Kind, Table
 from distsim.errors import ConfigError, nearest, wrong
 
 MAX_SPIKES = 2**28
@@ -42,7 +42,7 @@ def spike_columns(data: bytes, origin: str, population: str | None, size: int) -
     import numpy as np
 
     if data.startswith(HDF5_MAGIC):
-        found = _sonata(data, origin, population, optional=tuple(OPTIONAL))
+        found = sonata_spikes(data, origin, population)
     else:
         if population is not None:
             raise ConfigError(f"{origin}: key population is for HDF5 files; this one is none")
@@ -60,22 +60,19 @@ def spike_columns(data: bytes, origin: str, population: str | None, size: int) -
     return {name: [part.tolist() for part in np.split(c[order], ends)] for name, c in columns.items()}
 
 
-def sonata_spikes(data: bytes, origin: str, population: str | None, or_only: bool = False) -> tuple[Any, Any]:
-    """(timestamps in ms, node ids) of a population in a SONATA file; `or_only`: of another that is there alone.
+def sonata_spikes(data: bytes, origin: str, population: str | None, or_only: bool = False) -> dict[str, Any]:
+    """Arrays of a population in a SONATA file, by name: COLUMNS (times in ms), and those of OPTIONAL that are there.
+
+    Parameters
+    ----------
+    or_only
+        Take another population where it is the only one.
 
     Raises
     ------
     ConfigError
         The file is malformed, or has no such population.
     """
-    found = _sonata(data, origin, population, or_only)
-    return found["timestamps"], found["node_ids"]
-
-
-def _sonata(
-    data: bytes, origin: str, population: str | None, or_only: bool = False, optional: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """The datasets of a population by name, as numbers: COLUMNS, and those of `optional` that are there."""
     import h5py
     import numpy as np
 
@@ -90,7 +87,7 @@ def _sonata(
             if population not in names:
                 raise ConfigError(f"{origin}: no population {population!r}; {nearest(population, names)}")
             group = _child(spikes, population, origin, h5py.Group)
-            names = [*COLUMNS, *(name for name in optional if name in group)]
+            names = [*COLUMNS, *(name for name in OPTIONAL if name in group)]
             found = {name: _numbers(_child(group, name, origin, h5py.Dataset), name, origin) for name in names}
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         if isinstance(error, ConfigError):
@@ -101,8 +98,11 @@ def _sonata(
     for name, column in found.items():
         if column.size != ids.size:
             raise ConfigError(f"{origin}: {column.size} {name} for {ids.size} node_ids; one for each")
-    if ids.dtype.kind not in "iu" or (ids.size and int(ids.min()) < 0):
+    if ids.dtype.kind not in "iu":
         raise ConfigError(f"{origin}: node_ids: found {ids.dtype}; allowed: whole numbers from 0")
+    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < MAX_ID:
+        found_id = int(ids.min()) if int(ids.min()) < 0 else int(ids.max())
+        raise wrong(f"{origin}: node_ids", found_id, f"whole numbers from 0 to {MAX_ID - 1}")
     for name, column in found.items():
         if not np.isfinite(column).all():
             what = "times in ms" if name == "timestamps" else "numbers"
@@ -130,6 +130,8 @@ def _child(parent: Any, name: str, origin: str, kind: Any) -> Any:
 
 
 def _numbers(dataset: Any, name: str, origin: str) -> Any:
+    from distsim.io.safe_hdf5 import claimed
+
     if dataset.dtype.kind not in "iuf":
         raise ConfigError(f"{origin}: {name}: found entries of type {dataset.dtype}; allowed: numbers")
     if dataset.is_virtual or dataset.external:
@@ -138,6 +140,8 @@ def _numbers(dataset: Any, name: str, origin: str) -> Any:
         raise ConfigError(
             f"{origin}: {name}: found shape {dataset.shape}; allowed: one dimension of at most {MAX_SPIKES}"
         )
+    if excess := claimed(dataset):
+        raise ConfigError(f"{origin}: {name}: {excess}")
     units = dataset.attrs.get("units", "milliseconds")
     if name == "timestamps" and str(units) not in ("milliseconds", "ms"):
         raise ConfigError(f"{origin}: timestamps: found units {str(units)!r}; allowed: milliseconds")

@@ -6,8 +6,10 @@ import io
 import math
 import re
 import warnings
+from collections.abc import Iterable
 from typing import Any, Literal
 
+from distsim.config.messages import shown
 from distsim.config.yaml_reader import FLOAT
 from distsim.errors import ConfigError, nearest
 
@@ -18,6 +20,12 @@ EDGE_COLUMNS: dict[str, Kind] = {"source": "id", "target": "id", "weight": "numb
 _DIGITS = re.compile(r"\+?[0-9]{1,13}")
 _DTYPES = {"id": "i8", "number": "f8", "name": f"S{NAME_BYTES}"}
 _EXPECTED = {"id": f"a whole number from 0 to {MAX_ID - 1}", "number": "a finite number", "name": "a name"}
+
+
+def other_columns(name: str, names: Iterable[str]) -> str:
+    """The end of a message about a column that is missing: the nearest, or those that are there."""
+    near = nearest(name, names)
+    return near if near.startswith("did you mean") else f"found {shown(', '.join(names))}"
 
 
 class Table:
@@ -55,7 +63,7 @@ class Table:
     def need(self, name: str) -> None:
         """ConfigError where there is no column `name`."""
         if name not in self.names:
-            raise ConfigError(f"{self.origin}:1: no column {name!r}; {nearest(name, self.names)}")
+            raise ConfigError(f"{self.origin}:1: no column {name!r}; {other_columns(name, self.names)}")
 
     def columns(self, wanted: dict[str, Kind]) -> dict[str, Any]:
         """Arrays (lists for names) of the `wanted` columns, one entry a line that is not blank.

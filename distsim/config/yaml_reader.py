@@ -8,6 +8,8 @@ yes/no booleans, duplicate keys or second documents.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,7 +66,7 @@ def read_document(path: Path, lines: Lines | None = None) -> dict[str, Any]:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
+        raise ConfigError(f"{path}: no such file{_near(path)}") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a directory; expected a YAML file") from None
     except (OSError, ValueError) as error:
@@ -76,6 +78,16 @@ def read_document(path: Path, lines: Lines | None = None) -> dict[str, Any]:
         found = "empty" if document is None else f"a {type(document).__name__}"
         raise ConfigError(f"{path}: found {found} at the root; expected a mapping with run, populations, …")
     return document
+
+
+def _near(path: Path) -> str:
+    """The end of a message about a missing file: the one beside it that was meant, where there is one."""
+    try:
+        beside = {p.stem: p.name for p in islice(path.parent.iterdir(), 1000) if p.suffix in (".yaml", ".yml", ".json")}
+    except OSError:
+        return ""
+    close = get_close_matches(path.stem, beside, n=1, cutoff=0.75)
+    return f"; did you mean {beside[close[0]]!r}?" if close else ""
 
 
 def parse_bytes(data: bytes, origin: str, lines: Lines | None = None) -> Any:

@@ -7,7 +7,7 @@ time wheel, buffers and messages are not kept: they depend on ranks and device, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,22 +18,9 @@ from distsim.engine.groups import GroupState
 from distsim.engine.history import Spikes, together
 from distsim.engine.simulation import Simulation
 from distsim.errors import ResultError, during
+from distsim.io.parts import HISTORY, SUMS, Arrays, layout_name, state_name
 from distsim.kernels.loop import DELIVER, EVERYWHERE, NO_ROW
 from distsim.kernels.reschedule import Reschedule
-
-Arrays = Mapping[str, npt.NDArray[Any]]
-HISTORY = ("history.step", "history.gid", "history.multiplicity", "history.sent")
-SUMS = ("sums.digest", "sums.spike_counts")  # over all ranks, kept by rank 0
-
-
-def layout_name(model: str) -> str:
-    """Array of (first gid, stride, count) of each population's neurons of a model, int64[n, 3]."""
-    return f"layout.{model}"
-
-
-def state_name(model: str, state: str) -> str:
-    """Array of a state, in the order of the layout, in its stored dtype."""
-    return f"state.{model}.{state}"
 
 
 def capture(simulation: Simulation) -> dict[str, npt.NDArray[Any]]:
@@ -76,11 +63,16 @@ def restore(simulation: Simulation, parts: Sequence[Arrays], step: int) -> None:
     Raises
     ------
     ResultError
-        The parts do not have every neuron exactly once.
+        The parts do not have every neuron exactly once, or belong to another network.
     SimulationError
         A state of theirs is NaN or infinite.
     """
     assert simulation.step == 0
+    for part in parts:
+        if np.any(part["history.gid"] >= simulation.experiment.network.size):
+            raise ResultError(
+                f"checkpoint: history.gid: found a neuron that is none of {simulation.experiment.network.size}"
+            )
     for group in simulation.groups:
         _restore_states(simulation, group, parts)
     check_finite(simulation.groups, simulation.backend, step * simulation.experiment.run.dt)
@@ -111,8 +103,12 @@ def _to_owners(simulation: Simulation, columns: Sequence[npt.NDArray[Any]]) -> l
 
 def _restore_states(simulation: Simulation, group: GroupState, parts: Sequence[Arrays]) -> None:
     model, size = group.group.model.symbol, group.group.size
+    if not group.states:
+        return  # however many neurons the parts have of it
     layouts = [part[layout_name(model)] for part in parts if layout_name(model) in part]
     rows = np.concatenate([np.empty((0, 3), np.int64), *layouts])
+    if sum(n for _, _, n in rows.tolist()) > simulation.experiment.network.size:
+        raise ResultError(f"checkpoint: {model}: found more neurons than the network has")
     gids = np.concatenate([np.empty(0, np.int64), *(f + s * np.arange(n, dtype=np.int64) for f, s, n in rows.tolist())])
     for name, array in group.states.items():
         dtype = np.dtype(array.dtype)
@@ -127,6 +123,13 @@ def _restore_states(simulation: Simulation, group: GroupState, parts: Sequence[A
         whole = simulation.backend.to_host(array).copy()
         whole[index] = own
         simulation.backend.copy_into(array, whole)
+    for state in group.group.model.states:
+        if state.index_of:  # kernels follow it
+            held = simulation.backend.to_host(group.states[state.name])[:size]
+            if np.any((held < 0) | (held > group.lengths[state.index_of])):
+                raise ResultError(
+                    f"checkpoint: {model}.{state.name}: found {held.min()} to {held.max()}, beyond its list"
+                )
 
 
 def _restore_sums(simulation: Simulation, parts: Sequence[Arrays]) -> None:
@@ -136,6 +139,11 @@ def _restore_sums(simulation: Simulation, parts: Sequence[Arrays]) -> None:
         whole = simulation.backend.to_host(array).copy()
         for part in parts:
             if name in part:
+                expected = (*whole.shape[:1], *whole.shape[2:])
+                if (*part[name].shape[:1], *part[name].shape[2:]) != expected:
+                    raise ResultError(
+                        f"checkpoint: {name}: found {list(part[name].shape)}; allowed: {list(whole.shape)}"
+                    )
                 seconds = min(part[name].shape[1], whole.shape[1]) if whole.ndim == 3 else 0
                 here = np.s_[:, :seconds] if whole.ndim == 3 else np.s_[:]
                 whole[here] += part[name][here]

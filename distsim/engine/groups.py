@@ -114,6 +114,8 @@ class GroupState:
         Name → device array [size].
     offsets
         Name of a relative state → float64[size] to add for the state itself.
+    lengths
+        Name of a list that differs between neurons → int64[size].
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class GroupState:
         self._chunks()
         self._scales(planes)
         self._inputs(network, Draws(backend, kernels, seed), dt)
+        self.lengths: dict[str, npt.NDArray[np.int64]] = {}
         self._vectors(kernels, seed, dt)
         self.states: dict[str, Array] = {}
         self.probes: dict[str, Array] = {}
@@ -334,6 +337,7 @@ class GroupState:
 
     def _lists(self, name: str, rows: Sequence[Sequence[float]], dtype: npt.DTypeLike) -> None:
         begin = np.concatenate(([0], np.cumsum([len(row) for row in rows], dtype=np.int64)))
+        self.lengths[name] = np.diff(begin)
         values = np.array([x for row in rows for x in row], dtype)
         setattr(self.arguments, f"begin_{name}", self._device(begin.astype(np.int64)))
         setattr(self.arguments, f"values_{name}", self._device(values))

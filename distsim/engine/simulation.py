@@ -133,7 +133,9 @@ class Simulation:
         comm.barrier()
         started = time.perf_counter()
         mark("projections")
-        local = local_projections(network, layout, planes, backend, construction, run.seed, run.dt)
+        local = comm.together(
+            lambda: local_projections(network, layout, planes, backend, construction, run.seed, run.dt)
+        )
         mark("rows")
         stored = [p for p in local if not is_procedural(p.described)]
         planes_per_group = [s.n_planes for s in shapes]

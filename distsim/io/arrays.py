@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ from distsim.errors import ResultError
 from distsim.io.files import writing
 
 COMPRESS = 1  # level: whole numbers are mostly zeros; real states do not shrink
+_BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, TypeError, SyntaxError, tokenize.TokenError, EOFError,
+           NotImplementedError, RuntimeError)  # fmt: skip
 MOST_COMPRESSED = 1100  # deflate shrinks by at most 1032
 
 
@@ -94,7 +98,7 @@ def parse_arrays(data: bytes, origin: str) -> dict[str, npt.NDArray[Any]]:
                 if entry.file_size > entry.compress_size * MOST_COMPRESSED or entry.compress_size > len(data):
                     raise ResultError(f"{origin}: {entry.filename}: claims {entry.file_size} bytes")
                 arrays[entry.filename.removesuffix(".npy")] = _parse(archive.read(entry), f"{origin}: {entry.filename}")
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+    except _BROKEN as error:
         raise ResultError(f"{origin}: cannot be read as .npz ({error})") from error
     return arrays
 

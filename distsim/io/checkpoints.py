@@ -16,12 +16,16 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from distsim.errors import ResultError
-from distsim.io.arrays import Stored
+from distsim.io.arrays import Stored, parse_arrays, read_stored
 from distsim.io.files import TEMPORARY, segment_path, segments, sync_directory, writing
+from distsim.io.parts import check_part
 from distsim.io.sealed import check_seal
 
 CHECKPOINTS = "checkpoints"  # folder inside an output directory
@@ -83,7 +87,20 @@ def folder_of(directory: Path, step: int) -> Path:
 
 def part_path(directory: Path, step: int, rank: int) -> Path:
     """The file of one rank."""
-    return folder_of(directory, step) / f"rank{rank:04d}.npz"
+    return folder_of(directory, step) / part_name(rank)
+
+
+def part_name(rank: int) -> str:
+    """The name of a rank's file."""
+    return f"rank{rank:04d}.npz"
+
+
+def read_part(folder: Path, manifest: Manifest, index: int) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of one of the manifest's files, or ResultError."""
+    stored = manifest.files[index]
+    arrays = parse_arrays(read_stored(folder, stored), str(folder / stored.name))
+    check_part(arrays, manifest.step, index == 0, str(folder / stored.name))
+    return arrays
 
 
 def dump_manifest(manifest: Manifest) -> bytes:
@@ -111,14 +128,35 @@ def parse_manifest(data: bytes, origin: str) -> Manifest:
         files = tuple(Stored(str(f["name"]), int(f["bytes"]), str(f["sha256"])) for f in content.pop("files"))
         totals = Totals(**content.pop("totals"))
         manifest = Manifest(files=files, totals=totals, **content)
-        listed = {kind: [int(n) for n in manifest.segments.get(kind, ())] for kind in KINDS}
-        manifest = dataclasses.replace(manifest, step=int(manifest.step), segments=listed)
+        listed = {kind: [_whole(n) for n in _list(manifest.segments.get(kind, []))] for kind in KINDS}
+        manifest = dataclasses.replace(
+            manifest, version=str(manifest.version), step=_whole(manifest.step), merged=_whole(manifest.merged),
+            config=dict(manifest.config), segments=listed, totals=_checked(totals),
+        )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ResultError(f"{origin}: cannot be read as a manifest ({error})") from error
-    wrong = next((f.name for f in files if not _FILE.fullmatch(f.name)), None)
-    if wrong is not None:
-        raise ResultError(f"{origin}: names the file {wrong!r}; allowed: rank0000.npz …")
+    wrong = [f.name for rank, f in enumerate(files) if f.name != part_name(rank)]
+    if wrong or not files:
+        raise ResultError(f"{origin}: names the files {wrong}; allowed: {part_name(0)}, {part_name(1)} …")
     return manifest
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
+        raise ValueError(f"found {str(value)[:40]!r}; allowed: a whole number")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"found {str(value)[:40]!r}; allowed: a list")
+    return value
+
+
+def _checked(totals: Totals) -> Totals:
+    """With numbers for numbers."""
+    seconds = {str(name): float(value) for name, value in totals.seconds.items()}
+    return Totals(seconds, float(totals.simulate), float(totals.wall), _whole(totals.events), _whole(totals.parts))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -197,8 +235,8 @@ def prune(directory: Path, keep: int) -> None:
 
 def check_segments(directory: Path, manifest: Manifest, share: int = 0, shares: int = 1) -> None:
     """Raise ResultError unless the segments of the manifest are there and whole; of `shares` only one share."""
-    listed = [(kind, rank, i) for kind in KINDS for rank, n in enumerate(manifest.segments[kind]) for i in range(n)]
-    for kind, rank, index in listed[share::shares]:
+    listed = ((kind, rank, i) for kind in KINDS for rank, n in enumerate(manifest.segments[kind]) for i in range(n))
+    for kind, rank, index in islice(listed, share, None, shares):  # one by one: the first that is missing ends it
         check_seal(segment_path(directory, kind, rank, index))
 
 

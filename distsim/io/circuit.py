@@ -90,17 +90,32 @@ def write_table(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
-def write_spike_inputs(path: Path, trains: Mapping[str, Sequence[Sequence[float]]]) -> None:
-    """Spike trains of virtual populations, sorted by time, then id."""
+@dataclass(frozen=True)
+class Trains:
+    """Spikes of a virtual population: a list of times (ms) for each node; of weights too, or empty where all are 1."""
+
+    times: Sequence[Sequence[float]]
+    weights: Sequence[Sequence[float]] = ()
+
+
+def write_spike_inputs(path: Path, trains: Mapping[str, Trains]) -> None:
+    """Spike trains of virtual populations, sorted by time, then id.
+
+    A dataset `weights` beside SONATA's two is ours: what a spike multiplies the weights of its connections by.
+    """
     with writing(path) as temporary, h5py.File(temporary, "w") as file:
         mark_sonata(file)
-        for name, rows in trains.items():
+        for name, spikes in trains.items():
+            rows = spikes.times
             times = np.array([t for row in rows for t in row], np.float64)
             ids = np.repeat(np.arange(len(rows), dtype=np.uint64), [len(row) for row in rows])
             order = np.lexsort((ids, times))
             group = file.create_group(f"spikes/{name}")
             group.create_dataset("timestamps", data=times[order]).attrs["units"] = "milliseconds"
             group.create_dataset("node_ids", data=ids[order])
+            if spikes.weights:
+                weights = np.array([w for row in spikes.weights for w in row], np.float64)
+                group.create_dataset("weights", data=weights[order])
 
 
 def circuit_document(nodes: Sequence[NodeKind], edges: Sequence[str], edges_file: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from distsim.errors import DistsimError, ResultError
 
 MOST_COMPRESSED = 1100  # gzip shrinks by at most 1032
+_KINDS = {"iu": "whole numbers", "ui": "whole numbers", "u": "whole numbers from 0", "SU": "texts of a fixed length"}
 SMALL = 2**20  # bytes of a dataset that need no proof: what an empty or constant one may claim
 
 
@@ -71,14 +72,20 @@ def dataset(group: h5py.Group, name: str, kinds: str = "iuf", dimensions: int | 
     if not isinstance(found, h5py.Dataset):
         raise ResultError(f"{where}: found a group; allowed: a dataset")
     if found.dtype.kind not in kinds or found.dtype.fields is not None or found.dtype.subdtype is not None:
-        raise ResultError(f"{where}: found {found.dtype}; allowed: numbers")
+        raise ResultError(f"{where}: found {found.dtype}; allowed: {_KINDS.get(kinds, 'numbers')}")
     if found.shape is None or (dimensions is not None and found.ndim != dimensions):
         raise ResultError(f"{where}: found shape {found.shape}; allowed: {dimensions} dimensions")
-    plain = found.id.get_create_plist().get_nfilters() == 0
-    room = int(found.id.get_storage_size()) * (1 if plain else MOST_COMPRESSED)
-    if found.nbytes > max(room, SMALL):
-        raise ResultError(f"{where}: claims {found.nbytes} bytes; {found.id.get_storage_size()} are stored")
+    if excess := claimed(found):
+        raise ResultError(f"{where}: {excess}")
     return found
+
+
+def claimed(found: h5py.Dataset) -> str:
+    """What a dataset claims beyond what the file can hold; empty where it is honest."""
+    stored = int(found.id.get_storage_size())
+    plain = found.id.get_create_plist().get_nfilters() == 0
+    honest = found.nbytes <= max(stored * (1 if plain else MOST_COMPRESSED), SMALL)
+    return "" if honest else f"claims {found.nbytes} bytes; {stored} are stored"
 
 
 def whole(group: h5py.Group, name: str, kinds: str = "iuf", dimensions: int | None = 1) -> npt.NDArray[Any]:
@@ -88,6 +95,8 @@ def whole(group: h5py.Group, name: str, kinds: str = "iuf", dimensions: int | No
 
 def names(group: h5py.Group) -> list[str]:
     """The members of a group, each reached by a hard link."""
+    if not isinstance(group, h5py.Group):
+        raise ResultError(f"{group.file.filename}: {group.name}: found a dataset; allowed: a group")
     found = list(group)
     for name in found:
         child(group, name)

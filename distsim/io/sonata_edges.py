@@ -112,7 +112,7 @@ class EdgeFilePopulation:
 
     def index(self, n_targets: int) -> EdgeIndex | None:
         """The index by targets; None where there is none."""
-        if "indices" not in self.group or "target_to_source" not in child(self.group, "indices"):
+        if "indices" not in self.group or "target_to_source" not in names(child(self.group, "indices")):
             return None
         return EdgeIndex(self, n_targets)
 

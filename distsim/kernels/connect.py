@@ -1,4 +1,4 @@
-"""Structures of connect.cpp, tree.h, leaves.cpp, scatter.cpp, shares.cpp, rows.cpp and sparse.cpp."""
+"""Structures of connect.cpp, rules.cpp, tree.h, leaves.cpp, scatter.cpp, shares.cpp, rows.cpp and sparse.cpp."""
 
 from __future__ import annotations
 

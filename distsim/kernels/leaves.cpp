@@ -156,29 +156,26 @@ FN_ONCE void targets_at(const Connect& c, uint32 n, const uint64* RESTRICT index
 FN uint32 multiply_high(uint32 a, uint32 b) { return (uint32)(((uint64)a * b) >> 32); }
 
 // The targets of n draws (in whole vectors) with replacement from places of a node.
-FN void local_targets(const Connect& c, const Places& p, const Scattered& node, uint32 n, const uint32* RESTRICT w0,
-                      const uint32* RESTRICT w1, uint32* RESTRICT target) {
-    const uint64 stride = c.index_stride, wide = (uint64)1 << node.level;
-    const uint64 past = node.residue + (p.skip << node.level) - c.index_first;  // may be below 0
-    const bool narrow = (p.skip + p.available + 1u) >> (31u - node.level) == 0 && c.index_count >> 31 == 0;
-    // Where the stride divides the node's, all of its places are local, or those in a block: one line of numbers.
-    if (narrow && node.level < 31u && !c.index_local && (wide & (stride - 1u)) == 0 && (stride & (stride - 1u)) == 0 &&
-        (past & (stride - 1u)) == 0) {
+FN void local_targets(const Connect& c, const Places& p, uint32 n, const uint32* RESTRICT w0, const uint32* RESTRICT w1,
+                      uint32* RESTRICT target) {
+    const uint64 stride = c.index_stride;
+    const bool narrow = ((p.first + p.available) | c.index_first | c.index_count * stride) >> 30 == 0;
+    if (narrow && !c.index_local && (stride & (stride - 1u)) == 0) {
         const uint32 places = (uint32)p.available, own = (uint32)p.own, count = (uint32)c.index_count;
-        const uint32 first = (uint32)((int64)past / (int64)stride), apart = (uint32)(wide / stride);
+        const uint32 first = (uint32)(p.first - c.index_first), between = (uint32)stride - 1u, shift = ones_of(between);
         const uint32 base = c.target_local + (uint32)c.target_first, step = (uint32)c.target_step;
         FOR_LANES(j, WHOLE(n)) {
             const uint32 low = w0[j] * places, rest = multiply_high(w1[j], places);  // `below` by narrow products
             uint32 drawn = multiply_high(w0[j], places) + (low + rest < low ? 1u : 0u);
             drawn += drawn >= own ? 1u : 0u;
-            const uint32 nth = first + drawn * apart;
-            target[j] = nth < count ? base + nth * step : ~0u;
+            const uint32 past = first + drawn, nth = past >> shift;  // huge before the first
+            target[j] = (past & between) == 0 && nth < count ? base + nth * step : ~0u;
         }
         return;
     }
     ALIGNED uint64 index[MULTAPSES_LEAF];
     EACH_LANE(j, n) { index[j] = below(w0[j], w1[j], p.available); }
-    FOR_LANES(j, n) { index[j] = node.residue + ((p.skip + index[j] + (index[j] >= p.own ? 1u : 0u)) << node.level); }
+    FOR_LANES(j, n) { index[j] = p.first + index[j] + (index[j] >= p.own ? 1u : 0u); }
     targets_at(c, n, index, target);
 }
 #endif
@@ -207,7 +204,7 @@ FN void draw_leaf(const Connect& c, const Drawer& d, const Places& p, uint64 beg
                 chosen[j] = drawn;
             }
             drawn += drawn >= p.own ? 1 : 0;
-            put(c, d, out, node.first + k + j, begin + node.residue + ((p.skip + drawn) << node.level), w2[j], w3[j]);
+            put(c, d, out, node.first + k + j, begin + p.first + drawn, w2[j], w3[j]);
         }
     }
 }
@@ -216,7 +213,7 @@ FN void draw_leaf(const Connect& c, const Drawer& d, const Places& p, uint64 beg
 template <int FILL>
 FN_ONCE void draw_multapses(const Connect& c, const Drawer& d, const Places& p, uint64 begin, const Scattered& node,
                             const Out<FILL>& out) {
-    const uint32 lanes = d.shared ? lanes_at(node.level) : 1u, lane = d.shared ? lane_at(node.level) : 0u;
+    const uint32 lanes = d.shared ? lanes_at(node) : 1u, lane = d.shared ? lane_at(node) : 0u;
     const uint64 mine = node.count * lane / lanes, end = node.count * (lane + 1u) / lanes;
 #ifdef __CUDACC__
     const uint32 low = (uint32)d.gid, high = (uint32)(d.gid >> 32) | (c.projection << 8);
@@ -225,7 +222,7 @@ FN_ONCE void draw_multapses(const Connect& c, const Drawer& d, const Places& p, 
         const Block block = philox((uint32)number, (uint32)(number >> 32), low, high, c.seed, d.stream);
         uint64 drawn = below(block.w0, block.w1, p.available);
         drawn += drawn >= p.own ? 1 : 0;
-        put(c, d, out, number, begin + node.residue + ((p.skip + drawn) << node.level), block.w2, block.w3);
+        put(c, d, out, number, begin + p.first + drawn, block.w2, block.w3);
     }
 #else
     (void)begin;
@@ -236,7 +233,7 @@ FN_ONCE void draw_multapses(const Connect& c, const Drawer& d, const Places& p, 
         const uint32 n = (uint32)(end - k < MULTAPSES_LEAF ? end - k : MULTAPSES_LEAF);
         if (waiting.n + n > LANES) out.batch.flush();
         leaf_words(c, d, node.first + k, n, w0, w1, waiting.delay_word + waiting.n, waiting.weight_word + waiting.n);
-        local_targets(c, p, node, n, w0, w1, waiting.target + waiting.n);
+        local_targets(c, p, n, w0, w1, waiting.target + waiting.n);
         if (waiting.take(n, out.source)) out.batch.flush();
     }
 #endif

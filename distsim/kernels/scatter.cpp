@@ -5,29 +5,34 @@ template <int FILL>
 FN_ONCE void scatter_within(const Connect& c, const Drawer& d, const Side& side, uint32 selection, uint64 first,
                        uint64 count, const Out<FILL>& out) {
     const uint64 begin = side_begin(side, selection), size = side.end[selection] - begin;
-    Scattered stack[48];
+    Scattered stack[42];  // places are below 2^40
     uint32 depth = 0;
-    stack[depth++] = {first, count, 0, 0};
+    if (count && (!d.pruned || holds_local(c, 0, size))) stack[depth++] = {first, count, 0, size, 0, 0, 0};
     while (depth) {
         const Scattered node = stack[--depth];
-        if (node.count == 0 || (d.pruned && !holds_local(c, node.residue, node.level))) continue;
-        if (d.shared && !follows(node.level, node.residue)) continue;
-        const Places p = places_in(d, begin, size, node.residue, node.level);
+        if (d.shared && !follows(node)) continue;
+        const Places p = places_in(d, begin, node.low, node.high);
         if (p.available == 0) continue;
         if (!d.distinct && (node.count <= MULTAPSES_LEAF || p.available == 1)) {
             draw_multapses(c, d, p, begin, node, out);
             continue;
         }
         if (d.distinct && (node.count <= LEAF || p.available == 1 || node.count == p.available)) {
-            if (!d.shared || draws_leaf(node.level, node.residue)) draw_leaf(c, d, p, begin, node, out);
+            if (!d.shared || lane_at(node) == 0) draw_leaf(c, d, p, begin, node, out);
             continue;
         }
-        const uint64 other = node.residue + ((uint64)1 << node.level);
-        const Places l = places_in(d, begin, size, node.residue, node.level + 1);
-        const uint64 left = split_draws(c, d, (double)l.available, (double)(p.available - l.available), node.count,
-                                        node.first, node.level);
-        stack[depth++] = {node.first + left, node.count - left, other, node.level + 1};
-        stack[depth++] = {node.first, left, node.residue, node.level + 1};
+        const uint64 middle = node.high - (node.high - node.low) / 2;
+        const uint64 here = places_in(d, begin, node.low, middle).available;
+        const uint64 left = split_draws(c, d, (double)here, (double)(p.available - here), node.count, node.first, node.level);
+        const uint64 right = node.count - left;
+        const bool to_left = left && (!d.pruned || holds_local(c, node.low, middle));
+        const bool to_right = right && (!d.pruned || holds_local(c, middle, node.high));
+        const bool parted = d.shared && to_left && to_right && node.forks < LANE_BITS;
+        const uint16 below = (uint16)(node.level + 1);
+        const uint8 forks = (uint8)(node.forks + (parted ? 1 : 0));
+        const uint8 aside = (uint8)(node.path | (parted ? 1u << node.forks : 0u));
+        if (to_right) stack[depth++] = {node.first + left, right, middle, node.high, below, forks, aside};
+        if (to_left) stack[depth++] = {node.first, left, node.low, middle, below, forks, node.path};
     }
 }
 
@@ -35,11 +40,11 @@ FN_ONCE void scatter_within(const Connect& c, const Drawer& d, const Side& side,
 template <int FILL>
 FN_ONCE void scatter(const Connect& c, const Drawer& d, const Side& side, uint64 count, uint32 only,
                      const Out<FILL>& out) {
-    uint64 rest = places_in(d, 0, side.end[side.n - 1], 0, 0).available;
+    uint64 rest = places_in(d, 0, 0, side.end[side.n - 1]).available;
     uint64 first = 0;
     for (uint32 s = 0; s < side.n && count; ++s) {
         const uint64 begin = side_begin(side, s);
-        const uint64 here = places_in(d, begin, side.end[s] - begin, 0, 0).available;
+        const uint64 here = places_in(d, begin, 0, side.end[s] - begin).available;
         rest -= here;
         const uint64 mine = rest == 0 ? count
             : split_draws(c, d, (double)here, (double)rest, count, first, LEVEL_OF_SELECTION + s);

@@ -92,7 +92,7 @@ def construction_source(double: bool, spatial: bool = True) -> str:
 
     Without space fewer kernels are compiled, and on a GPU none of them holds expressions in local memory.
     """
-    files = [*SCATTERING, "shares.cpp", "rows.cpp", "sparse.cpp", "values.cpp"]
+    files = ["rules.cpp", *SCATTERING, "shares.cpp", "rows.cpp", "sparse.cpp", "values.cpp"]
     files += ["cells.h", "spatial.cpp", "degrees.cpp"] if spatial else []
     head = _head(double) + "#define PROCEDURAL 0\n" + _text("counts.h")
     return head + _connecting(spatial) + "".join(_text(f) for f in files)
@@ -115,14 +115,8 @@ def _connecting(spatial: bool) -> str:
 
 
 _LOOP_STRUCTURES = (
-    loop.Recorder,
-    loop.Lists,
-    loop.Ring,
-    procedural.Regrown,
-    procedural.Procedural,
-    loop.Count,
-    loop.Loop,
-)
+    loop.Recorder, loop.Lists, loop.Ring, procedural.Regrown, procedural.Procedural, loop.Count, loop.Loop,
+)  # fmt: skip
 
 
 def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:

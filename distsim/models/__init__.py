@@ -52,14 +52,21 @@ MODELS: dict[str, Model | Family] = {m.name: m for m in (
     gamma_sup_generator, mip_generator, pulsepacket_generator,
 )}  # fmt: skip
 
+GIVEN_IN_PYTHON = " (declared in Python)"  # how results call a model that they do not hold
+
 __all__ = [
-    "MODELS", "Constant", "Dynamics", "Family", "Flag", "Form", "ListParameter", "Model", "Parameter", "Probe",
-    "Receptor", "State", "example_of", "model_named",
+    "GIVEN_IN_PYTHON", "MODELS", "Constant", "Dynamics", "Family", "Flag", "Form", "ListParameter", "Model",
+    "Parameter", "Probe", "Receptor", "State", "example_of", "model_named",
 ]  # fmt: skip
 
 
 def model_named(name: str, where: str) -> Model | Family:
     """The built-in model `name`, or ConfigError with the nearest name."""
+    if name.endswith(GIVEN_IN_PYTHON):
+        raise ConfigError(
+            f"{where}: found {name!r}: its declaration is not among the results, so nothing can be computed from them; "
+            "allowed: a model of distsim, or one in a file of its own, my_file.py:my_model"
+        )
     if name not in MODELS:
         way = "; a model of your own is written my_file.py:my_model" if name.endswith(".py") else ""
         raise ConfigError(f"{where}: unknown model {name!r}; {nearest(name, MODELS)}{way}")

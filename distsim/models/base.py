@@ -40,7 +40,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from distsim.distributions import Value, check_magnitude, support
-from distsim.errors import ConfigError, nearest, wrong
+from distsim.errors import ConfigError, check_names, nearest, wrong
 from distsim.grid import on_grid
 from distsim.models.bounds import NEVER as NEVER
 from distsim.models.bounds import check_bounds, check_order, check_time, fraction, scalar_or_list
@@ -101,6 +101,7 @@ class State:
     recordable: bool = False
     at_least: float | None = None
     at_most: float | None = None
+    index_of: str = ""  # the list that it points into: 0 up to its length
 
 
 @dataclass(frozen=True)
@@ -326,12 +327,7 @@ class Model:
 
     def check_params(self, values: Mapping[str, Any], size: int, where: str) -> dict[str, Any]:
         """All parameters, defaults filled in, scalars as Value, vectors as tuples of tuples of float."""
-        declared = {p.name: p for p in self.parameters}
-        for key in values:
-            if key in dict(self.refused):
-                raise ConfigError(f"{where}.{key}: {dict(self.refused)[key]}")
-            if key not in declared:
-                raise ConfigError(f"{where}.{key}: unknown parameter of {self.name}; {nearest(key, declared)}")
+        check_names(values, (p.name for p in self.parameters), dict(self.refused), self.name, where)
         checked: dict[str, Any] = {}
         for parameter in self.parameters:
             at = f"{where}.{parameter.name}"

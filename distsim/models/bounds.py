@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
-from distsim.distributions import Listed, Value, as_value, support
+from distsim.distributions import Listed, Value, support
 from distsim.errors import wrong
 from distsim.exact import exact_context
+from distsim.given import value_of
 from distsim.grid import on_grid
 
 if TYPE_CHECKING:
@@ -23,10 +24,7 @@ def fraction(value: Value) -> Value | None:
 
 
 def scalar_or_list(value: Any, size: int, where: str) -> Value:
-    try:
-        checked = as_value(value)
-    except (TypeError, ValueError) as error:
-        raise wrong(where, value, "a number, a distribution, or one number per neuron") from error
+    checked = value_of(value, where, "a number, a distribution, or one number per neuron", expressions=False)
     if isinstance(checked, Listed) and len(checked.values) != size:
         raise wrong(where, f"a list of {len(checked.values)}", f"one number for each of {size} neurons")
     return checked

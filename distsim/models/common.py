@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 
-from distsim.models.base import Constant, Parameter, State
+from distsim.models.base import Constant, Parameter, Receptor, State
 
 FLOOR = 1e-20  # decaying states end here, long before they would be subnormal
 FIRE = """
@@ -29,6 +29,33 @@ membrane = (  # of the integrate-and-fire neurons
 )
 V_m = State("V_m", "mV", "membrane potential", "E_L", relative_to="E_L", floor=FLOOR, recordable=True)
 V_min = Parameter("V_min", -1e30, "mV", "lower bound of V_m; the default is none")
+currents = (Receptor("excitatory", "pA"), Receptor("inhibitory", "pA"))
+conductances = (Receptor("excitatory", "nS"), Receptor("inhibitory", "nS"))
+I_syn = (
+    State("I_syn_ex", "pA", "excitatory synaptic current", floor=FLOOR, recordable=True),
+    State("I_syn_in", "pA", "inhibitory synaptic current", floor=FLOOR, recordable=True),
+)
+g_syn = (
+    State("g_ex", "nS", "excitatory conductance", floor=FLOOR, recordable=True),
+    State("g_in", "nS", "inhibitory conductance", floor=FLOOR, recordable=True),
+)
+EXACT = "Exact: in double precision NEST's numbers to 1e-9."
+
+
+def taus_syn(excitatory: float, inhibitory: float, what: str) -> tuple[Parameter, Parameter]:
+    """tau_syn_ex and tau_syn_in with these defaults (ms); `what` they are, with {side} for excitatory or inhibitory."""
+    return (
+        Parameter("tau_syn_ex", excitatory, "ms", what.format(side="excitatory"), above=0.0),
+        Parameter("tau_syn_in", inhibitory, "ms", what.format(side="inhibitory"), above=0.0),
+    )
+
+
+def reversals(excitatory: float, inhibitory: float) -> tuple[Parameter, Parameter]:
+    """E_ex and E_in with these defaults (mV)."""
+    return (
+        Parameter("E_ex", excitatory, "mV", "excitatory reversal potential"),
+        Parameter("E_in", inhibitory, "mV", "inhibitory reversal potential"),
+    )
 
 
 def whole_steps(time: Decimal, dt: Decimal) -> Decimal:

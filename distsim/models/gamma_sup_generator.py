@@ -9,7 +9,7 @@ from distsim.distributions import support
 from distsim.errors import wrong
 from distsim.models.base import Constant, Model, Parameter, State
 from distsim.models.forms import Family, Form, Whole
-from distsim.models.generators import ACTIVE, REFUSED, WINDOW, WINDOW_CONSTANTS
+from distsim.models.generators import generator
 
 
 def _make(form: Form) -> Model:
@@ -33,30 +33,24 @@ def _make(form: Form) -> Model:
     moves = "\n".join(
         f"        waiting_{k} = waiting_{k} - moved_{k} + moved_{k - 1 if k > 1 else shape};" for k in stages
     )
-    return Model(
+    return generator(
         name="gamma_sup_generator",
         doc=DOC,
         parameters=(
             Parameter("rate", 0.0, "Hz", "mean rate of each process", at_least=0.0),
             Parameter("n_proc", 1.0, "1", "number of processes", at_least=1.0),
-            *WINDOW,
         ),
         states=tuple(
             State(f"waiting_{k}", "1", f"processes in stage {k}", "rest" if k == shape else "each", kind="int32")
             for k in stages
         ),
         constants=(
-            *WINDOW_CONSTANTS,
             Constant("each", ("n_proc",), lambda p, dt: p["n_proc"] // shape, integer=True),
             Constant("rest", ("n_proc",), lambda p, dt: p["n_proc"] - (shape - 1) * (p["n_proc"] // shape),
                      integer=True),
         ),
-        is_neuron=False,
-        max_multiplicity=255,
-        refused=REFUSED,
         fits=fits,
         update=f"""
-        {ACTIVE}
         const double p = (double)rate * {shape}.0 * 1e-3 * g.dt;
 {draws}
 {moves}

@@ -59,6 +59,23 @@ ACTIVE = f"const bool active = step > {step_of('first')} && step <= {step_of('la
 MEAN = "const double mean = active ? (double)rate * 1e-3 * g.dt : 0.0;"
 
 
+def generator(
+    *, parameters: tuple[Parameter, ...], update: str, constants: tuple[Constant, ...] = (),
+    refused: tuple[tuple[str, str], ...] = (), **declared: Any,
+) -> Model:  # fmt: skip
+    """A Model that emits spikes between start and stop: `update` finds whether it is `active`."""
+    return Model(
+        parameters=(*parameters, *WINDOW),
+        constants=(*WINDOW_CONSTANTS, *constants),
+        is_neuron=False,
+        max_multiplicity=255,
+        refused=(*REFUSED, *refused),
+        update=f"""
+        {ACTIVE}{update}""",
+        **declared,
+    )
+
+
 def one_number(params: Mapping[str, Any], names: Sequence[str], where: str) -> None:
     """ConfigError where one of these parameters differs between the generators of a population."""
     for name in names:
@@ -147,7 +164,7 @@ def _choose(params: Mapping[str, Any]) -> Model:
     return _weighted_generator if weighted else spike_generator
 
 
-spike_generator = Model(
+spike_generator = generator(
     name="spike_generator",
     doc="""Emits spikes at listed times (ms, on the grid, ascending; a time listed k times gives k spikes).
 
@@ -167,17 +184,12 @@ spike_generator = Model(
             plain=True,
             at_least=0.0,
         ),
-        *WINDOW,
     ),
-    states=(State("next_spike", "1", "index of the next listed time", kind="int32"),),
-    constants=(*WINDOW_CONSTANTS, *_time("origin_step", "origin")),
-    is_neuron=False,
-    max_multiplicity=255,
-    refused=REFUSED,
+    states=(State("next_spike", "1", "index of the next listed time", kind="int32", index_of="spike_times"),),
+    constants=_time("origin_step", "origin"),
     rewrite=_listed,
     choose=_choose,
     update=f"""
-        {ACTIVE}
         while (spike_times_begin + next_spike < spike_times_end &&
                spike_times_at(spike_times_begin + next_spike) + {step_of("origin_step")} == step) {{
             next_spike += 1;
@@ -200,20 +212,15 @@ _weighted_generator = dataclasses.replace(
     """,
 )
 
-poisson_generator = Model(
+poisson_generator = generator(
     name="poisson_generator",
     doc="""A Poisson train: a Poisson number of spikes in every step, the same train for all targets.
 
     NEST's poisson_generator gives every target a train of its own: that is the input poisson_generator here.""",
-    parameters=(Parameter("rate", 0.0, "Hz", "mean rate", at_least=0.0), *WINDOW),
+    parameters=(Parameter("rate", 0.0, "Hz", "mean rate", at_least=0.0),),
     states=(),
-    constants=WINDOW_CONSTANTS,
-    is_neuron=False,
-    max_multiplicity=255,
-    refused=REFUSED,
     fits=bounded_rate,
     update=f"""
-        {ACTIVE}
         {MEAN}
         spikes = (int32)poisson_draw(0, mean);
     """,
@@ -227,7 +234,7 @@ def _bounded_values(params: Mapping[str, Any], dt: float, where: str) -> None:
             bounded_rate({"rate": rate}, dt, f"{where}.rate_values[{i}]")
 
 
-inhomogeneous_poisson_generator = Model(
+inhomogeneous_poisson_generator = generator(
     name="inhomogeneous_poisson_generator",
     doc="""A Poisson train whose rate is constant between given times, 0 before the first.
 
@@ -235,17 +242,12 @@ inhomogeneous_poisson_generator = Model(
     parameters=(
         Parameter("rate_times", 0.0, "ms", "times from which on the rate is another", vector=True),
         Parameter("rate_values", 0.0, "Hz", "the rate from each time on", vector=True, plain=True, at_least=0.0),
-        *WINDOW,
     ),
-    states=(State("next_rate", "1", "index of the next time", kind="int32"),),
-    constants=WINDOW_CONSTANTS,
-    is_neuron=False,
-    max_multiplicity=255,
-    refused=(*REFUSED, ("allow_offgrid_spikes", _OFFGRID)),
+    states=(State("next_rate", "1", "index of the next time", kind="int32", index_of="rate_times"),),
+    refused=(("allow_offgrid_spikes", _OFFGRID),),
     rewrite=same_lengths("rate_times", "rate_values"),
     fits=_bounded_values,
     update=f"""
-        {ACTIVE}
         while (rate_times_begin + next_rate < rate_times_end &&
                rate_times_at(rate_times_begin + next_rate) <= step) next_rate += 1;
         const double rate = next_rate > 0 ? rate_values_at(rate_values_begin + next_rate - 1) : 0.0;
@@ -260,7 +262,7 @@ def _bounded_sine(params: Mapping[str, Any], dt: float, where: str) -> None:
     bounded_rate({"rate": support(params["rate"])[1] + max(-low, high)}, dt, where)
 
 
-sinusoidal_poisson_generator = Model(
+sinusoidal_poisson_generator = generator(
     name="sinusoidal_poisson_generator",
     doc="""A Poisson train of the rate  rate + amplitude sin(2 pi frequency t + phase),  0 where that is negative.""",
     parameters=(
@@ -268,16 +270,10 @@ sinusoidal_poisson_generator = Model(
         Parameter("amplitude", 0.0, "Hz", "amplitude of the sine"),
         Parameter("frequency", 0.0, "Hz", "frequency of the sine", at_least=0.0),
         Parameter("phase", 0.0, "deg", "phase of the sine at t = 0"),
-        *WINDOW,
     ),
     states=(),
-    constants=WINDOW_CONSTANTS,
-    is_neuron=False,
-    max_multiplicity=255,
-    refused=REFUSED,
     fits=_bounded_sine,
-    update=f"""
-        {ACTIVE}
+    update="""
         const double turns = (double)frequency * 1e-3 * g.dt * (double)step + (double)phase / 360.0;
         const double now = (double)rate + (double)amplitude * sine_of_turns(turns);
         const double mean = active && now > 0.0 ? now * 1e-3 * g.dt : 0.0;
@@ -294,7 +290,7 @@ def _fits_mip(params: Mapping[str, Any], dt: float, where: str) -> None:
     bounded_rate(params, dt, where)
 
 
-mip_generator = Model(
+mip_generator = generator(
     name="mip_generator",
     doc="""Correlated Poisson trains: every generator copies each spike of one mother train with probability p_copy.
 
@@ -303,16 +299,10 @@ mip_generator = Model(
     parameters=(
         Parameter("rate", 0.0, "Hz", "rate of the mother train", at_least=0.0),
         Parameter("p_copy", 1.0, "1", "probability of a copy", at_least=0.0),
-        *WINDOW,
     ),
     states=(),
-    constants=WINDOW_CONSTANTS,
-    is_neuron=False,
-    max_multiplicity=255,
-    refused=REFUSED,
     fits=_fits_mip,
     update=f"""
-        {ACTIVE}
         {MEAN}
         const uint64 mother = shared_poisson_draw(0, mean);
         spikes = (int32)binomial_draw(0, mother, (double)p_copy);
@@ -335,7 +325,7 @@ def _fits_pulse(params: Mapping[str, Any], dt: float, where: str) -> None:
         raise wrong(f"{where}.activity", params["activity"], "a whole number of spikes from 0 to 1e6")
 
 
-pulsepacket_generator = Model(
+pulsepacket_generator = generator(
     name="pulsepacket_generator",
     doc="""Pulse packets: for each pulse `activity` spikes at times that are normal around it with deviation sdev.
 
@@ -344,21 +334,15 @@ pulsepacket_generator = Model(
         Parameter("pulse_times", 0.0, "ms", "centres of the packets", vector=True),
         Parameter("activity", 0.0, "1", "spikes of a packet", at_least=0.0),
         Parameter("sdev", 0.0, "ms", "standard deviation of the times", at_least=0.0),
-        *WINDOW,
     ),
-    states=(State("next_spike", "1", "index of the next time", kind="int32"),),
-    constants=WINDOW_CONSTANTS,
-    is_neuron=False,
-    max_multiplicity=255,
-    refused=REFUSED,
+    states=(State("next_spike", "1", "index of the next time", kind="int32", index_of="packet_times"),),
     fits=_fits_pulse,
     drawn=(DrawnTimes("packet_times", _pulse_count, _pulse_times),),
-    update=f"""
-        {ACTIVE}
+    update="""
         while (packet_times_begin + next_spike < packet_times_end &&
-               packet_times_at(packet_times_begin + next_spike) == step) {{
+               packet_times_at(packet_times_begin + next_spike) == step) {
             next_spike += 1;
             spikes += active ? 1 : 0;
-        }}
+        }
     """,
 )

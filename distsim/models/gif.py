@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from distsim.models.base import Constant, Dynamics, Model, Parameter, Probe, Receptor, State
-from distsim.models.common import FLOOR, I_e, decay, difference, refractory_count, refractory_steps
+from distsim.models.base import Constant, Dynamics, Model, Parameter, Probe, State
+from distsim.models.common import (
+    FLOOR,
+    I_e,
+    I_syn,
+    conductances,
+    currents,
+    decay,
+    difference,
+    g_syn,
+    refractory_count,
+    refractory_steps,
+    reversals,
+    taus_syn,
+)
 from distsim.models.forms import Family, Form, ListParameter
 
 # A fraction in (0, 1) from 64 random bits: floats are dense near 0, so that small probabilities keep their precision.
@@ -104,16 +117,14 @@ def _gif_psc_exp(form: Form) -> Model:
         doc=gif_psc_exp.doc,
         parameters=(
             *parameters,
-            Parameter("tau_syn_ex", 2.0, "ms", "time constant of excitatory currents", above=0.0),
-            Parameter("tau_syn_in", 2.0, "ms", "time constant of inhibitory currents", above=0.0),
+            *taus_syn(2.0, 2.0, "time constant of {side} currents"),
         ),
         states=(
             *states,
-            State("I_syn_ex", "pA", "excitatory synaptic current", floor=FLOOR, recordable=True),
-            State("I_syn_in", "pA", "inhibitory synaptic current", floor=FLOOR, recordable=True),
+            *I_syn,
         ),
         probes=probes,
-        receptors=(Receptor("excitatory", "pA"), Receptor("inhibitory", "pA")),
+        receptors=currents,
         constants=(
             *constants,
             Constant("decay_m", ("g_L", "C_m"), lambda p, dt: (-dt * p["g_L"] / p["C_m"]).exp()),
@@ -150,18 +161,15 @@ def _gif_cond_exp(form: Form) -> Model:
         doc=gif_cond_exp.doc,
         parameters=(
             *parameters,
-            Parameter("E_ex", 0.0, "mV", "excitatory reversal potential"),
-            Parameter("E_in", -85.0, "mV", "inhibitory reversal potential"),
-            Parameter("tau_syn_ex", 2.0, "ms", "time constant of the excitatory conductance", above=0.0),
-            Parameter("tau_syn_in", 2.0, "ms", "time constant of the inhibitory conductance", above=0.0),
+            *reversals(0.0, -85.0),
+            *taus_syn(2.0, 2.0, "time constant of the {side} conductance"),
         ),
         states=(
             *states,
-            State("g_ex", "nS", "excitatory conductance", floor=FLOOR, recordable=True),
-            State("g_in", "nS", "inhibitory conductance", floor=FLOOR, recordable=True),
+            *g_syn,
         ),
         probes=probes,
-        receptors=(Receptor("excitatory", "nS"), Receptor("inhibitory", "nS")),
+        receptors=conductances,
         constants=(
             *constants,
             difference("drive_ex", "E_ex", "E_L"),

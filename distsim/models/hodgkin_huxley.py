@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from distsim.models.base import Constant, Dynamics, Model, Parameter, Receptor, State
-from distsim.models.common import FLOOR, I_e, refractory_count, refractory_steps, t_ref
+from distsim.models.base import Constant, Dynamics, Model, Parameter, State
+from distsim.models.common import (
+    FLOOR,
+    I_e,
+    conductances,
+    currents,
+    g_syn,
+    refractory_count,
+    refractory_steps,
+    reversals,
+    t_ref,
+    taus_syn,
+)
 
 # x / (1 - exp(-x)), given e = exp(-x): near 0 by its series (Bernoulli numbers), where the quotient is 0 / 0.
 _LINOID = """
@@ -67,8 +78,7 @@ hh_psc_alpha = Model(
         Parameter("E_Na", 50.0, "mV", "sodium reversal potential"),
         Parameter("E_K", -77.0, "mV", "potassium reversal potential"),
         Parameter("E_L", -54.402, "mV", "leak reversal potential"),
-        Parameter("tau_syn_ex", 0.2, "ms", "rise time of excitatory currents", above=0.0),
-        Parameter("tau_syn_in", 2.0, "ms", "rise time of inhibitory currents", above=0.0),
+        *taus_syn(0.2, 2.0, "rise time of {side} currents"),
         I_e,
     ),
     states=(
@@ -82,7 +92,7 @@ hh_psc_alpha = Model(
         State("I_syn_in", "pA", "inhibitory synaptic current", floor=FLOOR, recordable=True),
         refractory_steps,
     ),
-    receptors=(Receptor("excitatory", "pA"), Receptor("inhibitory", "pA")),
+    receptors=currents,
     constants=(
         refractory_count,
         inverse("per_C_m", "C_m"),
@@ -152,10 +162,8 @@ hh_cond_exp_traub = Model(
         Parameter("E_K", -90.0, "mV", "potassium reversal potential"),
         Parameter("E_L", -60.0, "mV", "leak reversal potential"),
         Parameter("V_T", -63.0, "mV", "shift of all rates; the threshold lies about 13 mV above"),
-        Parameter("E_ex", 0.0, "mV", "excitatory reversal potential"),
-        Parameter("E_in", -80.0, "mV", "inhibitory reversal potential"),
-        Parameter("tau_syn_ex", 5.0, "ms", "time constant of the excitatory conductance", above=0.0),
-        Parameter("tau_syn_in", 10.0, "ms", "time constant of the inhibitory conductance", above=0.0),
+        *reversals(0.0, -80.0),
+        *taus_syn(5.0, 10.0, "time constant of the {side} conductance"),
         t_ref,
         I_e,
     ),
@@ -164,11 +172,10 @@ hh_cond_exp_traub = Model(
         State("Act_m", "", "activation of sodium", 9.895563096746586e-09, recordable=True),
         State("Inact_h", "", "inactivation of sodium", 0.999999999106396, recordable=True),
         State("Act_n", "", "activation of potassium", 2.551577051602551e-07, recordable=True),
-        State("g_ex", "nS", "excitatory conductance", floor=FLOOR, recordable=True),
-        State("g_in", "nS", "inhibitory conductance", floor=FLOOR, recordable=True),
+        *g_syn,
         refractory_steps,
     ),
-    receptors=(Receptor("excitatory", "nS"), Receptor("inhibitory", "nS")),
+    receptors=conductances,
     constants=(
         refractory_count,
         inverse("per_C_m", "C_m"),

@@ -6,19 +6,17 @@ from dataclasses import replace
 from decimal import Decimal
 
 from distsim.models.base import Constant, Model, Parameter, Probe
-from distsim.models.common import accuracy
+from distsim.models.common import V_m, accuracy, conductances
 from distsim.models.courses import alpha
 from distsim.models.forms import Family, Flag, Form
 from distsim.models.iaf_cond import (
     G_EX,
     G_IN,
-    V_m,
     above_rest,
     courses_constants,
     courses_states,
     membrane,
     per_C_m,
-    receptors,
     relaxation,
     synaptic,
     theta,
@@ -55,7 +53,7 @@ def _make(form: Form) -> Model:
             Probe("I_syn_in", "pA", "inhibitory current", "g_in * (V_m - above_E_in)"),
             Probe("I_ahp", "pA", "afterhyperpolarisation current", "ahp * (V_m - above_E_ahp)"),
         ),
-        receptors=receptors,
+        receptors=conductances,
         constants=(
             per_C_m,
             theta,

@@ -6,16 +6,23 @@ Magnus expansion of order 4, which no conductance makes unstable.
 
 from __future__ import annotations
 
-from distsim.models.base import Constant, Dynamics, Model, Parameter, Probe, Receptor, State
-from distsim.models.common import FLOOR, I_e, accuracy, difference, refractory_count, refractory_steps
+from distsim.models.base import Constant, Dynamics, Model, Parameter, Probe, State
+from distsim.models.common import (
+    I_e,
+    V_m,
+    accuracy,
+    conductances,
+    difference,
+    refractory_count,
+    refractory_steps,
+    reversals,
+)
 from distsim.models.courses import Course, alpha, beta, exponential
 
 SUBSTEPS = (1, 4)
 per_C_m = Constant("per_C_m", ("C_m",), lambda p, dt: 1 / p["C_m"])
-V_m = State("V_m", "mV", "membrane potential", "E_L", relative_to="E_L", floor=FLOOR, recordable=True)
 reset = difference("reset", "V_reset", "E_L")
 theta = difference("theta", "V_th", "E_L")
-receptors = (Receptor("excitatory", "nS"), Receptor("inhibitory", "nS"))
 t_ref_remaining = Probe("t_ref_remaining", "ms", "what is left of the refractory time", "(real)refractory_steps * dt")
 
 
@@ -28,8 +35,7 @@ def membrane(
         Parameter("g_L", g_L, "nS", "leak conductance", above=0.0),
         Parameter("C_m", C_m, "pF", "membrane capacitance", above=0.0),
         Parameter("E_L", E_L, "mV", "leak reversal potential"),
-        Parameter("E_ex", E_ex, "mV", "excitatory reversal potential"),
-        Parameter("E_in", E_in, "mV", "inhibitory reversal potential"),
+        *reversals(E_ex, E_in),
         I_e,
     )
 
@@ -88,7 +94,7 @@ def _neuron(
         ),
         ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
         states=(V_m, *courses_states(ex, inh), refractory_steps),
-        receptors=receptors,
+        receptors=conductances,
         constants=(
             per_C_m, reset, theta, refractory_count, *above_rest("E_ex", "E_in"), *courses_constants(ex, inh)
         ),
@@ -188,7 +194,7 @@ iaf_cond_exp_sfa_rr = Model(
     ),
     ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
     states=(V_m, *courses_states(_EX, _IN, _SFA, _RR), refractory_steps),
-    receptors=receptors,
+    receptors=conductances,
     constants=(
         per_C_m, reset, theta, refractory_count, *above_rest("E_ex", "E_in", "E_sfa", "E_rr"),
         *courses_constants(_EX, _IN, _SFA, _RR),

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from distsim.models.base import Constant, Model, Parameter, Probe, Receptor, State
 from distsim.models.common import (
+    EXACT,
     FIRE,
     FLOOR,
     I_e,
@@ -18,6 +19,7 @@ from distsim.models.common import (
     membrane,
     refractory_steps,
     rise_I_e,
+    taus_syn,
     threshold,
 )
 from distsim.models.forms import Family, Form
@@ -95,7 +97,7 @@ def _neuron(
         refractory_steps = refractory ? refractory_steps - 1 : 0;{advance}
         {FIRE}
         """,
-        accuracy="Exact: in double precision NEST's numbers to 1e-9.",
+        accuracy=EXACT,
     )
 
 
@@ -105,10 +107,7 @@ iaf_psc_alpha = _neuron(
 
     {_EQUATIONS.format(sum="I_syn_ex + I_syn_in")}""",
     ("ex", "in"),
-    (
-        Parameter("tau_syn_ex", 2.0, "ms", "rise time of excitatory currents", above=0.0),
-        Parameter("tau_syn_in", 2.0, "ms", "rise time of inhibitory currents", above=0.0),
-    ),
+    taus_syn(2.0, 2.0, "rise time of {side} currents"),
     ("excitatory", "inhibitory"),
 )
 

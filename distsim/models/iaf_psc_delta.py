@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from distsim.models.base import Model, Receptor, State
 from distsim.models.common import (
+    EXACT,
     FIRE,
     FLOOR,
     I_e,
@@ -54,7 +55,7 @@ def _make(form: Form) -> Model:
         refractory_steps = refractory ? refractory_steps - 1 : 0;
         {FIRE}
         """,
-        accuracy="Exact: in double precision NEST's numbers to 1e-9.",
+        accuracy=EXACT,
     )
 
 

@@ -8,16 +8,19 @@ from decimal import Decimal
 from typing import Any
 
 from distsim.distributions import support
-from distsim.models.base import Constant, Model, Parameter, Receptor, State
+from distsim.models.base import Constant, Model, Parameter
 from distsim.models.common import (
-    FLOOR,
+    EXACT,
     I_e,
+    I_syn,
     V_m,
     current_to_voltage,
+    currents,
     decay,
     membrane,
     refractory_steps,
     rise_I_e,
+    taus_syn,
     threshold,
 )
 
@@ -48,8 +51,7 @@ iaf_psc_exp = Model(
     as in NEST.""",
     parameters=(
         *membrane,
-        Parameter("tau_syn_ex", 2.0, "ms", "time constant of excitatory currents", above=0.0),
-        Parameter("tau_syn_in", 2.0, "ms", "time constant of inhibitory currents", above=0.0),
+        *taus_syn(2.0, 2.0, "time constant of {side} currents"),
         I_e,
         Parameter("rho", 0.01, "Hz", "stochastic firing intensity at the threshold", at_least=0.0),
         Parameter("delta", 0.0, "mV", "width of the threshold region; 0 is a hard threshold", at_least=0.0),
@@ -57,11 +59,10 @@ iaf_psc_exp = Model(
     ordered=(("V_reset", "V_th", "the reset lies below the threshold"),),
     states=(
         V_m,
-        State("I_syn_ex", "pA", "excitatory synaptic current", floor=FLOOR, recordable=True),
-        State("I_syn_in", "pA", "inhibitory synaptic current", floor=FLOOR, recordable=True),
+        *I_syn,
         refractory_steps,
     ),
-    receptors=(Receptor("excitatory", "pA"), Receptor("inhibitory", "pA")),
+    receptors=currents,
     constants=(
         decay("tau_m"),
         decay("tau_syn_ex"),
@@ -85,7 +86,7 @@ iaf_psc_exp = Model(
         refractory_steps = crossed ? refractory_count : refractory_steps;
         spikes = crossed ? 1 : 0;
     """,
-    accuracy="Exact: in double precision NEST's numbers to 1e-9.",
+    accuracy=EXACT,
     choose=_choose,
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from distsim.distributions import support
 from distsim.models.base import Constant, Model, Parameter, Receptor, State
+from distsim.models.common import EXACT
 from distsim.models.iaf_psc_exp import HARD, iaf_psc_exp, with_escape
 
 
@@ -90,7 +91,7 @@ iaf_tum_2000 = dataclasses.replace(
         y = y * active + sent;
         last_spike = (int32)step;
     """,
-    accuracy="Exact: in double precision NEST's numbers to 1e-9.",
+    accuracy=EXACT,
     choose=_choose,
 )
 

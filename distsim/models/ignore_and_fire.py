@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from distsim.models.base import Constant, Model, Parameter, Receptor, State
-from distsim.models.common import whole_steps
+from distsim.models.base import Constant, Model, Parameter, State
+from distsim.models.common import currents, whole_steps
 
 # Integers of a single-precision table are exact to 2^24.
 PERIOD = Constant(
@@ -25,7 +25,7 @@ ignore_and_fire = Model(
         Parameter("rate", 10.0, "Hz", "firing rate", above=0.0),
     ),
     states=(State("steps_left", "steps", "steps before the one of the next spike", "first", kind="int32"),),
-    receptors=(Receptor("excitatory", "pA"), Receptor("inhibitory", "pA")),
+    receptors=currents,
     constants=(PERIOD, FIRST),
     update="""
         (void)I_stim;  // taken, and ignored

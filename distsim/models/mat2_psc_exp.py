@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from distsim.models.base import Constant, Model, Parameter, Probe, Receptor, State
+from distsim.models.base import Constant, Model, Parameter, Probe, State
 from distsim.models.common import (
+    EXACT,
     FLOOR,
     MAX_COUNT,
     I_e,
+    I_syn,
+    V_m,
     current_to_voltage,
+    currents,
     decay,
     refractory_steps,
     response,
     rise_I_e,
+    taus_syn,
     whole_steps,
 )
 
@@ -33,8 +38,7 @@ def _parameters(
         Parameter("C_m", C_m, "pF", "membrane capacitance", above=0.0),
         Parameter("tau_m", tau_m, "ms", "membrane time constant", above=0.0),
         Parameter("t_ref", 2.0, "ms", "time without spikes after a spike; at least one step", above=0.0),
-        Parameter("tau_syn_ex", 1.0, "ms", "time constant of excitatory currents", above=0.0),
-        Parameter("tau_syn_in", 3.0, "ms", "time constant of inhibitory currents", above=0.0),
+        *taus_syn(1.0, 3.0, "time constant of {side} currents"),
         I_e,
         Parameter("tau_1", 10.0, "ms", "short time constant of the threshold", above=0.0),
         Parameter("tau_2", 200.0, "ms", "long time constant of the threshold", above=0.0),
@@ -45,9 +49,8 @@ def _parameters(
 
 
 _STATES = (
-    State("V_m", "mV", "membrane potential", "E_L", relative_to="E_L", floor=FLOOR, recordable=True),
-    State("I_syn_ex", "pA", "excitatory synaptic current", floor=FLOOR, recordable=True),
-    State("I_syn_in", "pA", "inhibitory synaptic current", floor=FLOOR, recordable=True),
+    V_m,
+    *I_syn,
     State("V_th_alpha_1", "mV", "short part of the threshold", floor=FLOOR, recordable=True),
     State("V_th_alpha_2", "mV", "long part of the threshold", floor=FLOOR, recordable=True),
 )
@@ -91,10 +94,10 @@ mat2_psc_exp = Model(
     parameters=_parameters(5.0, 100.0, 37.0, 2.0, -51.0),
     states=(*_STATES, refractory_steps),
     probes=(Probe("V_th", "mV", "spike threshold", "omega + (V_th_alpha_1 + V_th_alpha_2)"),),
-    receptors=(Receptor("excitatory", "pA"), Receptor("inhibitory", "pA")),
+    receptors=currents,
     constants=_CONSTANTS,
     update=_update(),
-    accuracy="Exact: in double precision NEST's numbers to 1e-9.",
+    accuracy=EXACT,
 )
 
 
@@ -144,7 +147,7 @@ amat2_psc_exp = Model(
         refractory_steps,
     ),
     probes=(Probe("V_th", "mV", "spike threshold", "omega + (V_th_alpha_1 + V_th_alpha_2 + V_th_v)"),),
-    receptors=(Receptor("excitatory", "pA"), Receptor("inhibitory", "pA")),
+    receptors=currents,
     constants=(
         *_CONSTANTS,
         decay("tau_v"),
@@ -168,5 +171,5 @@ amat2_psc_exp = Model(
         V_th_dv = V_th_dv * decay_tau_v + to_dv;""",
         " + V_th_v",
     ),
-    accuracy="Exact: in double precision NEST's numbers to 1e-9.",
+    accuracy=EXACT,
 )

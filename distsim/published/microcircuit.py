@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from distsim.distributions import Normal, NormalClipped
 from distsim.errors import wrong
 from distsim.network import Network, Population
 from distsim.published import microcircuit_tables as tables
 from distsim.published.arguments import check_positive
-from distsim.rules import FixedTotalNumber
+from distsim.rules import FixedTotalNumber, Generate
+from distsim.storage import Storage
 
 
 def microcircuit(
@@ -17,6 +18,8 @@ def microcircuit(
     in_degree_scale: float | None = None,
     background: Literal["poisson", "dc"] = "poisson",
     initial: Literal["optimized", "original"] = "optimized",
+    storage: Literal["stored", "procedural", "auto"] = "stored",
+    generate: Literal["by_target", "by_source"] | None = None,
 ) -> Network:
     """The 1 mm^2 microcircuit: four layers, eight populations, 77,169 neurons and 299 million synapses.
 
@@ -34,6 +37,10 @@ def microcircuit(
         "poisson": independent Poisson trains of 8 Hz times the external in-degree; "dc": their mean current.
     initial
         Initial V_m: "optimized" per population (a short transient), or "original" (-58 +- 10 mV for all).
+    storage
+        Of all projections: "procedural" stores no synapse, "auto" none where memory would not hold them.
+    generate
+        Whose identity the draws belong to; None: by_source where `storage` asks for it, else by_target.
 
     Raises
     ------
@@ -46,13 +53,17 @@ def microcircuit(
         raise wrong("network.background", background, "poisson or dc")
     if initial not in ("optimized", "original"):
         raise wrong("network.initial", initial, "optimized or original")
+    if storage not in get_args(Storage):
+        raise wrong("network.storage", storage, ", ".join(get_args(Storage)))
+    if generate not in (None, *get_args(Generate)) or (storage != "stored" and generate == "by_target"):
+        raise wrong("network.generate", generate, "by_source, or by_target where all synapses are stored")
     derived = tables.derive(scale, in_degree_scale, background == "poisson")
     if min(derived.sizes) < 1:
         raise wrong("network.scale", scale, "a scale that leaves at least one neuron in each population")
 
     network = Network("microcircuit")
     populations = _describe_populations(network, derived, initial)
-    _describe_projections(network, populations, derived)
+    _describe_projections(network, populations, derived, storage, generate)
     if background == "poisson":
         for population, in_degree in zip(populations, derived.external_in_degrees, strict=True):
             rate = tables.BACKGROUND_RATE * in_degree
@@ -77,7 +88,10 @@ def _describe_populations(network: Network, derived: tables.Derived, initial: st
     ]
 
 
-def _describe_projections(network: Network, populations: list[Population], derived: tables.Derived) -> None:
+def _describe_projections(
+    network: Network, populations: list[Population], derived: tables.Derived, storage: Storage,
+    generate: Generate | None,
+) -> None:  # fmt: skip
     for t, target in enumerate(populations):
         for s, source in enumerate(populations):
             if not derived.synapses[t][s]:
@@ -89,6 +103,8 @@ def _describe_projections(network: Network, populations: list[Population], deriv
                 FixedTotalNumber(derived.synapses[t][s]),
                 weight=NormalClipped(weight, abs(weight) * tables.WEIGHT_RELATIVE_STD),
                 delay=NormalClipped(delay, delay * tables.DELAY_RELATIVE_STD),
+                generate=generate,
+                storage=storage,
             )
 
 

@@ -316,7 +316,7 @@ def build() -> tuple[Mutant, ...]:
         Mutant("samples are counted from the start", before(StateBuffers, "start_after", nothing), results),
         Mutant("later segments stay", before(checkpoints, "drop_later_segments", nothing), results),
         Mutant("a merged spike is lost", before(spikes, "advance", _less), results),
-        Mutant("parts are not compared with their hashes", before(resuming, "read_stored", _unchecked), changed_part),
+        Mutant("parts are not compared with hashes", before(checkpoints, "read_stored", _unchecked), changed_part),
         Mutant("a manifest is not compared with its hash",
                before(checkpoints, "_hash", lambda original, text: "0" * 64), manifest_that_lies),
         Mutant("another experiment may go on", before(resuming, "check_same", nothing), another_seed),

@@ -11,6 +11,7 @@ import pytest
 import support
 from driven import driven
 from linear_models import everything
+from strict import Strict
 from support import TINY
 
 from distsim import Experiment, FixedIndegree, Network, NormalClipped, RunSettings
@@ -32,7 +33,7 @@ def on_gpu(
 
     if ranks == 1:
         return support.put_together([share(Serial())])
-    return support.put_together(Threads.run(ranks, lambda comm: share(support.Strict(comm))))
+    return support.put_together(Threads.run(ranks, lambda comm: share(Strict(comm))))
 
 
 @pytest.mark.parametrize("precision", ["single", "double"])

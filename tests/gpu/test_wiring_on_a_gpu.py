@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import support
 from procedural import drawn
+from strict import Strict
 from wiring import placed, wired
 
 from distsim.backend import open_backend
@@ -25,7 +26,7 @@ def test_every_way_to_connect(described: Any, ranks: int, precision: Any) -> Non
     def share(comm: Any) -> support.Share:
         return support.run_share(comm, described(precision), tuning, backend=open_backend("cuda"))
 
-    shares = [share(Serial())] if ranks == 1 else Threads.run(ranks, lambda comm: share(support.Strict(comm)))
+    shares = [share(Serial())] if ranks == 1 else Threads.run(ranks, lambda comm: share(Strict(comm)))
     support.check_same(support.put_together(shares), support.run(described(precision)), f"{ranks} ranks")
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import nest_data
 import numpy as np
 import pytest
 import support
@@ -94,8 +95,8 @@ def test_relays_emit_what_numpy_foretells(comm: Communicator, min_delay: int) ->
 
 def test_small_network_has_every_spike_of_nest(comm: Communicator) -> None:
     """The reference of tests/reference, over real ranks."""
-    experiment, expected = support.small_network("iaf_psc_exp")
-    support.check_spikes(over(comm, experiment, Tuning()), expected)
+    experiment, expected = nest_data.small_network("iaf_psc_exp")
+    nest_data.check_spikes(over(comm, experiment, Tuning()), expected)
 
 
 def test_areas_that_send_to_their_neighbours(comm: Communicator) -> None:

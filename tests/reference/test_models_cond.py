@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import nest_data
 import numpy as np
 import pytest
 import support
@@ -29,7 +30,7 @@ def quickly_compiled() -> Iterator[None]:
 
 
 def parameters(entry: str, which: str) -> dict[str, Any]:
-    found = support.reference_data("single_neuron")["models"][entry]
+    found = nest_data.reference_data("single_neuron")["models"][entry]
     current = found[which].get("I") or found[which].get("I_bg") or 0.0
     return {**found["params"], "I_e": current}
 
@@ -37,7 +38,7 @@ def parameters(entry: str, which: str) -> dict[str, Any]:
 @functools.cache
 def solution(entry: str, which: str, nudge: float = 0.0) -> Solution:
     """The exact solution of a protocol; `nudge`: a relative change of I_e."""
-    run = support.reference_data("single_neuron")["models"][entry][which]
+    run = nest_data.reference_data("single_neuron")["models"][entry][which]
     p = parameters(entry, which)
     p["I_e"] *= 1 + nudge
     one = [[run["t_spike"], run["weight"], run["delay"], run.get("receptor_type", 0)]] if which == "single_epsp" else []
@@ -49,15 +50,15 @@ def solution(entry: str, which: str, nudge: float = 0.0) -> Solution:
 
 
 @functools.cache
-def outcome(entry: str, which: str, precision: str) -> tuple[list[int], np.ndarray, support.Protocol]:
+def outcome(entry: str, which: str, precision: str) -> tuple[list[int], np.ndarray, nest_data.Protocol]:
     """Steps of the spikes and V_m of the engine, and NEST's side of it."""
-    protocol = support.protocol(entry, which, precision)
+    protocol = nest_data.protocol(entry, which, precision)
     found = support.run(protocol.experiment)
     v = found.states["neuron"][: len(protocol.times), 0, list(protocol.states).index("V_m")]
     return found.spikes[:, 0].tolist(), v.astype(np.float64), protocol
 
 
-def nest_steps(protocol: support.Protocol) -> list[int]:
+def nest_steps(protocol: nest_data.Protocol) -> list[int]:
     return [round(t / DT) for t, _ in protocol.spikes]
 
 
@@ -130,21 +131,21 @@ def test_closer_to_the_exact_solution_than_nest(entry: str, which: str) -> None:
 @pytest.mark.parametrize("entry", MINE)
 def test_every_recordable_of_nest(entry: str) -> None:
     """Conductances, currents, adaptation: to NEST's own error on them (1e-3 absolute, or gsl_error_tol)."""
-    protocol = support.protocol(entry, "single_epsp")
+    protocol = nest_data.protocol(entry, "single_epsp")
     assert len(protocol.states) >= 2
     found = support.run(protocol.experiment)
     sizes = {name: max(1.0, np.abs(values).max()) for name, values in protocol.states.items()}
     tolerance = {
         name: np.full(len(protocol.times), 1e-3 if entry in IAF else 1e-5 * size) for name, size in sizes.items()
     }
-    support.check_states(protocol, found, tolerance)
+    nest_data.check_states(protocol, found, tolerance)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 def test_small_network_has_every_spike(ranks: int) -> None:
     """100 adaptive neurons, 2,078 spikes within a second that one part in 10^8 of the current could move."""
-    experiment, expected = support.small_network("aeif_cond_exp")
-    support.check_spikes(support.run(experiment, ranks), expected)
+    experiment, expected = nest_data.small_network("aeif_cond_exp")
+    nest_data.check_spikes(support.run(experiment, ranks), expected)
 
 
 # ---- What NEST's protocols do not reach

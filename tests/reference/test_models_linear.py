@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import nest_data
 import numpy as np
 import pytest
 import support
@@ -21,10 +22,10 @@ ENTRIES = (
 PROTOCOLS = [(entry, which) for entry in ENTRIES for which in ("const_current", "single_epsp", "train")]
 
 
-def check_nest_spikes(expected: support.Protocol, found: support.Outcome, entry: str) -> None:
+def check_nest_spikes(expected: nest_data.Protocol, found: support.Outcome, entry: str) -> None:
     """NEST's spikes. Its recorder takes the number that a spike of iaf_tum_2000 carries for an offset of its time."""
     if entry != "iaf_tum_2000":
-        return support.check_spikes(found, expected.spikes)
+        return nest_data.check_spikes(found, expected.spikes)
     names = ["x", "u", *expected.states]
     states = dict(zip(names, found.states["neuron"][:, 0].T, strict=True))
     sent = {}
@@ -36,8 +37,8 @@ def check_nest_spikes(expected: support.Protocol, found: support.Outcome, entry:
     return None
 
 
-def run_of(entry: str, which: str, precision: str) -> tuple[support.Protocol, support.Outcome]:
-    expected = support.protocol(entry, which, precision)
+def run_of(entry: str, which: str, precision: str) -> tuple[nest_data.Protocol, support.Outcome]:
+    expected = nest_data.protocol(entry, which, precision)
     if entry == "iaf_tum_2000":
         recording = expected.experiment.network.state_recordings[0]
         network = expected.experiment.network
@@ -60,11 +61,11 @@ def test_double_precision_is_nest(entry: str, which: str) -> None:
     check_nest_spikes(expected, found, entry)
     if entry == "iaf_tum_2000":
         found.states["neuron"] = found.states["neuron"][:, :, 2:]
-    support.check_states(expected, found, 1e-9)
+    nest_data.check_states(expected, found, 1e-9)
 
 
 def inputs_of(entry: str, which: str) -> dict[int, list[tuple[str, float]]]:
-    run = support.reference_data("single_neuron")["models"][entry][which]
+    run = nest_data.reference_data("single_neuron")["models"][entry][which]
     listed = run.get("inputs_[t,weight,delay,receptor]", [])
     if which == "single_epsp":
         listed = [[run["t_spike"], run["weight"], run["delay"], run.get("receptor_type", 0)]]
@@ -188,5 +189,5 @@ def test_every_linear_model_is_here() -> None:
     for name in (*ENTRIES, "iaf_psc_exp", "ignore_and_fire", "parrot_neuron"):
         model = MODELS[name.removesuffix("_refractory_input")]
         model = model.example if isinstance(model, Family) else model
-        data = support.reference_data("single_neuron")["models"].get(name, {}).get("single_epsp", {}).get("trace", {})
+        data = nest_data.reference_data("single_neuron")["models"].get(name, {}).get("single_epsp", {}).get("trace", {})
         assert {n for n in data if n not in ("t0", "dt", "n")} <= set(model.recordables)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import nest_data
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -22,8 +23,8 @@ HODGKIN_HUXLEY = ("hh_psc_alpha", "hh_cond_exp_traub")
 
 
 @functools.cache
-def both(entry: str, which: str, precision: Any) -> tuple[support.Protocol, support.Outcome]:
-    expected = support.protocol(entry, which, precision)
+def both(entry: str, which: str, precision: Any) -> tuple[nest_data.Protocol, support.Outcome]:
+    expected = nest_data.protocol(entry, which, precision)
     with support.optimised("-O0"):
         return expected, support.run(expected.experiment)
 
@@ -39,8 +40,8 @@ def recorded(entry: str, which: str, precision: Any, name: str = "V_m") -> npt.N
 def test_models_without_integration_error(entry: str, which: str) -> None:
     """Every spike and every recordable to 1e-9: order of update, threshold, reset, refractoriness and input."""
     expected, found = both(entry, which, "double")
-    support.check_spikes(found, expected.spikes)
-    support.check_states(expected, found, 1e-9)
+    nest_data.check_spikes(found, expected.spikes)
+    nest_data.check_states(expected, found, 1e-9)
 
 
 @pytest.mark.parametrize("which", PROTOCOLS)
@@ -48,13 +49,13 @@ def test_models_without_integration_error(entry: str, which: str) -> None:
 def test_conductances_of_glif(entry: str, which: str) -> None:
     """Every spike, and states within NEST's own tolerance of 1e-3 (mV, nS) a step."""
     expected, found = both(entry, which, "double")
-    support.check_spikes(found, expected.spikes)
-    support.check_states(expected, found, 1e-3)
+    nest_data.check_spikes(found, expected.spikes)
+    nest_data.check_states(expected, found, 1e-3)
 
 
 @functools.cache
 def solved(entry: str, which: str, steps: int) -> Solution:
-    return hodgkin_huxley(support.protocol(entry, which), steps)
+    return hodgkin_huxley(nest_data.protocol(entry, which), steps)
 
 
 # Steps solved by SciPy (3 ms each): a spike or several within them. What Model.accuracy declares, mV: double, single.
@@ -88,7 +89,7 @@ def test_hodgkin_huxley_spikes_as_in_nest(entry: str, which: str) -> None:
         assert len(ours) == len(expected.spikes)
         assert all(abs(t - u) < 0.15 for t, (u, _) in zip(ours, expected.spikes, strict=True))
         if precision == "double" and (entry, which) != ("hh_cond_exp_traub", "const_current"):
-            support.check_spikes(found, expected.spikes)
+            nest_data.check_spikes(found, expected.spikes)
 
 
 @pytest.mark.parametrize(("model", "bounds"), [("glif_cond", (3e-5, 1e-3)), ("gif_cond_exp", (2e-7, 1e-3))])

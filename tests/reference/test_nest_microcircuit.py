@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nest_data
 import numpy as np
 import pytest
 import support
@@ -47,7 +48,7 @@ def test_means_over_seeds_agree(runs: list[dict[str, dict[str, float]]], statist
     24 fail, take ten other seeds for that one before believing either answer. The
     seeds are fixed: what passes once passes always.
     """
-    nest = support.reference_data("microcircuit_0.1")["per_seed"]
+    nest = nest_data.reference_data("microcircuit_0.1")["per_seed"]
     lines, ratios = [], []
     for population in runs[0]:
         ours = np.array([r[population][statistic] for r in runs])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import nest_data
 import numpy as np
 import pytest
 import support
@@ -21,15 +22,15 @@ PROTOCOLS = [
 @pytest.mark.parametrize("which", NETWORKS)
 def test_small_network_has_every_spike(which: str, ranks: int) -> None:
     """A lost spike, a delay off by a step, a wrong sign, receptor or propagator: any shifts spikes within a second."""
-    experiment, expected = support.small_network(which)
-    support.check_spikes(support.run(experiment, ranks), expected)
+    experiment, expected = nest_data.small_network(which)
+    nest_data.check_spikes(support.run(experiment, ranks), expected)
 
 
 @pytest.mark.parametrize("which", NETWORKS)
 def test_small_network_with_tiny_buffers(which: str) -> None:
     """Growth of any buffer must not lose or move a spike."""
-    experiment, expected = support.small_network(which)
-    support.check_spikes(support.run(experiment, 3, support.TINY), expected)
+    experiment, expected = nest_data.small_network(which)
+    nest_data.check_spikes(support.run(experiment, 3, support.TINY), expected)
 
 
 @pytest.mark.parametrize(("entry", "which"), PROTOCOLS)
@@ -39,24 +40,24 @@ def test_single_neuron_in_double_precision(entry: str, which: str) -> None:
     Rounding: about eight operations a step with u = 2^-53 on numbers below 1e3, remembered for tau_m / dt =
     100 steps: 8 * 100 * 1.1e-16 * 1e3 = 1e-10; weights to 2^-48 of the largest are below that.
     """
-    expected = support.protocol(entry, which)
+    expected = nest_data.protocol(entry, which)
     found = support.run(expected.experiment)
-    support.check_spikes(found, expected.spikes)
-    support.check_states(expected, found, 1e-9)
+    nest_data.check_spikes(found, expected.spikes)
+    nest_data.check_states(expected, found, 1e-9)
 
 
 @pytest.mark.parametrize(("entry", "which"), PROTOCOLS)
 def test_single_neuron_in_single_precision(entry: str, which: str) -> None:
     """The float32 kernel and the 16-bit weights: within what their rounding can add up to, sample by sample."""
-    expected = support.protocol(entry, which, "single")
+    expected = nest_data.protocol(entry, which, "single")
     found = support.run(expected.experiment)
-    support.check_spikes(found, expected.spikes)
-    bounds = rounding_bounds(expected, support.protocol(entry, which))
+    nest_data.check_spikes(found, expected.spikes)
+    bounds = rounding_bounds(expected, nest_data.protocol(entry, which))
     assert all(b.max() < 0.1 for b in bounds.values() if b.size)  # not vacuous: mV and pA of tens and thousands
-    support.check_states(expected, found, bounds)
+    nest_data.check_states(expected, found, bounds)
 
 
-def rounding_bounds(single: support.Protocol, double: support.Protocol) -> dict[str, np.ndarray]:
+def rounding_bounds(single: nest_data.Protocol, double: nest_data.Protocol) -> dict[str, np.ndarray]:
     """How far float32 can be from NEST in each sample, carried forward step by step as the errors are.
 
     Each operation rounds by u = 2^-24 of its result, each coefficient is off by u. With |terms| the sum of the

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import nest_data
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -33,7 +34,7 @@ LEFT_OUT = (
     "parrot_neuron", "iaf_psc_exp", "iaf_psc_delta_refractory_input", "aeif_cond_exp_gsl1e-12",
     *(f"glif_{x}_LIF_{y}" for x in ("psc", "cond") for y in ("R", "ASC", "R_ASC")),
 )  # fmt: skip
-ENTRIES = [x for x in support.reference_data("single_neuron")["models"] if x not in LEFT_OUT]
+ENTRIES = [x for x in nest_data.reference_data("single_neuron")["models"] if x not in LEFT_OUT]
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Case:
 
 
 def of_nest(entry: str, which: str) -> Case:
-    single, double = (support.protocol(entry, which, p) for p in ("single", "double"))
-    run = support.reference_data("single_neuron")["models"][entry][which]
+    single, double = (nest_data.protocol(entry, which, p) for p in ("single", "double"))
+    run = nest_data.reference_data("single_neuron")["models"][entry][which]
     names = [r.name for r in double.experiment.network["neuron"].model.receptors]
     arrivals: dict[int, list[tuple[int, float]]] = {}
     for time, weight, delay, receptor in run.get("inputs_[t,weight,delay,receptor]", []):
@@ -115,7 +116,7 @@ def results(entry: str) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.fl
         if entry in OTHERS:
             return [compared(of_ours(entry), 0)]
         protocols = WHICH if NONLINEAR.match(entry) else WHICH[1:]
-        traces = support.reference_data("single_neuron")["models"][entry]
+        traces = nest_data.reference_data("single_neuron")["models"][entry]
         names = [[k for k in traces[w]["trace"] if k not in ("t0", "dt", "n")] for w in protocols]
         return [compared(of_nest(entry, w), n.index("V_m")) for w, n in zip(protocols, names, strict=True)]
 

@@ -205,7 +205,7 @@ def test_random_fractions_select_every_neuron_alike() -> None:
         assert (chosen.sum(axis=1) == k).all()
         sets = np.unique(chosen @ (1 << np.arange(12)), return_counts=True)[1]
         assert sets.size == math.comb(12, 3)
-        assert p_value(sets, np.full(sets.size, 6000 / sets.size)) > LEVEL
+        assert LEVEL < p_value(sets, np.full(sets.size, 6000 / sets.size)) < 1.0 - LEVEL
         counts = chosen.sum(axis=0)
         found = float(((counts - 6000 * k / 12) ** 2).sum() / (6000 * k * (12 - k) / 144) * 11 / 12)
         assert stats.chi2.sf(found, 11) > LEVEL
@@ -243,7 +243,7 @@ def test_hypergeometric_counts(good: int, bad: int, draws: int) -> None:
         expected = exact.pmf(k)
         assert expected.sum() > 1.0 - 1e-4
         counts = np.bincount(found - begin, minlength=k.size)
-        assert p_value(counts, expected / expected.sum() * n, constraints=0) > LEVEL
+        assert LEVEL < p_value(counts, expected / expected.sum() * n, constraints=0) < 1.0 - LEVEL
         assert abs(found.mean() - exact.mean()) < 5.9 * exact.std() / math.sqrt(n)
         kurtosis = float(np.nan_to_num(exact.stats("k"), nan=-1.9)) + 2.0
         assert abs(found.var() / exact.var() - 1.0) < 5.9 * math.sqrt(max(kurtosis, 0.1) / n) + 1e-3
@@ -263,7 +263,7 @@ def test_shares_of_halves(left: int, right: int, draws: int) -> None:
     found = evaluated(6, n, 8, thresholds=[left, right, draws]).astype(np.int64)
     assert found.min() >= 0 and found.max() <= draws
     counts, k = np.bincount(found, minlength=draws + 1), np.arange(draws + 1)
-    assert p_value(counts, stats.binom.pmf(k, draws, left / (left + right)) * n) > LEVEL
+    assert LEVEL < p_value(counts, stats.binom.pmf(k, draws, left / (left + right)) * n) < 1.0 - LEVEL
     if abs(left - right) / (left + right) * math.sqrt(n * draws) > 10.0:  # standard errors of the mean
         assert p_value(counts, stats.binom.pmf(k, draws, 0.5) * n) < LEVEL
 
@@ -276,7 +276,7 @@ def test_poisson_counts(mean: float) -> None:
     begin = int(found.min())
     k = np.arange(begin, int(found.max()) + 1)
     exact = stats.poisson(mean).pmf(k)
-    assert p_value(np.bincount(found - begin), exact / exact.sum() * n) > LEVEL
+    assert LEVEL < p_value(np.bincount(found - begin), exact / exact.sum() * n) < 1.0 - LEVEL
     assert abs(found.mean() - mean) < 5.9 * math.sqrt(mean / n)
 
 

@@ -75,7 +75,7 @@ def test_drawn_positions_fill_their_shape(shape: object, radial: object) -> None
             uniform.append((at[2] / r + 1.0) / 2.0)
     for k, u in enumerate(uniform):
         assert u.min() >= 0.0 and u.max() <= 1.0
-        assert stats.chisquare(np.bincount((u * 50).astype(int).clip(0, 49), minlength=50)).pvalue > ALPHA
+        assert ALPHA < stats.chisquare(np.bincount((u * 50).astype(int).clip(0, 49), minlength=50)).pvalue < 1.0 - ALPHA
         for v in uniform[:k]:
             cells = (u * 10).astype(int).clip(0, 9) * 10 + (v * 10).astype(int).clip(0, 9)
-            assert stats.chisquare(np.bincount(cells, minlength=100)).pvalue > ALPHA
+            assert ALPHA < stats.chisquare(np.bincount(cells, minlength=100)).pvalue < 1.0 - ALPHA

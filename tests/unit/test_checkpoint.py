@@ -85,7 +85,7 @@ def test_a_missing_part_is_noticed() -> None:
     kept = [kept for kept, _ in first_part(experiment, 3, 10)]
     with pytest.raises(ResultError, match="neurons of this rank"):
         second_part(experiment, 1, kept[:2], 10)
-    with pytest.raises(ResultError, match="neurons of this rank"):
+    with pytest.raises(ResultError, match="more neurons than the network has"):
         second_part(experiment, 1, [*kept, kept[0]], 10)
 
 

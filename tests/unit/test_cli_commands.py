@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from distsim.cli import info, main
-from distsim.config.json_schema import WORDS, experiment_schema
+from distsim.config.json_schema import experiment_schema
+from distsim.config.words import WORDS
 from distsim.config.yaml_reader import read_document
 from distsim.models import MODELS
 

@@ -30,7 +30,7 @@ from distsim import (
 from distsim.backend import open_backend
 from distsim.build import capacity
 from distsim.build.estimate import Estimate, estimate
-from distsim.build.expected import delay_steps
+from distsim.build.expected_delays import delay_steps
 from distsim.build.sampling import delays
 from distsim.cli import main
 from distsim.comm import Communicator, Serial, Threads

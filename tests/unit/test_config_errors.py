@@ -34,6 +34,7 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("warmup:", "warmpu:", "run.warmpu", "did you mean 'warmup'"),
     ("run:", "rnu:", "rnu", "did you mean 'run'"),
     ("size: 8", "sise: 8", "populations.E.sise", "did you mean 'size'"),
+    ("iaf_psc_exp, size: 8", "iaf_psc, size: 8", "populations.E.model", "did you mean 'iaf_psc_exp'"),  # not glif_psc
     ("params: {C_m", "params: {C_M", "populations.E.params.C_M", "did you mean 'C_m'"),
     ("initial: {V_m", "initial: {V_n", "populations.E.initial.V_n", "did you mean 'V_m'"),
     ("rate:", "raet:", "inputs.background.raet", "did you mean 'rate'"),

@@ -149,7 +149,7 @@ def test_the_resolved_document_gives_the_identical_experiment(folder: Path, tmp_
     assert again.document == first.document
     assert described(again.experiment) == described(first.experiment)
     run = first.document["run"]
-    assert run["seed"] == 1 and run["dt"] == 0.1 and run["partition"] == "round_robin"
+    assert run["seed"] == 1 and run["dt"] == 0.1 and run["partition"] == "block"
     # and it is plain YAML for everyone else
     assert yaml.safe_load((elsewhere / "experiment.yaml").read_text()) == first.document
 

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from readback import connectivity
 from unit.test_connectivity import network
@@ -52,6 +53,12 @@ IMPOSSIBLE: list[tuple[Any, dict[str, Any], str, str]] = [
     (PairwisePoisson(-0.1), {}, "pairwise_avg_num_conns", "at least 0"),
     (PairwisePoisson(math.nan), {}, "pairwise_avg_num_conns", "at least 0"),
     (SymmetricPairwiseBernoulli(0.5), {}, "symmetric_pairwise_bernoulli", "the same neurons"),
+    ("all_to_all", {}, "projections[0].rule", "a rule such as distsim.AllToAll()"),
+    (AllToAll, {}, "projections[0].rule", "found 'AllToAll'"),
+    (PairwiseBernoulli(None), {}, "pairwise_bernoulli.p", "found None; allowed: a number, or an expression"),
+    (PairwisePoisson(True), {}, "pairwise_avg_num_conns", "found true; allowed: a number"),
+    (AllToAll(), {"weight": {"normal": [1, 2]}}, "weight", "a number, a distribution, a list of numbers"),
+    (AllToAll(), {"delay": Normal("1", 0.1)}, "delay: mean of Normal", "found '1'; allowed: a number"),
     (OneToOne(), {}, "one_to_one", "as many sources as targets"),
     (OneToOne(False), {"target": "A"}, "one_to_one.autapses", "every connection is an autapse"),
     (FixedIndegree(2), {"generate": "by_source"}, "generate", "by_target with the rule fixed_indegree"),
@@ -85,6 +92,17 @@ def test_selections_that_select_nothing_known_are_refused(which: dict[str, Any],
     with pytest.raises(ConfigError, match=r"found .*allowed") as error:
         select(network(10)["A"], **which)
     assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """Catches numbers that come out of a calculation and are refused, or are written into a file as they print."""
+    rules = [FixedIndegree(np.int64(2)), FixedOutdegree(np.uint8(2)), FixedTotalNumber(np.int32(2)),
+             PairwiseBernoulli(np.float32(0.5)), PairwisePoisson(np.float64(0.5))]  # fmt: skip
+    net = network(3, np.int64(10))
+    for rule in rules:
+        net.project("A", "B", rule, np.float32(2.0), np.int64(1))
+    assert {type(v) for p in net.projections for v in vars(p.rule).values()} <= {int, float, bool, type(None)}
+    assert {type(p.size) for p in net.populations} == {int}
 
 
 def test_a_population_stands_once_on_a_side() -> None:

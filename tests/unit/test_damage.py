@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import random
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,6 +160,55 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     for wrong in (b"", b"{}", b"[]", b"null", b'{"sha256": 3}', b"[" * 100000, json.dumps({"sha256": "0"}).encode()):
         with pytest.raises(ResultError):
             parse_manifest(wrong, "m")
+
+
+def _made_up(out: Path, name: str, change: Callable[[Any], Any]) -> None:
+    """Change an array of rank 0 in the only checkpoint that is left, and make all hashes fit."""
+    newest, *others = folders(out)
+    for folder in others:
+        checkpoints.remove_checkpoint(folder)
+    manifest = checkpoints.read_manifest(newest)
+    arrays = dict(checkpoints.read_part(newest, manifest, 0))
+    arrays[name] = np.asarray(change(arrays[name]))
+    stored = write_arrays(newest / "rank0000.npz", arrays)
+    checkpoints.write_manifest(out, dataclasses.replace(manifest, files=(stored, *manifest.files[1:])))
+
+
+@pytest.mark.parametrize(("name", "change", "says"), [
+    ("layout.iaf_psc_exp", lambda a: [[0, 1, 2**50]], "found the neurons 0 to"),  # nothing is allocated for them
+    ("layout.iaf_psc_exp", lambda a: a[0], "found int64"),
+    ("state.iaf_psc_exp.V_m", lambda a: a[:-1], "for 27 neurons"),
+    ("history.gid", lambda a: a - 1000, "allowed: 0 to"),
+    ("history.step", lambda a: a + 1000, "allowed: 1 to"),
+    ("history.sent", lambda a: a[1:], "found"),
+    ("sums.digest", lambda a: a[:, :, :1], "for 3 populations"),
+    ("state.spike_generator.next_spike", lambda a: a - 1000, "beyond its list"),
+    ("history.gid", lambda a: a + 1000, "a neuron that is none of"),
+])  # fmt: skip
+def test_what_is_made_up_is_one_error(
+    stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, change: Any, says: str
+) -> None:
+    """All hashes fit, but the numbers are of no run: refused before memory is taken or a kernel follows them."""
+    out = tmp_path / "out"
+    shutil.copytree(stopped, out)
+    _made_up(out, name, change)
+    assert main(["resume", str(out), "-q", "--device", "cpu"]) == 1
+    said = capsys.readouterr().err
+    assert says in said and name.removeprefix("state.") in said and said.count("\n") == 1
+
+
+def test_a_manifest_that_counts_segments_that_are_not_there(stopped: Path) -> None:
+    """However many: they are asked for one by one. Numbers that are none are refused."""
+    manifest = checkpoints.read_manifest(folders(stopped)[0])
+    many = dataclasses.replace(manifest, segments={**manifest.segments, "spikes": [10**12]})
+    with pytest.raises(ResultError, match="cannot be read"):
+        checkpoints.check_segments(stopped, parse_manifest(checkpoints.dump_manifest(many), "m"))
+    for changes in ({"segments": {"spikes": [-1]}}, {"merged": "x"}, {"totals": {"events": [1]}}, {"config": None}):
+        with pytest.raises(ResultError, match="as a manifest"):
+            content = {**json.loads(checkpoints.dump_manifest(manifest)), **changes}
+            content.pop("sha256")
+            text = json.dumps(content, ensure_ascii=False)
+            parse_manifest(json.dumps({**content, "sha256": checkpoints._hash(text)}, ensure_ascii=False).encode(), "m")
 
 
 def test_every_byte_of_a_segment_counts(stopped: Path, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import nest_data
 import numpy as np
 import numpy.typing as npt
 import pytest
 import support
+from digests import philox
 from driven import driven
 from scipy import special
 
@@ -58,7 +60,7 @@ def given(at: Any, start: float = 0.0, stop: float = 1e9) -> Floats:
 
 def test_direct_current_as_nest_gives_it() -> None:
     """NEST's glif_psc under a dc_generator with delay 1.0 ms is a leaky integrator until its first spike."""
-    entry = support.reference_data("single_neuron")["models"]["glif_psc_LIF"]
+    entry = nest_data.reference_data("single_neuron")["models"]["glif_psc_LIF"]
     run, p = entry["const_current"], entry["params"]
     before = round(run["spikes"][0] / DT) - 1
     network = Network()
@@ -114,7 +116,7 @@ def test_noise_is_the_normal_of_its_counter(shared: bool) -> None:
             number = (step - 22) // 5
             identity = 0 if shared else gid
             counter = np.array([[identity, 1 << 8, number, 0]], np.uint64)
-            words = support.philox(counter, (9, int(Stream.NOISE)))[0].tolist()
+            words = philox(counter, (9, int(Stream.NOISE)))[0].tolist()
             u = ((words[0] << 20 | words[1] >> 12) + 0.5) * 2.0**-52
             t = (20 + 5 * number) * DT
             spread = math.sqrt(1e4 + 3600.0 * math.sin(2.0 * math.pi * 25.0 * t / 1000.0 + math.radians(10.0)))

@@ -146,6 +146,25 @@ def test_named_paths_exist(document: str) -> None:
     assert sorted(x for x in named if not (ROOT / x).exists()) == []
 
 
+def anchors(document: Path) -> set[str]:
+    """Where links into a document can lead: its headings, as GitHub writes them."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", document.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in headings}
+
+
+def test_links_lead_to_headings_that_are_there() -> None:
+    documents = [README, *sorted((ROOT / "docs").glob("*.md"))]
+    known = {d: anchors(d) for d in documents}
+    checked, lost = 0, []
+    for document in documents:
+        for path, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", FENCE.sub("", document.read_text())):
+            target = (document.parent / path).resolve() if path else document
+            checked += 1
+            if anchor not in known.get(target, ()):
+                lost.append((document.name, f"{path}#{anchor}"))
+    assert checked > 100 and not lost
+
+
 def test_the_check_of_paths_sees_a_missing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.md").write_text(
         textwrap.dedent("""

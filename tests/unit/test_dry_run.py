@@ -198,7 +198,7 @@ def test_table_and_json(repo_root: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main([*command, "--rank", "7", "--device-memory", "100MB"]) == 0
     out = capsys.readouterr().out
     assert "rank 7 of 64, built alone" in out and "messages" in out and "every neuron at 5 Hz" in out
-    assert "devices of 100 MB: 1 are expected to do" in out
+    assert "devices of 100 MB: 1 is expected to do" in out
     assert main([*command, "--rank", "7", "--json", "--rate", "8"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["ranks"] == 64 and found["memory"]["synapses"] == 4 * found["synapses"]

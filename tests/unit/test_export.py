@@ -25,7 +25,8 @@ from distsim.export import export_circuit
 def described() -> Experiment:
     """Populations whose names are not in the order of their ids; drawn parameters; a receptor by name."""
     network = distsim.Network("exported")
-    network.population("stim", 3, "spike_generator", spike_times=[[5.0, 5.0, 30.0], [1.0, 12.3], []])
+    network.population("stim", 3, "spike_generator", spike_times=[[5.0, 5.0, 30.0], [1.0, 12.3], []],
+                       spike_weights=[[1.0, 2.5, 0.5], [0.25, 1.0], []])  # fmt: skip
     e = network.population(
         "E", 40, "iaf_psc_exp", I_e=distsim.Uniform(300.0, 500.0), initial={"V_m": distsim.Normal(-60.0, 2.0)}
     )

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import nest_data
 import numpy as np
 import pytest
 import support
@@ -50,18 +51,18 @@ def relays_in_tiny_buffers() -> None:
 
 
 def nest_network() -> None:
-    experiment, expected = support.small_network("iaf_psc_exp")
-    support.check_spikes(support.run(experiment), expected)
+    experiment, expected = nest_data.small_network("iaf_psc_exp")
+    nest_data.check_spikes(support.run(experiment), expected)
 
 
 def nest_current() -> None:
-    expected = support.protocol("iaf_psc_exp", "const_current")
-    support.check_spikes(support.run(expected.experiment), expected.spikes)
+    expected = nest_data.protocol("iaf_psc_exp", "const_current")
+    nest_data.check_spikes(support.run(expected.experiment), expected.spikes)
 
 
 def nest_states() -> None:
-    expected = support.protocol("iaf_psc_exp", "single_epsp")
-    support.check_states(expected, support.run(expected.experiment), 1e-9)
+    expected = nest_data.protocol("iaf_psc_exp", "single_epsp")
+    nest_data.check_states(expected, support.run(expected.experiment), 1e-9)
 
 
 def sameness() -> None:
@@ -205,8 +206,7 @@ FAULTS = (
     ),
     Fault(
         "a tree's node passed over though its last target is local",
-        "return nearest <= c.index_first + (c.index_count - 1) * c.index_stride;",
-        "return nearest < c.index_first + (c.index_count - 1) * c.index_stride;",
+        "low > first + (c.index_count - 1) * stride", "low >= first + (c.index_count - 1) * stride",
         (invariants,),
     ),
     Fault(
@@ -217,7 +217,7 @@ FAULTS = (
         "put(c, d", (invariants,),
     ),
     Fault(
-        "the forbidden place not passed over, with multapses", "index[j] + (index[j] >= own ? 1u : 0u)", "index[j]",
+        "the forbidden place not passed over, with multapses", "from + (index[j] >= own ? 1u : 0u)", "from",
         (multapses,),
     ),
     Fault(

@@ -287,7 +287,7 @@ BAD: list[tuple[str, Any, str | None, str]] = [
     ("texts", objects, None, "timestamps: found entries of type object; allowed: numbers"),
     ("no such population", sonata, "Y", "no population 'Y'"),
     ("ids beyond", lambda p: sonata(p, ids=(0, 1, 3)), None, "node_ids: found 3; allowed: ids from 0 to 2"),
-    ("negative ids", lambda p: sonata(p, ids=(0, -1, 2)), None, "node_ids: found int64"),
+    ("negative ids", lambda p: sonata(p, ids=(0, -1, 2)), None, "node_ids: found -1; allowed: whole numbers from 0"),
     ("fractions as ids", lambda p: sonata(p, ids=(0.0, 1.0, 2.0)), None, "node_ids: found float64"),
     ("fewer ids", lambda p: sonata(p, ids=(0, 1)), None, "3 timestamps for 2 node_ids"),
     ("NaN", lambda p: sonata(p, times=(1.0, math.nan, 2.0)), None, "timestamps: found NaN or infinity"),

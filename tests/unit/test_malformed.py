@@ -133,7 +133,7 @@ EDITS: list[tuple[str, str, str, str, str]] = [
     ("unknown rule", "{fixed_indegree: 2}", "{fixed_degree: 2}", "fixed_degree", "unknown key"),
     ("unknown rule by name", "{fixed_indegree: 2}", "all_to_al", "projections[0].rule", "did you mean 'all_to_all'?"),
     ("unknown variable", "variables: [V_m]", "variables: [U_m]", "record.states.E.variables", "unknown variable 'U_m'"),
-    ("unknown partition", "seed: 1", "seed: 1, partition: blocks", "run.partition", "allowed: round_robin, block"),
+    ("unknown partition", "seed: 1", "seed: 1, partition: blocks", "run.partition", "allowed: block, round_robin"),
     ("name twice in a list", "targets: [E, I]", "targets: [E, E]", "background.targets[1]", "stands twice"),
     ("duplicate name of an input", "  background: {", "  background: {}\n  background: {", "", "duplicate key"),
     ("missing file", "C_m: 250.0", "C_m: {file: no.csv, column: C}", "populations.E.params.C_m", "not found"),
@@ -240,6 +240,15 @@ def test_a_device_that_is_not_there_is_one_line(
     if cuda.has_driver():  # there is a GPU: without CuPy it cannot be used
         monkeypatch.setitem(sys.modules, "cupy", None)
     assert "cuda" in refused([_config(folder), "--device", "cuda"], folder, capsys)
+
+
+def test_a_neuron_without_candidates_leaves_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Known only when the network is built: still wrong input, and no result that was begun."""
+    place, rule = "positions: {box: {extent: [1.0]}}", "fixed_indegree: {indegree: 2, mask: {circular: {radius: 1e-9}}}"
+    text = GOOD.replace("size: 8", f"size: 8, {place}").replace("size: 4", f"size: 4, {place}")
+    path = _config(folder, text.replace("fixed_indegree: 2", rule))
+    assert main(["run", path, "--out", str(folder / "results")]) == 2
+    assert "found 2, but neuron 0 of 'I' has 0" in capsys.readouterr().err and not list(folder.glob("results/*"))
 
 
 def test_the_good_one_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,7 +95,7 @@ def test_construction_does_not_spill(architecture: str) -> None:
     assert len(drawing) == 2 * len(RULES)
     for name in drawing:
         rule = name.partition("_")[2]
-        # Where a thread scatters a neuron's draws, it keeps the tree's open nodes (48 of 32 bytes) and a leaf's draws;
+        # Where a thread scatters a neuron's draws, it keeps the tree's open nodes (42 of 40 bytes) and a leaf's draws;
         # a Poisson number takes a table of ten.
         room = {"distinct": 2304, "by_source": 2304, "symmetric": 2304, "pairwise_poisson": 80}.get(rule, 0)
         assert max(found[name].frame, found[name].stack) <= room, f"{name}: local memory on {architecture}"

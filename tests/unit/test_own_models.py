@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
+from distsim import Checkpoints, Network, simulate
 from distsim.cli import main
+from distsim.models import MODELS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "own_models.md").read_text()
 (MODEL,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -79,3 +82,14 @@ def test_a_file_that_raises_is_named_with_its_line(folder: Path, capsys) -> None
     assert main(["check", "own.yaml"]) == 2
     error = capsys.readouterr().err
     assert "RuntimeError" in error and "my_models.py:2" in error
+
+
+def test_a_model_of_a_script_alone_cannot_go_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line says so, even where it has the name of a built-in one: results do not hold its declaration."""
+    own = dataclasses.replace(MODELS["iaf_psc_exp"], choose=None)
+    network = Network()
+    network.population("N", 2, own)
+    simulate(network, 1.0, out="script", device="cpu", checkpoint=Checkpoints())
+    assert main(["resume", "script", "--set", "run.duration=2.0"]) == 2
+    said = capsys.readouterr().err
+    assert "populations.N.model: found 'iaf_psc_exp (declared in Python)'" in said and said.count("\n") == 1

@@ -114,8 +114,11 @@ def test_arithmetic_holds_near_the_limit_of_ids(asked: Any) -> None:
 
 
 def test_block_is_contiguous_and_in_the_order_of_ranks() -> None:
-    partition = partition_of(Experiment(sized((10,)), RunSettings(1.0, partition="block")), 4)
-    assert partition.owner(np.arange(10)).tolist() == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
+    """Each rank has as many of each population as under round robin: what is left over goes round."""
+    partition = partition_of(Experiment(sized((10, 10, 3)), RunSettings(1.0, partition="block")), 4)
+    assert partition.owner(np.arange(10)).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 3, 3]
+    assert partition.owner(np.arange(10, 20)).tolist() == [0, 0, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert partition.owner(np.arange(20, 23)).tolist() == [0, 1, 2]
 
 
 # ---- Equal costs
@@ -281,8 +284,8 @@ def test_shares_of_a_total_do_not_depend_on_the_partition() -> None:
 @pytest.mark.parametrize(
     ("partition", "says"),
     [
-        ("random", "run.partition: found 'random'; allowed: round_robin, block, populations, balanced, or a rank"),
-        (["E"], "run.partition: found ['E']; allowed: round_robin"),
+        ("random", "run.partition: found 'random'; allowed: block, round_robin, populations, balanced, or a rank"),
+        (["E"], "run.partition: found ['E']; allowed: block"),
         ({"P0": -1, "P1": 0}, "run.partition.P0: found -1; allowed: a rank"),
         ({"P0": True, "P1": 0}, "run.partition.P0: found true; allowed: a rank"),
         ({"P0": 0, "P1": 1.0}, "run.partition.P1: found 1.0; allowed: a rank"),
@@ -334,13 +337,13 @@ def test_the_config_names_it_and_the_resolved_file_keeps_it(tmp_path: Path, text
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("blocks", "run.partition: found 'blocks'; allowed: round_robin, block, populations"),
+        ("blocks", "run.partition: found 'blocks'; allowed: block, round_robin, populations"),
         (
             "3",
-            "run.partition: found 3; allowed: round_robin, block, populations, balanced, or a rank for each population",
+            "run.partition: found 3; allowed: block, round_robin, populations, balanced, or a rank for each population",
         ),
-        ("null", "run.partition: found null; allowed: round_robin"),
-        ("[E, I]", "run.partition: found ['E', 'I']; allowed: round_robin"),
+        ("null", "run.partition: found null; allowed: block"),
+        ("[E, I]", "run.partition: found ['E', 'I']; allowed: block"),
         ("{}", "run.partition: population 'E' has no rank (and 1 more)"),
         ("{E: 0}", "run.partition: population 'I' has no rank"),
         ("{E: 0, I: 1, J: 0}", "run.partition.J: unknown population 'J'"),

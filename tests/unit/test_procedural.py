@@ -82,10 +82,9 @@ def test_lanes_share_a_row(stored: support.Outcome, monkeypatch: pytest.MonkeyPa
     scatter = "scatter(c, d, c.targets, draws_of_source(c, gid, position, own), c.selection, out);\n    batch.flush();"
     changes = (
         ("#define LANE_BITS (WIDTH == 32u ? 5u : 0u)", "static thread_local uint32 lane = 0;\n#define LANE_BITS 5u"),
-        ("((uint32)residue ^ LANE) & mask", "((uint32)residue ^ lane) & mask"),
-        ("(uint32)residue == LANE", "(uint32)residue == lane"),
-        ("LANE_BITS ? WIDTH >> level", "LANE_BITS ? 32u >> level"),
-        ("LANE_BITS ? LANE >> level", "LANE_BITS ? lane >> level"),
+        ("(node.path ^ LANE)", "(node.path ^ lane)"),
+        ("return WIDTH >> node.forks", "return 32u >> node.forks"),
+        ("return LANE >> node.forks", "return lane >> node.forks"),
         (scatter, f"for (lane = 0; lane < 32; ++lane) {scatter.splitlines()[0]}\n    batch.flush();"),
     )
     compile_as_it_is = HostBackend.compile

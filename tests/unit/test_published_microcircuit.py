@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,6 +98,17 @@ def test_dc_background_and_original_start() -> None:
     assert start == type(start)(-58.0, 10.0)  # type: ignore[call-arg, arg-type]
 
 
+def test_storage_is_that_of_all_projections(tenth: Network) -> None:
+    """Catches an argument that reaches some projections, or none."""
+    drawn = microcircuit(0.1, storage="procedural")
+    assert {(p.storage, p.generate) for p in drawn.projections} == {("procedural", "by_source")}
+    stored = microcircuit(0.1, generate="by_source")
+    assert [replace(p, sources=(), targets=(), storage="procedural") for p in stored.projections] == [
+        replace(p, sources=(), targets=()) for p in drawn.projections
+    ]
+    assert {(p.storage, p.generate) for p in tenth.projections} == {("stored", "by_target")}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -106,6 +118,8 @@ def test_dc_background_and_original_start() -> None:
         ({"in_degree_scale": float("nan")}, "network.in_degree_scale"),
         ({"background": "noise"}, "poisson or dc"),
         ({"initial": "random"}, "optimized or original"),
+        ({"storage": "none"}, "stored, procedural, auto"),
+        ({"storage": "auto", "generate": "by_target"}, "by_source, or by_target where all"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:

@@ -16,7 +16,7 @@ import distsim
 from distsim.cli import main
 from distsim.config import load_experiment, write_document
 from distsim.config.describe import described_document
-from distsim.config.identity import differing, identity
+from distsim.config.identity import check_same, differing, identity
 from distsim.errors import ConfigError, ResultError
 from distsim.io import checkpoints, read_json
 from distsim.io.checkpoints import folders
@@ -155,7 +155,9 @@ def test_longer_and_longer(reference: Path, tmp_path: Path, monkeypatch: pytest.
 def test_a_complete_run_is_left_alone(reference: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (reference / "spikes.h5").stat().st_mtime_ns
     assert main(["resume", str(reference), "-q"]) == 0
-    assert "spike digest" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("spike digest")
+    assert main(["resume", str(reference)]) == 0
+    assert "complete already, nothing is left to compute" in capsys.readouterr().out
     assert (reference / "spikes.h5").stat().st_mtime_ns == before
 
 
@@ -211,6 +213,15 @@ def test_another_past_is_refused(reference: Path, tmp_path: Path, change: str, k
     with pytest.raises(ConfigError, match=key):
         run(tmp_path, reference, overrides=[change, "run.duration=70.0"], resume=True)
     assert (reference / "summary.json").exists() and main(["verify", str(reference)]) == 0
+
+
+@pytest.mark.parametrize("key", ["populations", "inputs"])
+def test_the_order_that_numbers_neurons_counts(key: str) -> None:
+    """Global ids and random streams follow the order of description: another order is another network."""
+    one, other = ({"E": {"size": 2}, "I": {"size": 2}}, {"I": {"size": 2}, "E": {"size": 2}})
+    with pytest.raises(ConfigError, match=rf"{key} \(their order\): found \['I', 'E'\]; out was .* \['E', 'I'\]"):
+        check_same({key: one}, {key: other}, "out")
+    check_same({"record": {"states": one}}, {"record": {"states": other}}, "out")
 
 
 def test_another_future_is_accepted(reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,7 +246,7 @@ def test_interval_follows_the_shortest_delay(shortest: float, interval: int) -> 
     n = network.population("N", 30, "iaf_psc_exp", I_e=Uniform(500.0, 1500.0))
     network.project(n, n, FixedIndegree(6), Normal(0.0, 150.0), Uniform(shortest, shortest + 3.0))
     network.project(n, n, OneToOne(), 10.0, shortest)
-    network.project(n, n, Explicit((0,), (1,), (1.0,), (shortest,)))
+    network.project(n, n, Explicit((0,), (29,), (1.0,), (shortest,)))  # of other ranks
     experiment = Experiment(network, RunSettings(duration=80.0))
     reference = support.run(experiment)
     assert reference.count > 100
@@ -261,9 +261,9 @@ def test_delays_inside_a_rank_do_not_shorten_the_interval() -> None:
     """Only connections that cross ranks wait for the exchange."""
     network = Network()
     n = network.population("N", 8, "iaf_psc_exp", I_e=Uniform(500.0, 1500.0))
-    network.project(n, n, Explicit((0, 1, 2), (2, 3, 3), (200.0,) * 3, (0.1, 0.2, 2.5)))
+    network.project(n, n, Explicit((0, 4, 1), (2, 5, 5), (200.0,) * 3, (0.1, 0.2, 2.5)))
     experiment = Experiment(network, RunSettings(duration=50.0))
-    found = support.run(experiment, 2)  # round robin: 0 and 2 on one rank, 1 and 3 on the other
+    found = support.run(experiment, 2)  # blocks: 0 to 3 on one rank, 4 to 7 on the other
     assert found.interval == 25
     support.check_same(found, support.run(experiment))
     asked = dataclasses.replace(experiment, run=dataclasses.replace(experiment.run, exchange_interval=0.7))

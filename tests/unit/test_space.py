@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from digests import philox
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from places import SEED, positions, two
 from readback import Synapses, connectivity
-from support import philox
 
 from distsim import Network, PairwiseBernoulli, PairwisePoisson
 from distsim.build.quanta import inputs_bound
@@ -72,15 +74,15 @@ def all_pairs(net: Network, p: Projection, number: int = 0) -> Synapses:
     return Synapses(source[pairs], target[pairs], ones * weight, steps, steps, steps)
 
 
-def check_against_all_pairs(net: Network, p: Projection) -> Synapses:
+def check_against_all_pairs(net: Network, p: Projection, fewest: int = 50) -> Synapses:
     one = connectivity(net, seed=SEED, precision="double").sorted()
     expected = all_pairs(net, p)
     order, other = (np.lexsort((s.delay, s.target, s.source)) for s in (one, expected))
     for field in ("source", "target", "delay"):
         assert np.array_equal(getattr(one, field)[order], getattr(expected, field)[other]), field
     assert np.allclose(one.weight[order], expected.weight[other], rtol=1e-10, atol=1e-10)
-    assert one.n > 50, "too few to say anything"
-    assert np.bincount(one.target).max() <= inputs_bound(p), "more inputs than quanta were planned for"
+    assert one.n >= fewest, "too few to say anything"
+    assert np.bincount(one.target, minlength=1).max() <= inputs_bound(p), "more inputs than quanta were planned for"
     return one
 
 
@@ -134,3 +136,43 @@ def test_one_network_under_every_layout(layout: str, rule: str) -> None:
         net = nets[generate]
         found = connectivity(net, n_ranks=n_ranks, seed=SEED, partition=partition, block_bits=5, cell_budget=9000)
         assert one.same(found), (n_ranks, partition, generate)
+
+
+@st.composite
+def masked(draw: st.DrawFn) -> tuple[Network, Projection]:
+    """A projection with a random mask between random positions, in one to three dimensions."""
+    d = draw(st.integers(1, 3))
+    axes = range(d)
+    extent = [draw(st.sampled_from([1.0, 1.5, 2.0])) for _ in axes]
+    periodic = [draw(st.booleans()) for _ in axes]
+    shape = {1: [60], 2: [10, 6], 3: [5, 4, 3]}[d]
+    spread = np.random.default_rng(draw(st.integers(0, 99))).uniform(-0.5, 0.5, (60, d)) * extent
+    places = st.sampled_from([box(), grid(shape), listed(spread), *([ellipse()] if d > 1 else [])])
+    net = two(Space.of(extent=extent, periodic=periodic), draw(places), draw(places), (60, 60))
+
+    def length() -> float:
+        """Within half of any period."""
+        return draw(st.floats(0.05, 0.5))
+
+    near, far = sorted((length(), length()))
+    corner = [-length() for _ in axes], [length() for _ in axes]
+    anchor = tuple(draw(st.floats(-0.5, 0.5)) for _ in axes) if draw(st.booleans()) else None
+    masks = [Circular(far, anchor=anchor), Rectangular(*map(tuple, corner), anchor=anchor)]
+    masks += [Doughnut(near, far, anchor=anchor)] if near < far else []
+    third = length() if d == 3 else None
+    masks += [Elliptical(2 * far, near, third, draw(st.floats(-360.0, 360.0)), anchor=anchor)] if d > 1 else []
+    mask, autapses = draw(st.sampled_from(masks)), draw(st.booleans())
+    value = draw(st.sampled_from([0.0, 0.3, 1.0, "exp(-distance)", "0.5 - dx * target.x"]))
+    rule = draw(st.sampled_from([PairwiseBernoulli, PairwisePoisson]))(value, autapses, mask)
+    sides = [draw(st.sampled_from(["A", ["B", "A"], net.select("A", slice=[1, 50, 3])])) for _ in range(2)]
+    return net, net.project(*sides, rule, "2 + distance", "0.2 + distance")
+
+
+@settings(max_examples=25)
+@given(case=masked(), n_ranks=st.sampled_from([2, 3, 5]), partition=st.sampled_from(["round_robin", "block"]))
+def test_any_mask_anywhere(case: tuple[Network, Projection], n_ranks: int, partition: str) -> None:
+    """Catches what the masks and places above do not meet: a window, an image or a cell at some odd edge."""
+    net, projection = case
+    one = check_against_all_pairs(net, projection, fewest=0)
+    found = connectivity(net, n_ranks=n_ranks, seed=SEED, partition=partition, precision="double", cell_budget=5000)
+    assert one.same(found)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from places import positions, two
 from readback import connectivity
+from scipy.stats import gamma
 
 from distsim import ConfigError, FixedIndegree, Network, PairwiseBernoulli, profiles
 from distsim.build.reach import evaluate
@@ -46,6 +47,29 @@ def test_an_expression_is_what_python_says_and_keeps_its_bounds(text: str) -> No
     }  # fmt: skip
     text = text.replace("source.x", "source_x").replace("0.2 < distance < 0.7", "(0.2 < distance) * (distance < 0.7)")
     assert np.allclose(found, eval(text, {**functions, **names}), rtol=1e-12)
+
+
+def test_kernels_of_distance_are_their_formulas() -> None:
+    """Catches a parameter of a kernel that is another's, a wrong sign, and an angle that turns the other way."""
+    rng = np.random.default_rng(3)
+    x, y = rng.uniform(-1.0, 1.0, (2, 1000))
+    r = np.hypot(x, y)
+    u, v = (x - 0.1) / 0.4, (y + 0.2) / 0.7
+    along, across = 0.5 * np.sqrt(3) * x + 0.5 * y, 0.5 * np.sqrt(3) * y - 0.5 * x
+    wave = np.maximum(np.cos(2 * np.pi * across / 0.6 + np.pi / 4), 0.0)
+    for made, formula in (
+        (profiles.linear(0.8, -0.9), np.maximum(0.8 - 0.9 * r, 0.0)),
+        (profiles.exponential(0.3, 0.7, 0.1), 0.1 + 0.7 * np.exp(-r / 0.3)),
+        (profiles.gaussian(0.3, 0.7, 0.2, 0.1), 0.1 + 0.7 * np.exp(-((r - 0.2) ** 2) / (2 * 0.3**2))),
+        (profiles.gaussian2d(0.4, 0.7, 0.3, 0.9, 0.1, -0.2, 0.05),
+         0.05 + 0.9 * np.exp(-(u * u + v * v - 2 * 0.3 * u * v) / (2 * (1 - 0.3**2)))),
+        (profiles.gamma(3.0, 0.2, 0.5), 0.5 * gamma.pdf(r, 3.0, scale=0.2)),
+        (profiles.gabor(0.5, 0.6, 30.0, 2.0, 45.0, 0.8, 0.1),
+         0.1 + 0.8 * wave * np.exp(-(4.0 * along**2 + across**2) / (2 * 0.5**2))),
+        (profiles.linear_distance(0.5, 0.3), 0.5 + r / 0.3),
+    ):  # fmt: skip
+        found = evaluate(made.program, {"distance": r, "dx": x, "dy": y})
+        assert np.allclose(found, formula, rtol=1e-9, atol=1e-12), made.text
 
 
 @pytest.mark.parametrize("text", EXPRESSIONS)
@@ -202,6 +226,10 @@ def test_a_file_says_what_python_says(k: int, tmp_path: Path) -> None:
     ("positions: POSITIONS", "positions: {file: at.csv, dataset: layer/at}", "cannot be read as HDF5"),
     ("positions: POSITIONS", "positions: {file: at.csv, columns: [x, z]}", "no column 'z'"),
     ("positions: POSITIONS", "positions: {file: at.csv}", "columns .of a CSV file. or dataset"),
+    ("{KERNEL}", "{gaussian: {std: 0.4}, gabor: {std: 1, wavelength: 1}}", "found gaussian and gabor; allowed: one of"),
+    ("{KERNEL}", "{constant: 0.4}", "the number by itself"), ("{KERNEL}", "-1 - distance", "within 0 to 1 for some"),
+    ("{KERNEL}", "{gamma: {kappa: 500, theta: 1}}", "a shape with Gamma"),
+    ("positions: POSITIONS", "positions: {file: /dev/zero, dataset: x}", "a device or socket; allowed: a file"),
     ("velocity: 0.3", "velocity: 0", "a velocity above 0"), ("unit: mm", "unit: inch", "mm or um"),
 ])  # fmt: skip
 def test_a_wrong_file_is_refused_with_the_place(old: str, new: str, message: str, tmp_path: Path) -> None:

@@ -128,6 +128,13 @@ def test_missing_and_unreadable_files(tmp_path: Path) -> None:
             read_document(path)
 
 
+def test_a_missing_file_has_a_near_one(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").touch()
+    for name, said in (("smal.yaml", "did you mean 'small.yaml'"), ("small.yml", "you mean"), ("big.yaml", "file$")):
+        with pytest.raises(ConfigError, match=said):
+            read_document(tmp_path / name)
+
+
 def test_pyyaml_itself_is_left_as_it_was() -> None:
     parse_text("a: yes", "t")
     dump_document({"a": "yes"})
