@@ -362,7 +362,7 @@ def test_normal_weights_are_what_double_precision_draws(
 ) -> None:
     """On the host single precision finds them where it can: an integer off by one would be another network.
 
-    Catches a bound of its error that is too small: with a hundredth of it, hundreds of these words differ.
+    Catches a bound of its error that is too small: with a hundredth of it all four fail.
     """
     words = np.random.default_rng(7).integers(0, 2**32, 2**19, dtype=np.uint64)
     words[:8] = 0, 1, 2**32 - 1, 2**32 - 2, 2**31 - 1, 2**31, 2**31 + 1, 2**30
