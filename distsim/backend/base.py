@@ -145,6 +145,7 @@ class Backend(ABC):
     name: str
     lanes: int  # of a group: the most neurons of an update chunk
     runs_beside: bool  # kernels run while the host does something else
+    lists_input: bool  # input for later steps is listed by step before it is added: see kernels/ring.h
 
     @abstractmethod
     def check(self) -> None:

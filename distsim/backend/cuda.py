@@ -104,6 +104,7 @@ class CudaBackend(DeviceFigures, Backend):
     name = "cuda"
     lanes = 32
     runs_beside = True
+    lists_input = False
 
     def __init__(self, cupy: Any = None, loop: str | None = None) -> None:
         self.cupy: Any = load_cupy() if cupy is None else cupy

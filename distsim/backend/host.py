@@ -154,6 +154,7 @@ class HostBackend(Backend):
     name = "cpu"
     lanes = 256
     runs_beside = False
+    lists_input = True
 
     def check(self) -> None:
         find_compiler()

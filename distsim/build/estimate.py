@@ -27,7 +27,7 @@ from distsim.build.spatial import held_bytes
 from distsim.distributions import Listed
 from distsim.edges import BLOCK_EDGES
 from distsim.engine.binning import RATE_ROOM_BYTES
-from distsim.engine.delivery import delivers_by_ring, n_slots
+from distsim.engine.delivery import delivers_by_ring, lists_bytes, n_slots
 from distsim.engine.edges_dump import WINDOW_SYNAPSES
 from distsim.engine.exchange import FIRST_ROOM
 from distsim.engine.groups import CHUNK, group_shape
@@ -314,6 +314,8 @@ class _Rank:
         by_ring = delivers_by_ring(run.delivery, c.synapses, c.runs, 0.0 if c.drawn else ring, stored)
         if by_ring or c.drawn:
             wheel = (slots * 24.0 if by_ring else wheel) + ring
+        if c.drawn:  # and the lists of a host
+            wheel += lists_bytes(slots, ring / real / (slots - 1.0), run.precision)
         if self.n_ranks == 1:
             return wheel
         firsts = [self.expectation.delays_of(i).first for i in range(len(network.projections))]

@@ -25,7 +25,7 @@ from distsim.build.shares import source_shares, target_shares
 from distsim.build.spatial import Placed, placed
 from distsim.build.weights import Levels, weight_levels
 from distsim.checks import delay_distribution
-from distsim.distributions import Listed, support
+from distsim.distributions import Listed, Value, support
 from distsim.edges import EdgeList, is_among
 from distsim.exact import exact_context
 from distsim.expressions import Expression
@@ -246,6 +246,7 @@ def local_projections(
     """Everything this rank has to build, projection by projection, target population by population."""
     ids = {p.name: i for i, p in enumerate(network.populations)}
     found: list[LocalProjection] = []
+    tables: dict[Value, Delays] = {}  # projections share them, and the cache that they are looked up in
     for number, projection in enumerate(network.projections):
         rule = projection.rule
         if _is_empty(projection):
@@ -255,7 +256,8 @@ def local_projections(
         if isinstance(rule, Explicit):
             found += _explicit(number, projection, layout, planes, ids, seed, dt, sides, levels)
             continue
-        steps = delays(backend, kernels, delay_distribution(projection.delay, dt), dt)
+        delay = delay_distribution(projection.delay, dt)
+        steps = tables.get(delay) or tables.setdefault(delay, delays(backend, kernels, delay, dt))
         listed = None
         if isinstance(projection.weight, Listed):
             values = np.array(projection.weight.values, np.float64)

@@ -28,6 +28,7 @@ from distsim.exact import exact_context, log_gamma, normal_cdf
 from distsim.expressions import Expression
 from distsim.grid import round_to_steps
 from distsim.kernels import values as structs
+from distsim.kernels.connect import SURE
 from distsim.network import Population
 from distsim.streams import Stream
 
@@ -143,7 +144,10 @@ def delays(backend: Backend, kernels: Module, value: Value, dt: float) -> Delays
         unused = int(np.searchsorted(words, 0, side="right"))
         low, words = low + unused, words[unused:]
     cells = np.arange(2**GUIDE_BITS, dtype=np.uint64) << np.uint64(32 - GUIDE_BITS)
-    guide = np.searchsorted(words, cells, side="right").astype(np.uint16)
+    begins = np.searchsorted(words, cells, side="right")
+    ends = np.searchsorted(words, cells + np.uint64(2 ** (32 - GUIDE_BITS) - 1), side="right")
+    known = (begins == ends) & (begins < SURE)
+    guide = np.where(known, begins + SURE, np.minimum(begins, SURE - 1)).astype(np.uint16)
     thresholds = np.append(words, 0).astype(np.uint32)  # one spare, so that the array is never empty
     return Delays(low, low + words.size, guide=backend.to_device(guide), thresholds=backend.to_device(thresholds))
 

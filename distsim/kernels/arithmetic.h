@@ -27,38 +27,46 @@ FN Block philox(uint32 c0, uint32 c1, uint32 c2, uint32 c3, uint32 k0, uint32 k1
     return block;
 }
 
+#if defined(__AVX512F__) && !defined(__CUDACC__)
+// Ten rounds on eight counters in the low halves of 64-bit lanes, where one multiplication gives a round's high and low
+// product at once; what the upper halves hold does not matter.
+FN void philox_eight(__m512i& x0, __m512i& x1, __m512i& x2, __m512i& x3, uint32 k0, uint32 k1) {
+    const __m512i m0 = _mm512_set1_epi64(0xD2511F53), m1 = _mm512_set1_epi64(0xCD9E8D57);
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; ++round) {
+        const __m512i p0 = _mm512_mul_epu32(x0, m0), p1 = _mm512_mul_epu32(x2, m1);
+        x0 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p1, 32), x1, _mm512_set1_epi64(k0), 0x96);
+        x2 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p0, 32), x3, _mm512_set1_epi64(k1), 0x96);
+        x1 = p1;
+        x3 = p0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+}
+
+FN void store_eight(uint32* to, __m512i x) { _mm256_storeu_si256((__m256i*)to, _mm512_cvtepi64_epi32(x)); }
+#endif
+
 // Philox for the first n lanes: words 0 and 1 of each lane's counter come in w0 and w1, words 2 and 3 are
-// common (FAR: the other way round); the four random words go out in w0 … w3. On AVX-512 eight counters stand in the low halves of
-// 64-bit lanes, where one multiplication gives a round's high and low product at once.
+// common (FAR: the other way round); the four random words go out in w0 … w3.
 template <bool FAR = false>
 FN void philox_lanes(uint32 n, VARYING_REFERENCE(uint32, w0), VARYING_REFERENCE(uint32, w1),
                      VARYING_REFERENCE(uint32, w2), VARYING_REFERENCE(uint32, w3), uint32 c2, uint32 c3,
                      uint32 k0, uint32 k1) {
 #if defined(__AVX512F__) && !defined(__CUDACC__)
-    const __m512i m0 = _mm512_set1_epi64(0xD2511F53), m1 = _mm512_set1_epi64(0xCD9E8D57);
-    for (uint32 j = 0; j < n; j += 8) {  // n may end within eight: VARYING arrays hold whole eights
-        __m512i x0 = _mm512_cvtepu32_epi64(_mm256_load_si256((const __m256i*)(w0 + j)));
-        __m512i x1 = _mm512_cvtepu32_epi64(_mm256_load_si256((const __m256i*)(w1 + j)));
+    for (uint32 j = 0; j < n; j += 8) {  // n may end within eight: arrays hold whole eights
+        __m512i x0 = _mm512_cvtepu32_epi64(_mm256_loadu_si256((const __m256i*)(w0 + j)));
+        __m512i x1 = _mm512_cvtepu32_epi64(_mm256_loadu_si256((const __m256i*)(w1 + j)));
         __m512i x2 = _mm512_set1_epi64(c2), x3 = _mm512_set1_epi64(c3);
         if (FAR) {
             x2 = x0; x0 = _mm512_set1_epi64(c2);
             x3 = x1; x1 = _mm512_set1_epi64(c3);
         }
-        uint32 a = k0, b = k1;
-#pragma GCC unroll 10
-        for (int round = 0; round < 10; ++round) {
-            const __m512i p0 = _mm512_mul_epu32(x0, m0), p1 = _mm512_mul_epu32(x2, m1);
-            x0 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p1, 32), x1, _mm512_set1_epi64(a), 0x96);
-            x2 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p0, 32), x3, _mm512_set1_epi64(b), 0x96);
-            x1 = p1;
-            x3 = p0;
-            a += 0x9E3779B9u;
-            b += 0xBB67AE85u;
-        }
-        _mm256_store_si256((__m256i*)(w0 + j), _mm512_cvtepi64_epi32(x0));
-        _mm256_store_si256((__m256i*)(w1 + j), _mm512_cvtepi64_epi32(x1));
-        _mm256_store_si256((__m256i*)(w2 + j), _mm512_cvtepi64_epi32(x2));
-        _mm256_store_si256((__m256i*)(w3 + j), _mm512_cvtepi64_epi32(x3));
+        philox_eight(x0, x1, x2, x3, k0, k1);
+        store_eight(w0 + j, x0);
+        store_eight(w1 + j, x1);
+        store_eight(w2 + j, x2);
+        store_eight(w3 + j, x3);
     }
 #else
     FOR_LANES(j, n) {
@@ -70,6 +78,32 @@ FN void philox_lanes(uint32 n, VARYING_REFERENCE(uint32, w0), VARYING_REFERENCE(
     }
 #endif
 }
+
+#ifndef __CUDACC__
+// Philox for n counters in a row, from `first` on in words 0 and 1; arrays have room for whole eights.
+FN void philox_row(uint64 first, uint32 n, uint32* RESTRICT w0, uint32* RESTRICT w1, uint32* RESTRICT w2,
+                   uint32* RESTRICT w3, uint32 c2, uint32 c3, uint32 k0, uint32 k1) {
+#if defined(__AVX512F__)
+    const __m512i eight = _mm512_set1_epi64(8);
+    __m512i counter = _mm512_add_epi64(_mm512_set1_epi64((int64)first), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    for (uint32 j = 0; j < n; j += 8) {
+        __m512i x0 = counter, x1 = _mm512_srli_epi64(counter, 32), x2 = _mm512_set1_epi64(c2), x3 = _mm512_set1_epi64(c3);
+        philox_eight(x0, x1, x2, x3, k0, k1);
+        store_eight(w0 + j, x0);
+        store_eight(w1 + j, x1);
+        store_eight(w2 + j, x2);
+        store_eight(w3 + j, x3);
+        counter = _mm512_add_epi64(counter, eight);
+    }
+#else
+    for (uint32 j = 0; j < n; ++j) {
+        w0[j] = (uint32)(first + j);
+        w1[j] = (uint32)((first + j) >> 32);
+    }
+    philox_lanes(n, w0, w1, w2, w3, c2, c3, k0, k1);
+#endif
+}
+#endif
 
 // (0, 1): the middle of one of 2^32 equal cells.
 FN double uniform(uint32 w) { return ((double)w + 0.5) * (1.0 / 4294967296.0); }
@@ -153,33 +187,6 @@ FN double inverse_normal_tail(double p) {
 }
 
 FN bool in_centre(double p) { return p >= 0.075 && p <= 0.925; }
-
-#ifndef __CUDACC__
-// Those of n numbers (room for whole eights) that are not in the centre, and their lanes; how many there are.
-FN uint32 find_tails(uint32 n, const double* RESTRICT p, double* RESTRICT tail, uint32* RESTRICT lane) {
-    uint32 found = 0;
-#if defined(__AVX512F__) && defined(__AVX512VL__)
-    __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    for (uint32 j = 0; j < n; j += 8) {
-        const __m512d x = _mm512_load_pd(p + j);
-        uint32 out = _mm512_cmp_pd_mask(x, _mm512_set1_pd(0.075), _CMP_LT_OQ) |
-                     _mm512_cmp_pd_mask(x, _mm512_set1_pd(0.925), _CMP_GT_OQ);
-        if (n - j < 8) out &= (1u << (n - j)) - 1u;
-        _mm512_storeu_pd(tail + found, _mm512_maskz_compress_pd((__mmask8)out, x));  // found <= j: not past the end
-        _mm256_storeu_si256((__m256i*)(lane + found), _mm256_maskz_compress_epi32((__mmask8)out, lanes));
-        lanes = _mm256_add_epi32(lanes, _mm256_set1_epi32(8));
-        found += (uint32)__builtin_popcount(out);
-    }
-#else
-    EACH_LANE(j, n) {
-        tail[found] = p[j];
-        lane[found] = j;
-        found += in_centre(p[j]) ? 0u : 1u;
-    }
-#endif
-    return found;
-}
-#endif
 
 FN double inverse_normal(double p) { return in_centre(p) ? inverse_normal_centre(p) : inverse_normal_tail(p); }
 

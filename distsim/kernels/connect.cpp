@@ -96,9 +96,10 @@ struct ManyTargets {
 };
 #endif
 
-// Steps after the first, up to `last`.
+// Steps after the first, up to `last`: the guide knows them for all words of most cells (SURE), else where to begin.
 FN uint32 drawn_delay(const uint16* guide, const uint32* threshold, uint32 last, uint32 word) {
     uint32 step = guide[word >> 20];
+    if (!UNLIKELY(step < SURE)) return step - SURE;
     while (step < last && word >= threshold[step]) ++step;
     return step;
 }
@@ -161,11 +162,6 @@ FN double weight_of(const Connect& c, uint32 word, uint64 item) {
     return c.weight_list ? c.weight_list[item] : at_resolution(c, sample(c.weight, word));
 }
 
-FN int64 in_quanta(double weight, double per_quantum) {
-    const double scaled = weight * per_quantum;
-    return scaled < 0.0 ? -(int64)(0.5 - scaled) : (int64)(scaled + 0.5);
-}
-
 // Cell of a synapse in the counter table; the plane depends on the sign of its weight.
 FN uint64 cell_of(const Connect& c, uint64 row, uint32 delay, uint32 block, bool negative) {
     const uint32 column = (negative ? c.negative_column : c.positive_column) + block;
@@ -198,6 +194,12 @@ FN_ONCE_ON_HOST void weights_of(const Connect& c, const Targets target, uint32 n
             AT(quanta, j) = c.fixed_quanta;
             AT(negative, j) = (uint8)c.fixed_negative;
         }
+#ifndef __CUDACC__
+    } else if (FILL && !c.sign_varies && !c.weight_list && !c.levels && !WEIGHT_BY_PLACE(c) &&
+               is_flat(c.weight, c.fixed_negative ? c.negative_per_quantum : c.positive_per_quantum)) {
+        normal_quanta(c.weight, c.fixed_negative ? c.negative_per_quantum : c.positive_per_quantum, n, weight_word, quanta);
+        FOR_LANES(j, n) { negative[j] = (uint8)c.fixed_negative; }
+#endif
     } else if (FILL || c.sign_varies) {
         VARYING(double, weight);
         if (WEIGHT_BY_PLACE(c)) {
@@ -205,18 +207,24 @@ FN_ONCE_ON_HOST void weights_of(const Connect& c, const Targets target, uint32 n
         } else if (!c.weight_list && c.weight.kind == NORMAL) {
             // The centre of the normal distribution for all lanes at once, then its tails.
             VARYING(double, p);
-            FOR_LANES(j, n) { AT(p, j) = c.weight.p_low + c.weight.p_width * uniform(AT(weight_word, j)); }
-            FOR_LANES(j, n) { AT(weight, j) = inverse_normal_centre(AT(p, j)); }
+            const uint32 whole = WHOLE(n);
+            FOR_LANES(j, whole) {
+                AT(p, j) = c.weight.p_low + c.weight.p_width * uniform(AT(weight_word, j));
+                AT(weight, j) = inverse_normal_centre(AT(p, j));
+            }
 #ifdef __CUDACC__
             if (LANE < n && !in_centre(p)) weight = inverse_normal_tail(p);
 #else
-            VARYING(uint32, lane);
+            VARYING(uint32, mark);
+            ALIGNED uint32 lane[LANES + 16];
             VARYING(double, tail);
-            const uint32 n_tails = find_tails(n, p, tail, lane);
+            FOR_LANES(j, whole) { mark[j] = in_centre(p[j]) ? 0u : 1u; }
+            const uint32 n_tails = find_marked(n, mark, lane);
+            EACH_LANE(i, n_tails) { tail[i] = p[lane[i]]; }
             FOR_LANES(i, n_tails) { tail[i] = inverse_normal_tail(tail[i]); }
             EACH_LANE(i, n_tails) { weight[lane[i]] = tail[i]; }
 #endif
-            FOR_LANES(j, n) {
+            FOR_LANES(j, whole) {
                 AT(weight, j) = clamped(c.weight.first + c.weight.second * AT(weight, j), c.weight.low, c.weight.high);
             }
             if (c.levels) FOR_LANES(j, n) { AT(weight, j) = at_resolution(c, AT(weight, j)); }

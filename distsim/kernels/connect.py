@@ -1,4 +1,4 @@
-"""Structures of connect.cpp, rules.cpp, scatter.cpp, shares.cpp, rows.cpp and sparse.cpp."""
+"""Structures of connect.cpp, rules.cpp, tree.h, leaves.cpp, scatter.cpp, shares.cpp, rows.cpp and sparse.cpp."""
 
 from __future__ import annotations
 
@@ -109,6 +109,7 @@ Connect = declare(
     ],
 )
 
+SURE = 2**15  # in the guide to drawn delays: see drawn_delay in connect.cpp
 LONGEST_RUN = 512  # synapses: four for each lane of a warp, four times
 
 Rows = declare(

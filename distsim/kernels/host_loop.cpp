@@ -61,6 +61,7 @@ extern "C" int32 advance(Loop* loop, int64 last_step) {
         }
         const int64 step = l.step;
         if (step > last_step) break;
+        take_listed(l.ring, step);
         l.synaptic_events += add_due_runs(l, n_due(l)) + take_events(l.ring, step);
         DONE(deliver);
         TIMED(seconds_deliver);

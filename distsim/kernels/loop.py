@@ -55,7 +55,7 @@ def enums() -> str:
     kinds = "".join(
         f"enum {{ {', '.join(f'{member.name} = {member.value}' for member in kind)} }};\n" for kind in (Status, Phase)
     )
-    return f"{kinds}#define EVERYWHERE {EVERYWHERE}u\n"
+    return f"{kinds}#define EVERYWHERE {EVERYWHERE}u\n#define CHUNK {CHUNK}u\n"
 
 
 Recorder = declare(
@@ -71,6 +71,21 @@ Recorder = declare(
     ],
 )
 
+# Input for later steps, listed by step: see lists.h.
+Lists = declare(
+    "Lists",
+    [
+        ("entries", "Listed*"),  # [chunk][CHUNK]; none: there are no lists
+        ("end", "uint32*"),  # [slot]: the entry after its last one, or 0
+        ("free", "uint32*"),  # a stack of the chunks that hold nothing
+        ("n_free", "uint32*"),
+        ("spill", "Sum*"),  # [slot][spill_stride]: the sums of lists for which no chunk was left
+        ("spill_stride", "uint64"),
+        ("spilled", "uint32*"),  # [slot]
+    ],
+)
+CHUNK = 512  # entries of a list that lie together; the first holds where the list goes on
+
 # The input array and its slots: see ring.h.
 Ring = declare(
     "Ring",
@@ -80,6 +95,7 @@ Ring = declare(
         ("events", "uint64*"),  # [slot]: synapses added to it
         ("slot_mask", "uint32"),
         ("at_arrival", "uint32"),  # rows are added when a spike arrives, and not put on the wheel
+        ("lists", Lists),
     ],
 )
 

@@ -1,4 +1,5 @@
-// Synapses that nobody stores: a row is drawn again for each of its spikes, and added to the input ring as it is drawn
+// Synapses that nobody stores: a row is drawn again for each of its spikes, and what is drawn is added to
+// the input ring, or on a host to the lists of its steps (lists.h)
 // (Knight & Nowotny 2021, doi:10.1038/s43588-020-00022-7).
 //
 // What is drawn is what `generate: by_source` stores: the k-th draw of a source is a function of (projection, source,
@@ -41,6 +42,47 @@ typedef OneTarget TargetOfLane;
 typedef ManyTargets TargetOfLane;
 #endif
 
+#ifndef __CUDACC__
+// Delays of lanes, as `delay_of`: a table and what else a lookup needs at hand, or as they are.
+struct TableOfDelays {
+    const uint16* guide;
+    const uint32* threshold;
+    uint32 first, last;
+    const uint32* word;
+    FN_MEMBER uint32 at(uint32 j) const { return first + drawn_delay(guide, threshold, last, word[j]); }
+};
+struct KnownDelays {
+    const uint32* delay;
+    FN_MEMBER uint32 at(uint32 j) const { return delay[j]; }
+};
+
+// Appends up to LANES synapses to the lists of their slots.
+template <class Delays>
+FN void list_drawn(const Ring& ring, const Arrival& a, uint32 n, const uint32* RESTRICT place, const Sum* RESTRICT sum,
+                   const Delays delays) {
+    // All at hand: a compiler has to fear that what is written changes what it has read.
+    const uint32 first = (uint32)a.emitted, slot_mask = ring.slot_mask;
+    const uint32 past = a.computed > a.emitted ? (uint32)(a.computed - a.emitted) : 0u;  // no delay is 0
+    Listed* const entries = ring.lists.entries;
+    uint32* const end = ring.lists.end;
+    EACH_LANE(j, n) {
+        const uint32 delay = delays.at(j);
+        if (UNLIKELY(delay <= past)) continue;
+        const uint32 slot = (first + delay) & slot_mask;
+        uint32 at = end[slot];
+        if (UNLIKELY((at & (CHUNK - 1u)) == 0)) at = open_chunk(ring, slot);
+        entries[at].at = place[j];
+        entries[at].sum = sum[j];
+        end[slot] = at + 1u;
+        PREFETCH_TO_WRITE(&entries[at + 8u]);
+    }
+    if (a.multiplicity != 1) EACH_LANE(j, n) {
+        const uint32 delay = delays.at(j);
+        if (delay > past) ring.events[(first + delay) & slot_mask] += a.multiplicity - 1u;
+    }
+}
+#endif
+
 // Adds up to LANES synapses of one source, a target each.
 FN_ONCE_ON_HOST void add_drawn(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a,
                                const TargetOfLane target, uint32 n, VARYING_ARGUMENT(uint64, position),
@@ -50,15 +92,35 @@ FN_ONCE_ON_HOST void add_drawn(const Connect& c, const Ring& ring, const Regrown
     VARYING(uint8, negative);
     VARYING(uint32, placed_delay);
     weights_of<true>(c, target, n, position, weight_word, position, known, quanta, negative, placed_delay);
-    // Sums lie all over the ring: two passes, so that many misses are under way at once.
-    VARYING(Sum*, sum);
+#ifndef __CUDACC__
+    if (ring.lists.entries) {
+        VARYING(uint32, place);
+        VARYING(Sum, sum);
+        if (c.sign_varies) {
+            FOR_LANES(j, n) {
+                place[j] = (negative[j] ? r.negative_base : r.positive_base) + target.at(j);
+                sum[j] = what_is_added(r, a, quanta[j], negative[j] != 0);
+            }
+        } else {
+            const bool below_zero = c.fixed_negative != 0;
+            const uint32 base = below_zero ? r.negative_base : r.positive_base;
+            FOR_LANES(j, WHOLE(n)) { place[j] = base + target.at(j); }
+            FOR_LANES(j, WHOLE(n)) { sum[j] = what_is_added(r, a, quanta[j], below_zero); }
+        }
+        if (DELAY_BY_PLACE(c) || c.delay_list || c.delay_steps == 1) {
+            if (!DELAY_BY_PLACE(c)) FOR_LANES(j, n) { placed_delay[j] = delay_of(c, 0, 0); }
+            list_drawn(ring, a, n, place, sum, KnownDelays{placed_delay});
+        } else {
+            list_drawn(ring, a, n, place, sum,
+                       TableOfDelays{c.delay_guide, c.delay_threshold, c.delay_first, c.delay_steps - 1, delay_word});
+        }
+        return;
+    }
+#endif
     EACH_LANE(j, n) {
         const uint32 delay = DELAY_BY_PLACE(c) ? AT(placed_delay, j) : delay_of(c, AT(delay_word, j), 0);
-        AT(sum, j) = place_of(ring, r, a, target.at(j), AT(negative, j) != 0, delay);
-        PREFETCH_TO_WRITE(AT(sum, j));
-    }
-    EACH_LANE(j, n) {
-        if (AT(sum, j)) add_to(AT(sum, j), what_is_added(r, a, AT(quanta, j), AT(negative, j) != 0));
+        Sum* const sum = place_of(ring, r, a, target.at(j), AT(negative, j) != 0, delay);
+        if (sum) add_to(sum, what_is_added(r, a, AT(quanta, j), AT(negative, j) != 0));
     }
 }
 
@@ -71,13 +133,10 @@ struct Batch<ADD> {
     const Arrival& a;
 #ifndef __CUDACC__
     Waiting waiting;
-    VARYING(Sum*, sum);  // where those are added that are located before their weights are drawn: see `add_targets`
-    uint32 n_located;
 #endif
     FN_MEMBER Batch(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a) : c(c), ring(ring), r(r), a(a) {
 #ifndef __CUDACC__
         waiting.n = 0;
-        n_located = 0;
 #endif
     }
     FN_MEMBER void add(uint64 at, uint32 to, uint32 delay, uint32 weight) {
@@ -94,60 +153,9 @@ struct Batch<ADD> {
         Waiting& w = waiting;
         if (w.n) add_drawn(c, ring, r, a, TargetOfLane{w.target}, w.n, w.position, w.delay_word, w.weight_word);
         w.n = 0;
-        if (n_located) add_located();
 #endif
     }
-#ifndef __CUDACC__
-    FN_MEMBER_ONCE void add_located() {
-        VARYING(int64, quanta);
-        VARYING(uint8, negative);
-        VARYING(uint32, placed_delay);
-        const Waiting& w = waiting;  // of which nobody asks for positions and targets
-        weights_of<true>(c, TargetOfLane{w.target}, n_located, waiting.position, waiting.weight_word, waiting.position, 0,
-                         quanta, negative, placed_delay);
-        EACH_LANE(j, n_located) { add_to(sum[j], what_is_added(r, a, quanta[j], c.fixed_negative != 0)); }
-        n_located = 0;
-    }
-#endif
 };
-
-#ifndef __CUDACC__
-// Draws of a source with a target that is not ~0. Where neither sign nor delay waits for the weight, their sums are
-// fetched while others are drawn: the ring is larger than the caches that answer at once.
-FN void add_targets(Batch<ADD>& batch, uint32 n, uint64 position, const uint32* to, const uint32* delay,
-                    const uint32* weight) {
-    const Connect& c = batch.c;
-    if (c.sign_varies || WEIGHT_BY_PLACE(c) || DELAY_BY_PLACE(c)) {
-        add_targets<Batch<ADD>>(batch, n, position, to, delay, weight);
-        return;
-    }
-    if (batch.n_located + n > LANES) batch.add_located();
-    // As `delay_of` and `place_of`, but with everything at hand: a compiler has to fear that each event that is counted
-    // changes what it has read.
-    const Ring& ring = batch.ring;
-    const uint16* const guide = c.delay_guide;
-    const uint32* const threshold = c.delay_threshold;
-    const uint32 last = c.delay_steps - 1, slot_mask = ring.slot_mask, base = (uint32)batch.a.emitted + c.delay_first;
-    const int64 past = batch.a.computed - batch.a.emitted - (int64)c.delay_first;
-    const uint64 stride = ring.stride, multiplicity = batch.a.multiplicity;
-    uint64* const events = ring.events;
-    Sum* const input = ring.input + (c.fixed_negative ? batch.r.negative_base : batch.r.positive_base);
-    Sum** const sum = batch.sum;
-    uint32* const words = batch.waiting.weight_word;
-    uint32 at = batch.n_located;
-    EACH_LANE(j, n) {
-        const uint32 step = drawn_delay(guide, threshold, last, delay[j]);
-        if (to[j] == ~0u || (int64)step <= past) continue;
-        const uint32 slot = (base + step) & slot_mask;
-        atomic_add(&events[slot], multiplicity);
-        sum[at] = input + (slot * stride + to[j]);
-        words[at] = weight[j];
-        PREFETCH_TO_WRITE(sum[at]);
-        ++at;
-    }
-    batch.n_located = at;
-}
-#endif
 
 FN_ONCE void regrow_scattered(const Connect& c, const Ring& ring, const Regrown& r, const Arrival& a, uint64 gid,
                               uint64 position) {
@@ -247,15 +255,26 @@ FN_ONCE void regrow_all(const Connect& c, const Ring& ring, const Regrown& r, co
     }
 }
 
+// The position of a source in the i-th projection; its number of draws, which lies anywhere, is fetched.
+FN uint64 source_in(const Procedural& p, uint32 i, uint32 end, uint64 gid) {
+    if (i >= end) return ~0ull;
+    const Connect& c = *p.list[i].connect;
+    const uint64 position = position_in(c.sources, gid);
+    if (c.shares && position != ~0ull) PREFETCH(&c.shares[position]);
+    return position;
+}
+
 // A group draws the row of a spike again: what all procedural projections from its source have here.
 FN_ONCE void regrow(const Ring& ring, const Procedural& p, uint32 row_index, uint32 set, int64 emitted,
                     uint32 multiplicity, uint32 sent, int64 computed) {
     const uint64 gid = p.source[row_index];
     const Arrival a = {emitted, computed, multiplicity, sent};
+    uint64 next = source_in(p, p.begin[set], p.begin[set + 1], gid);
     for (uint32 i = p.begin[set]; i < p.begin[set + 1]; ++i) {
         const Regrown& r = p.list[i];
         const Connect& c = *r.connect;
-        const uint64 position = position_in(c.sources, gid);
+        const uint64 position = next;
+        next = source_in(p, i + 1, p.begin[set + 1], gid);
         if (position == ~0ull) continue;
         if (r.kind == REGROW_SCATTERED) regrow_scattered(c, ring, r, a, gid, position);
         if (r.kind == REGROW_ONE) regrow_one(c, ring, r, a, gid, position);

@@ -42,11 +42,13 @@ def _of_rules(rules: Sequence[str]) -> tuple[str, ...]:
 
 CONSTRUCTION_KERNELS = (*_of_rules(RULES), *BUILD_KERNELS)
 SPATIAL_KERNELS = (*_of_rules(SPATIAL_RULES), "locate", "find_limits")
-TEST_KERNELS = ("evaluate", "evaluate_function", "philox_words")
+TEST_KERNELS = ("evaluate", "evaluate_function", "philox_words", "quanta_of_words")
 LOOP_KERNELS = (
     "deliver_step", "step_models", "close_steps", "settle_steps", "run_steps", "admit_received", "receive",
     "deliver_early", "note_delivery", "reschedule",
 )  # fmt: skip
+
+SCATTERING = ("tree.h", "leaves.cpp", "scatter.cpp")
 
 # What the host's loop calls in their place.
 HOST_KERNELS = (
@@ -74,6 +76,7 @@ def _head(double: bool) -> str:
         + _text("functions.h")
         + cpp_of(values.Sampler)
         + _text("sampling.h")
+        + _text("normal.h")
         + _text("synapse.h")
         + _text("sent.h")
     )
@@ -89,7 +92,7 @@ def construction_source(double: bool, spatial: bool = True) -> str:
 
     Without space fewer kernels are compiled, and on a GPU none of them holds expressions in local memory.
     """
-    files = ["rules.cpp", "scatter.cpp", "shares.cpp", "rows.cpp", "sparse.cpp", "values.cpp"]
+    files = ["rules.cpp", *SCATTERING, "shares.cpp", "rows.cpp", "sparse.cpp", "values.cpp"]
     files += ["cells.h", "spatial.cpp", "degrees.cpp"] if spatial else []
     head = _head(double) + "#define PROCEDURAL 0\n" + _text("counts.h")
     return head + _connecting(spatial) + "".join(_text(f) for f in files)
@@ -99,7 +102,7 @@ def _connecting(spatial: bool) -> str:
     """How connections of all rules are drawn: for construction, and for rows that are drawn again in the loop."""
     rules = (
         f"#define SPATIAL {int(spatial)}\n"
-        f"#define LONGEST_RUN {connect.LONGEST_RUN}u\n"
+        f"#define LONGEST_RUN {connect.LONGEST_RUN}u\n#define SURE {connect.SURE}u\n"
         "enum { ONE_TO_ONE, ALL_TO_ALL, FIXED_INDEGREE, FIXED_TOTAL_NUMBER, PAIRWISE_POISSON };\n"
         "enum { DRAWS_FIXED, DRAWS_BERNOULLI, DRAWS_POISSON };\n"
     )
@@ -111,7 +114,9 @@ def _connecting(spatial: bool) -> str:
     return rules + structures + "".join(_text(f) for f in ("space.h", "connect.cpp"))
 
 
-_LOOP_STRUCTURES = (loop.Recorder, loop.Ring, procedural.Regrown, procedural.Procedural, loop.Count, loop.Loop)
+_LOOP_STRUCTURES = (
+    loop.Recorder, loop.Lists, loop.Ring, procedural.Regrown, procedural.Procedural, loop.Count, loop.Loop,
+)  # fmt: skip
 
 
 def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
@@ -122,7 +127,7 @@ def profiled_kernels(models: Sequence[str]) -> tuple[str, ...]:
 def model_source(double: bool, shapes: Sequence[GroupShape]) -> str:
     """The functions that update neurons of these shapes."""
     structures = "".join(cpp_of(s) for s in _LOOP_STRUCTURES)
-    files = _text("counts.h") + _text("ring.h") + _text("update.h") + _text("signals.h")
+    files = _text("counts.h") + _text("ring.h") + _text("lists.h") + _text("update.h") + _text("signals.h")
     head = f"#define SCALED {int(any(s.is_scaled for s in shapes))}\n" + _head(double)
     return head + loop.enums() + "struct Connect;\n" + structures + files + "".join(shape.source() for shape in shapes)
 
@@ -137,7 +142,7 @@ def regrowing_source(placed: bool = True, spatial: bool = True) -> str:
     spatial
         Is there a rule that does?
     """
-    files = _text("scatter.cpp") + (_text("cells.h") + _text("spatial.cpp") if spatial else "")
+    files = "".join(_text(f) for f in (*SCATTERING, *(("cells.h", "spatial.cpp") if spatial else ())))
     switches = f"#define PROCEDURAL 1\n#define ROWS_IN_SPACE {int(spatial)}\n"
     return switches + _connecting(placed) + files + procedural.REGROW_ENUM + _text("regrow.cpp")
 

@@ -55,7 +55,7 @@ FN bool is_early(const Seeker& me, double time, uint64 gid) {
     return time < me.limit || (time == me.limit && gid <= me.last);
 }
 
-// Connects the candidates that are drawn; Out takes synapses as Batch of scatter.cpp does.
+// Connects the candidates that are drawn; Out takes synapses as Batch of leaves.cpp does.
 template <class Out>
 struct DrawPairs {
     Out& out;

@@ -114,7 +114,11 @@ FN uint64 schedule(const Loop& l, uint32 row_index, int64 emitted, uint32 multip
 // Rows lie anywhere in memory: fetch the entry of a row that comes up, then the beginning of its runs. NO_ROW and
 // numbers that spikes carry are no rows.
 FN void fetch_row(const Loop& l, uint32 row_index) {
-    if (!(row_index & SENT)) PREFETCH(&l.rows[row_index]);
+    if (row_index & SENT) return;
+    PREFETCH(&l.rows[row_index]);
+#if PROCEDURAL
+    PREFETCH(&l.procedural.source[row_index]);
+#endif
 }
 
 FN void fetch_runs(const Loop& l, uint32 row_index) {

@@ -39,6 +39,12 @@ struct Due {
     uint32 base;    // of plane and block in the input array
 };
 
+// Something that has to be added to a slot of the input: see lists.h.
+struct Listed {
+    uint32 at;
+    Sum sum;
+};
+
 struct Emitted {
     uint64 gid;
     uint32 neuron;      // local index

@@ -64,6 +64,25 @@ KERNEL evaluate(const Values* values) {
     }
 }
 
+// For tests: weights in quanta; `per_unit` is the number of quanta of 1.
+KERNEL quanta_of_words(const Values* values) {
+    const Values& v = *values;
+#ifdef __CUDACC__
+    ITEM_FOR(i, v.n) {
+        v.thresholds[i] = (uint64)in_quanta(sample(v.sampler, (uint32)v.thresholds[i]), v.per_unit);
+    }
+#else
+    for (uint64 k = 0; k < v.n; k += LANES) {
+        VARYING(uint32, word);
+        VARYING(int64, quanta);
+        const uint32 m = (uint32)(v.n - k < LANES ? v.n - k : LANES);
+        EACH_LANE(j, m) { word[j] = (uint32)v.thresholds[k + j]; }
+        normal_quanta(v.sampler, v.per_unit, m, word, quanta);
+        EACH_LANE(j, m) { v.thresholds[k + j] = (uint64)quanta[j]; }
+    }
+#endif
+}
+
 KERNEL philox_words(const Values* values) {
     const Values& v = *values;
     ITEM_FOR(i, v.n) {

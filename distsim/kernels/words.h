@@ -38,6 +38,7 @@ typedef long long int64;
     for (int64 i = (blockIdx.x * (int64)blockDim.x + threadIdx.x) >> 5; i < (int64)(n); \
          i += (gridDim.x * (int64)blockDim.x) >> 5)
 // Lanes j < n <= LANES; independent of one another (FOR_LANES) or not (EACH_LANE).
+#define WHOLE(n) (n)  // lanes that may be computed where the first n are asked for
 #define FOR_LANES(j, n) for (uint32 j = threadIdx.x & 31u, j##_n = (n); j < j##_n; j = j##_n)
 #define EACH_LANE(j, n) FOR_LANES(j, n)
 // Those of the lanes whose x is not zero: few of many.
@@ -174,6 +175,7 @@ FN uint64 group_sum_to(uint64 x) {
 #define ITEM_FOR(i, n) for (int64 i = 0, i##_n = (int64)(n); i < i##_n; ++i)
 #define GROUP_FOR(i, n) for (int64 i = 0, i##_n = (int64)(n); i < i##_n; ++i)
 #define FOR_LANES(j, n) _Pragma("GCC ivdep") for (uint32 j = 0, j##_n = (n); j < j##_n; ++j)
+#define WHOLE(n) (((n) + 15u) & ~15u)  // whole vectors: VARYING arrays have room for them
 #define EACH_LANE(j, n) for (uint32 j = 0, j##_n = (n); j < j##_n; ++j)
 #define EACH_NONZERO(j, n, x)                                                          \
     for (uint32 j##_16 = 0; j##_16 < (n); j##_16 += 16)                                \

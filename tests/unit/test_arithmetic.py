@@ -14,9 +14,10 @@ from scipy import special, stats
 
 import distsim
 import distsim.backend.host as host
-from distsim import Experiment, Network, RunSettings
+from distsim import Experiment, Network, Normal, NormalClipped, RunSettings
 from distsim.backend import Backend, HostBackend, Module
 from distsim.build.poisson import poisson_table
+from distsim.build.sampling import sampler
 from distsim.comm import Serial
 from distsim.engine.simulation import Simulation
 from distsim.exact import exp_float, normal_cdf
@@ -347,7 +348,35 @@ def test_poisson_table_gives_poisson_probabilities(mean: float) -> None:
     assert (probability @ (counts - mean) ** 2) == pytest.approx(mean, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("weight", "per_quantum"),
+    [
+        (Normal(87.8, 8.78), 128.0),
+        (Normal(-351.2, 35.12), 32.0),
+        (NormalClipped(3.0, 5.0, minimum=2.0, maximum=20.0), 1500.0),  # bounds in the middle of the distribution
+        (Normal(0.3, 1.0), 12000.0),  # both signs, and as many quanta as single precision is asked for
+    ],
+)
+def test_normal_weights_are_what_double_precision_draws(
+    kernels: tuple[Backend, Module], weight: Normal | NormalClipped, per_quantum: float
+) -> None:
+    """On the host single precision finds them where it can: an integer off by one would be another network.
+
+    Catches a bound of its error that is too small: with a hundredth of it all four fail.
+    """
+    words = np.random.default_rng(7).integers(0, 2**32, 2**19, dtype=np.uint64)
+    words[:8] = 0, 1, 2**32 - 1, 2**32 - 2, 2**31 - 1, 2**31, 2**31 + 1, 2**30
+    backend, module = kernels
+    found, s = words.copy(), sampler(weight)
+    arguments = Values(n=found.size, per_unit=per_quantum, sampler=s, thresholds=backend.pointer(found))
+    module.launch("quanta_of_words", arguments, found.size)
+    p = s.p_low + s.p_width * ((words.astype(np.float64) + 0.5) / 2.0**32)
+    scaled = np.clip(s.first + s.second * evaluate(kernels, INVERSE_NORMAL, p), s.low, s.high) * per_quantum
+    expected = np.where(scaled < 0.0, -np.floor(0.5 - scaled), np.floor(scaled + 0.5)).astype(np.int64)
+    assert np.array_equal(found.view(np.int64), expected)
+
+
 def test_sources_are_assembled_with_the_test_kernels() -> None:
     """Catches the test kernels going away from the text that NVRTC compiles too."""
-    for name in ("evaluate", "philox_words"):
+    for name in ("evaluate", "philox_words", "quanta_of_words"):
         assert f"KERNEL {name}(" in construction_source(False)

@@ -32,6 +32,7 @@ from distsim.build.spatial import held_bytes
 from distsim.comm import Serial, Threads
 from distsim.config.describe import described_document
 from distsim.config.identity import identity
+from distsim.engine import delivery
 from distsim.engine.readback import read_connections, read_windows
 from distsim.engine.simulation import Simulation, Tuning
 from distsim.errors import ConfigError
@@ -64,6 +65,16 @@ def test_stored_and_drawn_again_are_one_network(stored: support.Outcome) -> None
             experiment = dataclasses.replace(experiment, run=dataclasses.replace(experiment.run, routing="broadcast"))
         found = support.run(experiment, ranks, BY_RING if ranks == 2 else support.TINY)
         support.check_same(found, stored, f"{ranks} ranks, {partition}")
+
+
+def test_lists_without_room(stored: support.Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of chunks for one list in a dozen: what is listed goes to the spill, or where stored rows use it to the ring.
+
+    Catches a slot whose spill is left out, or added twice, and a list that lost its first chunks.
+    """
+    monkeypatch.setattr(delivery, "n_chunks", lambda slots, size: 5)
+    support.check_same(support.run(drawn("procedural")), stored, "five chunks")
+    support.check_same(support.run(drawn("procedural"), 1, support.BY_RING), stored, "five chunks and a ring")
 
 
 def test_lanes_share_a_row(stored: support.Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
