@@ -57,6 +57,7 @@ class Mpi(Communicator):
         else:
             text = "failed, ending all ranks\n" + "".join(traceback.format_exception(kind, error, trace))
         os.write(2, f"distsim: rank {self.rank} of {self.size}{phase}: {text}".encode())
+        time.sleep(0.2)  # MPICH's launcher ends on an abort at once, and what it has not passed on by then is lost
         self._mpi.COMM_WORLD.Abort(getattr(error, "exit_code", 1))
 
     def exchange_lists(self, lists: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:

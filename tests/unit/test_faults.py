@@ -217,7 +217,7 @@ FAULTS = (
         "put(c, d", (invariants,),
     ),
     Fault(
-        "the forbidden place not passed over, with multapses", "from + (index[j] >= own ? 1u : 0u)", "from",
+        "the forbidden place not passed over, with multapses", "drawn += drawn >= own ? 1u : 0u;", ";",
         (multapses,),
     ),
     Fault(
