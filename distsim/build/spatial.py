@@ -7,7 +7,7 @@ one of its targets can reach, cell by cell; where all the others are is nobody's
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,11 +185,13 @@ def placed(
         used = [e for e in (chance, projection.weight, projection.delay) if isinstance(e, Expression)]
         made.names = sum(1 << NAMES.index(name) for name in frozenset().union(*(e.names for e in used)))
         made.by_source = int(projection.by_source)
+        mine = Members.local(part, selected)
+        g = geometry(projection, selection, mask, listed=True)
         if projection.by_source:
-            mine = Members.local(part, selected)
-            g = geometry(projection, selection, mask, listed=True)
             cells = [cells_of(g, mine, made.target, None, seed, backend, kernels, pointer)]
         else:
+            if not isinstance(selection.population.positions, Grid):  # the points of a grid are in order
+                made.order = pointer(_by_cell(g, mine, made.target, seed, backend, kernels))
             reachable = _reachable(made, part, seed, backend, kernels)
             cells = []
             for s, source in zip(projection.sources, sources, strict=True):
@@ -306,6 +308,25 @@ class Members:
         return Members(part.first_gid + part.stride * selected.first, part.stride * selected.step, None, labels)
 
 
+def _in_cells(
+    g: Geometry, members: Members, at: Any, seed: int, backend: Backend, kernels: Module
+) -> Iterator[tuple[int, npt.NDArray[np.float64], npt.NDArray[np.int64]]]:
+    """Chunk by chunk: the number of the first, positions float64[3, n], and cells."""
+    for first in range(0, members.labels.size, CHUNK):
+        n = min(CHUNK, members.labels.size - first)
+        x = locate(at, members.gid, members.step, members.ids, first, n, seed, backend, kernels)
+        z, y = _cell_along(x[2], g, 2), _cell_along(x[1], g, 1)
+        yield first, x, (z * g.shape[1] + y) * g.shape[0] + _cell_along(x[0], g, 0)
+
+
+def _by_cell(
+    g: Geometry, members: Members, at: Any, seed: int, backend: Backend, kernels: Module
+) -> npt.NDArray[np.uint32]:
+    """Numbers of the members, cell by cell: neighbours draw from the same sources, whose rows are in the caches then."""
+    cells = [cell.astype(np.uint32) for _, _, cell in _in_cells(g, members, at, seed, backend, kernels)]
+    return np.argsort(np.concatenate([np.empty(0, np.uint32), *cells]), kind="stable").astype(np.uint32)
+
+
 def cells_of(
     g: Geometry, members: Members, at: Any, wanted: npt.NDArray[np.bool_] | None, seed: int, backend: Backend,
     kernels: Module, pointer: Pointer,
@@ -319,11 +340,8 @@ def cells_of(
     if not g.listed:
         return cells
     labels, where, found = [], [], []
-    for first in range(0, members.labels.size, CHUNK):
-        n = min(CHUNK, members.labels.size - first)
-        x = locate(at, members.gid, members.step, members.ids, first, n, seed, backend, kernels)
-        cell = (_cell_along(x[2], g, 2) * g.shape[1] + _cell_along(x[1], g, 1)) * g.shape[0] + _cell_along(x[0], g, 0)
-        near = np.arange(n) if wanted is None else np.flatnonzero(wanted.ravel()[cell])
+    for first, x, cell in _in_cells(g, members, at, seed, backend, kernels):
+        near = np.arange(cell.size) if wanted is None else np.flatnonzero(wanted.ravel()[cell])
         labels.append(members.labels[first + near])
         where.append(cell[near].astype(np.uint32))
         found.append(x[:, near])

@@ -80,6 +80,7 @@ Space = declare(
         ("limit", "double*"),
         ("last", "uint64*"),
         ("candidates", "uint32*"),
+        ("order", "uint32*"),  # by target: the local targets, cell by cell
         ("most", "double"),  # that a chance can be
         ("weight", Program),
         ("delay", Program),

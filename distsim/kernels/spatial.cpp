@@ -157,8 +157,9 @@ FN void connect_spatial(const Connect* connect) {
     BATCH(FILL, c);
     Found found;
     clear(found);
-    GROUP_FOR(t, c.n_targets) {
-        const Target target = target_at(c, (uint64)t);
+    GROUP_FOR(i, c.n_targets) {
+        const uint64 t = s.order ? s.order[i] : (uint64)i;
+        const Target target = target_at(c, t);
         const Seeker me = {target.gid, target.local, position_of(s.target, target.gid, c.seed), s.limit ? s.limit[t] : 0.0,
                            s.limit ? s.last[t] : 0};
         DrawPairs<Batch<FILL>> draw = {batch};
