@@ -322,7 +322,7 @@ def _in_cells(
 def _by_cell(
     g: Geometry, members: Members, at: Any, seed: int, backend: Backend, kernels: Module
 ) -> npt.NDArray[np.uint32]:
-    """Numbers of the members, cell by cell: neighbours draw from the same sources, whose rows are in the caches then."""
+    """Numbers of the members, cell by cell: neighbours draw from the same sources, with their rows in the caches."""
     cells = [cell.astype(np.uint32) for _, _, cell in _in_cells(g, members, at, seed, backend, kernels)]
     return np.argsort(np.concatenate([np.empty(0, np.uint32), *cells]), kind="stable").astype(np.uint32)
 
