@@ -73,7 +73,6 @@ class Block(Partition):
         self._length = share + np.stack([wraps, ~wraps, wraps])
         lengths = self._length[:2] * np.diff(self._rank, axis=0)
         self._begin = np.concatenate([zero[np.newaxis], np.cumsum(lengths, axis=0)])  # population-local id
-
         self._stretches = np.stack([self._rank, self._length, self._begin]).transpose(2, 1, 0).tolist()
 
     def sequence(self, population_id: int, rank: int) -> tuple[int, int, int]:
@@ -203,13 +202,10 @@ class Group:
 
 
 class Layout:
-    """The neurons of one rank under a partition (blocks, where none is given)."""
+    """The neurons of one rank under a partition."""
 
-    def __init__(
-        self, populations: Sequence[Population], rank: int, n_ranks: int, partition: Partition | None = None
-    ) -> None:
-        self.rank, self.n_ranks = rank, n_ranks
-        self.partition = partition or Block(populations, n_ranks)
+    def __init__(self, populations: Sequence[Population], rank: int, n_ranks: int, partition: Partition) -> None:
+        self.rank, self.n_ranks, self.partition = rank, n_ranks, partition
         self._first_gids = np.array([p.first_gid for p in populations], np.int64)
         models: dict[str, list[int]] = {}
         for i, population in enumerate(populations):

@@ -1,7 +1,7 @@
 // Draws of a node of the tree (tree.h) that is left undivided, and where draws go: on the host they wait until they are as
 // many as lanes, so that many misses are under way at once.
 
-// The words of draws first … first + n - 1 (n <= LEAF) of a neuron.
+// The words of draws first … first + n - 1 of a neuron; arrays have room for whole eights.
 FN void leaf_words(const Connect& c, const Drawer& d, uint64 first, uint32 n, uint32* w0, uint32* w1, uint32* w2,
                    uint32* w3) {
     const uint32 low = (uint32)d.gid, high = (uint32)(d.gid >> 32) | (c.projection << 8);

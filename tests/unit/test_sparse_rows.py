@@ -112,7 +112,7 @@ def test_work_goes_with_the_synapses_not_with_all_neurons(times: int) -> None:
     e = net.population("E", 10_000 * times, "iaf_psc_exp")
     net.project(e, e, FixedIndegree(100), 1.0, NormalClipped(1.5, 0.75))
     experiment = Experiment(net, RunSettings(duration=1.0))
-    layout = Layout(net.populations, 7, 40 * times)
+    layout = Layout.of(experiment, 7, 40 * times)
     here = Expectation(experiment, plan_planes(net, "single"), [1]).rank(layout)
     chunks = plan_chunks(net.populations, here.local, here.columns_of, 10**5)
     assert len(chunks) == 2 and chunks[0].low == 0 and chunks[-1].high == e.size
