@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
+from distsim.devices import Device, Setting
 from distsim.models.base import NEVER, Model, Parameter
 from distsim.models.forms import Family, ListParameter
 from distsim.models.single_precision import BOUNDS
@@ -38,6 +39,33 @@ def page(declared: Model | Family, heading: str = "##") -> str:
         parts.append(f"Receptors: {ports}{more}.\n")
     parts.append(_how(model))
     return "\n".join(p for p in parts if p)
+
+
+def device_page(device: Device, heading: str = "##") -> str:
+    """An input: what it gives, its parameters with units, defaults and bounds."""
+    names = f" (short: {', '.join(f'`{name}`' for name in device.aliases)})" if device.aliases else ""
+    parts = [f"{heading} `type: {device.name}`\n", f"{device.doc.rstrip('.')}{names}.\n"]
+    rows = [(f"`{s.name}`", s.unit or "–", _device_default(s), _device_bounds(s), s.doc) for s in device.settings]
+    parts.append(_table(("parameter", "unit", "default", "allowed", "what"), rows))
+    return "\n".join(parts)
+
+
+def _device_default(setting: Setting) -> str:
+    if setting.default is None:
+        return "required"
+    return str(setting.default).lower() if isinstance(setting.default, bool) else f"{setting.default:g}"
+
+
+def _device_bounds(setting: Setting) -> str:
+    words = {
+        "number": "a number, a distribution, or one number for each target" if setting.each else "one number",
+        "times": "times ≥ 0 in ascending order, multiples of dt (a list)",
+        "values": "a number for each of the times (a list)",
+        "flag": "true or false",
+    }[setting.kind]
+    limits = ((">", setting.above), ("≥", setting.at_least), ("≤", setting.at_most))
+    bounds = [f"{sign} {limit:g}".replace("e+0", "e") for sign, limit in limits if limit is not None]
+    return ", ".join([words, *bounds, *(["a multiple of dt"] if setting.steps else [])])
 
 
 def _paragraphs(text: str) -> str:
