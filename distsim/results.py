@@ -12,6 +12,16 @@ from distsim.collect import Spikes, States
 from distsim.io.rates import RateBins
 
 
+def spikes_frame(spikes: Mapping[str, Spikes]) -> Any:
+    """Spikes of populations as a pandas DataFrame with the columns time (ms), population, neuron; needs pandas."""
+    import pandas
+
+    frames = [
+        pandas.DataFrame({"time": times, "population": name, "neuron": ids}) for name, (times, ids) in spikes.items()
+    ]
+    return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
+
+
 @dataclass(frozen=True)
 class Stretch:
     """One stretch of simulated time; the same on every rank.
@@ -39,13 +49,7 @@ class Stretch:
 
     def to_pandas(self) -> Any:
         """All spikes as a pandas DataFrame with the columns time (ms), population, neuron; needs pandas."""
-        import pandas
-
-        frames = [
-            pandas.DataFrame({"time": times, "population": name, "neuron": ids})
-            for name, (times, ids) in self.spikes.items()
-        ]
-        return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
+        return spikes_frame(self.spikes)
 
     def to_neo(self, population: str, stop: float, start: float = 0.0) -> list[Any]:
         """One neo.SpikeTrain for each neuron of `population` that spiked; needs neo."""
