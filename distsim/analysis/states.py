@@ -39,3 +39,11 @@ def read_states(directory: Path, dt: float) -> dict[str, States]:
             values = data[()].reshape(data.shape[0], neurons.size, len(variables))
             found[name] = States(times, neurons.astype(np.int64), {v: values[:, :, k] for k, v in enumerate(variables)})
     return found
+
+
+def state_units(directory: Path) -> dict[str, dict[str, str]]:
+    """Population → variable → unit, of a directory that has states."""
+    with open_hdf5(Path(directory) / STATES_FILE) as file:
+        root = child(file, "report")
+        found = {name: dataset(child(root, name), "data", "f", 2) for name in names(root)}
+        return {n: dict(zip(texts(d, "variables"), texts(d, "variable_units"), strict=True)) for n, d in found.items()}

@@ -186,11 +186,13 @@ def _looking(commands: argparse._SubParsersAction[_Parser]) -> None:
     plot = commands.add_parser("plot", help="draw results", description="Draw the results in DIR as one figure.")
     plot.add_argument("directory", type=Path, metavar="DIR", help="results of distsim run")
     plot.add_argument("--what", default="raster,rates,isi,cv,power", metavar="PANELS",
-                      help="some of raster,rates,isi,cv,power (default: all)")  # fmt: skip
+                      help="some of raster,rates,states,isi,cv,power (default: all but states)")  # fmt: skip
     plot.add_argument(
         "--out", type=Path, metavar="FILE", help="PNG, PDF or SVG by its ending (default: DIR/figure.png)"
     )
-    plot.add_argument("--window", type=float, default=300.0, metavar="MS", help="length of the raster (default: 300)")
+    plot.add_argument(
+        "--window", type=float, default=300.0, metavar="MS", help="length of raster and states (default: 300)"
+    )
     plot.set_defaults(command=_command("distsim.cli.plot"))
 
     compare = commands.add_parser(

@@ -14,6 +14,7 @@ import support
 import distsim
 from distsim.analysis.results import load_results
 from distsim.build.selecting import selected_ids
+from distsim.cli import main
 from distsim.comm import Threads
 from distsim.config import load_experiment
 from distsim.errors import ResultError
@@ -107,7 +108,7 @@ def test_a_directory_gives_back_what_memory_gives(tmp_path: Path) -> None:
 
 
 def test_a_run_of_some_is_written_resumed_looked_at_and_verified(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     everything = tmp_path / "all"
     continuing.run(tmp_path, everything)
@@ -121,6 +122,8 @@ def test_a_run_of_some_is_written_resumed_looked_at_and_verified(
     assert partial.rates["E"] == pytest.approx(hertz) and hertz > 0.0
     with pytest.raises(ResultError, match="the run is not finished"):
         _ = partial.states
+    assert main(["plot", str(out), "--what", "raster", "--out", str(tmp_path / "so_far.svg")]) == 0
+    assert f"up to {partial.stop:g} ms" in capsys.readouterr().out and (tmp_path / "so_far.svg").stat().st_size > 1000
     continuing.stop_after(monkeypatch, None)
     continuing.run(tmp_path, out, ranks=2, config=SOME, resume=True)
     continuing.check_same_results(out, whole)
