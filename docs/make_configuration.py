@@ -77,7 +77,7 @@ NOTES = {
         "weights of either sign, and of the ports `excitatory` and `inhibitory` the sign of the weight chooses one. "
         "`receptor` is needed where a population has several numbered ports: the models with `multisynapse` in their "
         "names, `glif_psc`, `glif_cond` and `glif_psc_double_alpha` with lists of more than one time constant. "
-        "Currents have no `receptor`."
+        "Weights onto a port `inhibitory` are negative, as in NEST, also where `receptor` names it. Currents have none."
     ),
     "Projection": (
         "A list of populations is one side: ids count on from one population to the next. Delays become whole steps, "
