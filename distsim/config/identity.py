@@ -18,6 +18,8 @@ from typing import Any
 
 from distsim.config.messages import shown
 from distsim.errors import ConfigError
+from distsim.rules import FixedOutdegree
+from distsim.storage import NOT_BY_SOURCE
 
 FREE = (  # of run
     "partition", "exchange_interval", "delivery", "routing", "exchange", "checkpoint", "wall_time", "duration",
@@ -42,10 +44,17 @@ def _drawn(projection: Any) -> Any:
     if not isinstance(projection, Mapping):
         return projection
     found = {key: value for key, value in projection.items() if key != "storage"}
-    rule = projection.get("rule")
-    if projection.get("storage", "stored") != "stored" or (isinstance(rule, Mapping) and "fixed_outdegree" in rule):
+    rule, storage = projection.get("rule"), projection.get("storage", "stored")
+    name = next(iter(rule), None) if isinstance(rule, Mapping) else rule
+    listed = any(_is_list(projection.get(key)) for key in ("weight", "delay"))
+    stays = storage == "auto" and (name in NOT_BY_SOURCE or listed)  # as storage.py has it
+    if (storage != "stored" and not stays) or name == FixedOutdegree.name:
         found["generate"] = "by_source"
     return found
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, Mapping) and "file" in value)
 
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:

@@ -13,6 +13,7 @@ from continuing import check_continued
 from procedural import drawn
 
 from distsim import (
+    AllToAll,
     Experiment,
     Explicit,
     FixedIndegree,
@@ -155,7 +156,7 @@ def network(rule: Any, **how: Any) -> Network:
             {},
             r"projections\[0\].storage: found 'procedural' with the rule fixed_indegree; its dr",
         ),
-        (FixedIndegree(3), {"storage": "auto"}, "'auto' with the rule fixed_indegree.*allowed: stored"),
+        (OneToOne(), {"storage": "auto", "generate": "by_target"}, "auto.* with generate: by_target.*by_source"),
         (SymmetricPairwiseBernoulli(0.1), {}, "symmetric_pairwise_bernoulli; a pair belongs to both"),
         (Explicit((0,), (1,), (1.0,), (1.0,)), {}, "explicit; a list of connections is stored already"),
         (OneToOne(), {"generate": "by_target"}, "generate: by_target.*allowed: by_source"),
@@ -171,6 +172,26 @@ def network(rule: Any, **how: Any) -> Network:
 def test_what_cannot_be_drawn_again(rule: Any, how: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         network(rule, **how)
+
+
+@pytest.mark.parametrize(
+    ("rule", "how"),
+    [
+        (FixedIndegree(3), {}),
+        (FixedIndegree(3), {"generate": "by_target"}),
+        (SymmetricPairwiseBernoulli(0.1), {}),
+        (Explicit((0,), (1,), (1.0,), (1.0,)), {}),
+        (AllToAll(), {"weight": [1.0] * 1600}),
+        (OneToOne(), {"delay": [1.0] * 40, "generate": "by_target"}),
+    ],
+)
+def test_auto_is_stored_where_it_must_be(rule: Any, how: dict[str, Any], tmp_path: Any) -> None:
+    """To the letter what `stored` describes, whatever the memory; and a run of either goes on as the other."""
+    asked, plain = (network(rule, **{**how, "storage": storage}) for storage in ("auto", "stored"))
+    assert asked.projections == plain.projections
+    document = described_document(Experiment(plain, RunSettings(1.0)), tmp_path)
+    written = {**document, "projections": [{**document["projections"][0], "storage": "auto"}]}
+    assert identity(written) == identity(document)
 
 
 def test_auto_is_by_source_whatever_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
