@@ -27,6 +27,7 @@ from distsim import (
 )
 from distsim.backend import HostBackend, open_backend
 from distsim.build import choosing
+from distsim.build.capacity import check_fits_device, smallest_ranks
 from distsim.build.estimate import bytes_a_source, estimate
 from distsim.build.procedural import regrowing
 from distsim.build.spatial import held_bytes
@@ -36,7 +37,7 @@ from distsim.config.identity import identity
 from distsim.engine import delivery
 from distsim.engine.readback import read_connections, read_windows
 from distsim.engine.simulation import Simulation, Tuning
-from distsim.errors import ConfigError
+from distsim.errors import CapacityError, ConfigError
 from distsim.profiles import gaussian
 from distsim.rules import is_spatial
 from distsim.space import Circular, grid
@@ -239,3 +240,17 @@ def test_estimate_of_what_is_not_stored() -> None:
     made = Simulation(drawn("procedural"), Serial(), open_backend("cpu"), tuning=Tuning(block_bits=4))
     stored = made.rows.bytes("single") + made.routing.bytes()
     assert estimate(drawn("procedural"), 1).bytes_per_synapse == pytest.approx(stored / made.rows.synapses, rel=0.15)
+
+
+def test_lists_are_counted_for_hosts_alone() -> None:
+    """A GPU has a ring and no lists: where the run fits without them it is not refused."""
+    host, gpu = (estimate(drawn("procedural"), 1, lists_input=lists).largest for lists in (True, False))
+    lists = sum(int(a.nbytes) for a in Simulation(drawn("procedural"), Serial(), open_backend("cpu")).input._lists)
+    assert host.buffers - gpu.buffers == pytest.approx(lists, rel=0.02)
+    room = int(1.05 * (gpu.running + gpu.construction)) + 1
+    assert smallest_ranks(drawn("procedural"), room) == 1
+    check_fits_device(drawn("procedural"), 1, 1, room)
+    with pytest.raises(CapacityError):
+        check_fits_device(drawn("procedural"), 1, 1, room - lists // 2)
+    stored = [estimate(drawn("stored"), 1, lists_input=lists).largest for lists in (True, False)]
+    assert stored[0] == stored[1]
