@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from distsim.backend import open_backend
 from distsim.build.choosing import storage_settled
+from distsim.build.locations import located
 from distsim.checks import check_experiment, check_ranks
 from distsim.collect import Collected, Spikes, States
 from distsim.comm import Communicator, connect
@@ -127,6 +128,14 @@ class Simulator:
         states = {k: v for k, v in values.items() if k in model.settable}
         model.check_initial(states, size, where)
         group.write(part, {k: given[k] for k in (*parameters, *states)}, self._run.dt)
+
+    def positions(self, population: Population | str) -> npt.NDArray[np.float64]:
+        """Where the neurons of `population` are, as they were built: float64[size, dimensions], in the space's unit."""
+        chosen = self._network.populations[self._find(population)[0]]
+        if chosen.positions is None:
+            raise ConfigError(f"population {chosen.name!r} has no positions; give it some where it is described")
+        parts = located(chosen, self._run.seed, self._run.precision, self._simulation.backend)
+        return np.concatenate([columns for _, columns in parts], axis=1).T
 
     def connections(self, source: Population | str, target: Population | str) -> Connections:
         """All connections from `source` to `target` as they were built."""

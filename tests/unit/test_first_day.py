@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,3 +107,57 @@ def test_settings_may_come_from_numpy() -> None:
 def test_space_from_lists_is_a_space() -> None:
     given = distsim.space.Space(extent=[2.0, 1.0], periodic=True)  # type: ignore[arg-type]
     assert distsim.Network(space=given).space == distsim.space.Space.of(extent=[2.0, 1.0], periodic=True)
+
+
+def test_results_in_a_directory_are_those_in_memory(tmp_path: Path) -> None:
+    """Catches columns of states that are mixed up, times off by a sample, and ids that count the recorded neurons."""
+    net = distsim.Network("day")
+    e = net.population("E", 20, "iaf_psc_exp", I_e=distsim.Uniform(380.0, 500.0))
+    net.record_spikes = [e[5:15]]
+    net.record_states(e[3:7], ["I_syn_ex", "V_m"], interval=0.3)
+    in_memory = distsim.simulate(net, 60.0, warmup=30.3)
+    distsim.simulate(net, 60.0, warmup=30.3, out=tmp_path / "out")
+    loaded = distsim.load_results(tmp_path / "out")
+    assert loaded.rates == in_memory.rates and loaded.rates["E"] > 0.0
+    assert loaded.to_pandas().equals(in_memory.to_pandas()) and len(loaded.to_pandas()) > 0
+    a, b = loaded.states["E"], in_memory.states["E"]
+    assert np.array_equal(a.times, b.times) and a.times.size == 200 and a.neurons.tolist() == [3, 4, 5, 6]
+    assert list(a.values) == ["I_syn_ex", "V_m"]
+    for name, values in b.values.items():
+        assert np.array_equal(a.values[name], values) and values.shape == (200, 4)
+    assert not (a.values["I_syn_ex"] == a.values["V_m"]).any()
+
+
+def simulator() -> distsim.Simulator:
+    net = network()
+    net.project("E", "I", distsim.FixedIndegree(2), 10.0)
+    return distsim.Simulator(net, seed=2)
+
+
+def test_what_was_built_can_be_looked_at() -> None:
+    sim = simulator()
+    grid = sim.positions("E")
+    assert grid.shape == (20, 2) and np.allclose(grid[0], [-0.375, -0.4]) and np.allclose(grid[5], [-0.125, -0.2])
+    drawn = sim.positions("I")
+    assert drawn.shape == (5, 2) and (np.abs(drawn) <= 0.5).all() and len(np.unique(drawn)) == 10
+    frame = sim.connections("E", "I").to_pandas()
+    assert list(frame) == ["source", "target", "weight", "delay", "receptor"] and len(frame) == 10
+    assert (np.bincount(frame["target"]) == 2).all()
+
+
+def test_a_simulator_refuses_what_it_would_take_for_something_else() -> None:
+    sim = simulator()
+    net = sim._network
+    for act, says in (
+        (lambda: sim.connections(["E"], "I"), "a whole population, or its name"),  # type: ignore[arg-type]
+        (lambda: sim.get(net["E"][:3], "V_m"), "a whole population, or its name"),  # type: ignore[arg-type]
+        (lambda: sim.set("E", V_m=distsim.Uniform(-70.0, -60.0)), "one number per neuron"),
+        (lambda: sim.set("E", V_m=[1.0, 2.0]), "one number for each of 20 neurons"),
+        (lambda: sim.set("E", V=1.0), "did you mean 'V_m'"),
+        (lambda: sim.get("F", "V_m"), "allowed: E, I"),
+    ):
+        with pytest.raises(distsim.ConfigError, match=re.escape(says)):
+            act()
+    net.record_states("E", "V_m")
+    with pytest.raises(distsim.ConfigError, match="changed after it was built"):
+        sim.simulate(1.0)
