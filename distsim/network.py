@@ -13,6 +13,7 @@ from distsim.distributions import Value, Within
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.given import is_number, plain, value_of
 from distsim.models import Family, Model, model_named
+from distsim.models.declared import check_declaration
 from distsim.rules import Explicit, Generate, Rule, check_form, generated
 from distsim.selection import Selection, names_of, select, some_of
 from distsim.space import Layout, Positions, Space, check_positions
@@ -188,6 +189,7 @@ class Network:
         values = {**(params or {}), **more_params}
         if isinstance(declared, Family):
             declared, values = declared.resolve(values, f"{where}.params")
+        declared = check_declaration(declared, f"{where}.model")
         checked = declared.check_params(values, size, f"{where}.params")
         declared = declared.chosen(checked)
         if any(p.model.symbol == declared.symbol and p.model is not declared for p in self.populations):
