@@ -14,6 +14,7 @@ import distsim
 from distsim.devices import DEVICES
 from distsim.models import MODELS
 from distsim.nest_names import CURRENTS, GENERATORS
+from distsim.rules import RULES
 
 
 def network() -> distsim.Network:
@@ -161,3 +162,28 @@ def test_a_simulator_refuses_what_it_would_take_for_something_else() -> None:
     net.record_states("E", "V_m")
     with pytest.raises(distsim.ConfigError, match="changed after it was built"):
         sim.simulate(1.0)
+
+
+def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/python.md from its first block to its last, as one session."""
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[2] / "docs" / "python.md"
+    names: dict[str, Any] = {}
+    blocks = re.findall(r"^```py\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), names)
+    assert len(blocks) == 4 and (np.diff(names["rates"]) >= 0).all() and names["rates"][-1] > 50.0 > names["rates"][0]
+    assert names["potential"].shape == (10000, 3) and names["trace"].times.shape == (10000,)
+    assert np.allclose(names["heights"] / names["weights"], names["heights"][0], rtol=0.05)
+    assert names["in_degrees"].sum() == len(names["found"]) > 0 and names["where"].shape == (100, 2)
+    assert names["sim"].time == 200.0 and list(names["counts"].index) == [0, 1, 2]
+    assert names["loaded"].rates["E"] > 0.0
+
+
+def test_classes_of_the_page_on_python_are_all_there_are() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+    for given in (*RULES.values(), *distsim.distributions.Drawn.__args__, distsim.NormalClipped):
+        assert f"`{given.__name__}(" in text, given
+    for name in ("grid", "box", "ellipse", "sphere", "annulus", "listed", "Circular", "Doughnut", "Rectangular"):
+        assert f"`{name}`" in text and hasattr(distsim.space, name), name
+    assert all(f"`{name}`" in text or f"profiles.{name}(" in text for name in distsim.profiles.PROFILES)
