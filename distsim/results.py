@@ -13,16 +13,19 @@ from distsim.io.rates import RateBins
 
 
 def spikes_frame(spikes: Mapping[str, Spikes]) -> Any:
-    """Spikes of populations as a pandas DataFrame with the columns time (ms), population, neuron; needs pandas."""
+    """A pandas DataFrame with the columns time (ms), population, neuron, in the order of the populations."""
     import pandas
 
     frames = [
-        pandas.DataFrame({"time": times, "population": name, "neuron": ids}) for name, (times, ids) in spikes.items()
+        pandas.DataFrame({"time": times, "population": name, "neuron": ids})
+        for name, (times, ids) in spikes.items()
+        if times.size  # an empty column would have no type
     ]
-    return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
+    nothing = pandas.DataFrame({"time": np.empty(0), "population": np.empty(0, str), "neuron": np.empty(0, np.int64)})
+    return pandas.concat(frames, ignore_index=True) if frames else nothing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Stretch:
     """One stretch of simulated time; the same on every rank.
 
@@ -47,6 +50,10 @@ class Stretch:
     spike_count: int
     rate_bins: Mapping[str, RateBins] = field(default_factory=dict, kw_only=True)
 
+    def __repr__(self) -> str:
+        rates = ", ".join(f"{name} {rate:.4g} Hz" for name, rate in self.rates.items())
+        return f"<{type(self).__name__}: {rates or 'no neurons'}; digest {self.spike_digest}>"
+
     def to_pandas(self) -> Any:
         """All spikes as a pandas DataFrame with the columns time (ms), population, neuron; needs pandas."""
         return spikes_frame(self.spikes)
@@ -62,7 +69,7 @@ class Stretch:
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result(Stretch):
     """A whole run; `rates` are over the time after the warm-up.
 

@@ -13,9 +13,7 @@ from typing import Any
 
 from distsim import published
 from distsim.config.json_schema import experiment_schema
-from distsim.devices import DEVICES
 from distsim.models import MODELS
-from distsim.models.page import device_page
 
 Schema = dict[str, Any]
 OUT = Path(__file__).with_name("configuration.md")
@@ -72,12 +70,11 @@ NOTES = {
         "together have at most 2^40 neurons and generators."
     ),
     "Input": (
-        "Every target has a train of its own. What each type gives, and its parameters, stand below; `distsim models "
-        "dc_generator` prints the same. Without `receptor`, here and in projections, a model's only port takes "
-        "weights of either sign, and of the ports `excitatory` and `inhibitory` the sign of the weight chooses one. "
-        "`receptor` is needed where a population has several numbered ports: the models with `multisynapse` in their "
-        "names, `glif_psc`, `glif_cond` and `glif_psc_double_alpha` with lists of more than one time constant. "
-        "Weights onto a port `inhibitory` are negative, as in NEST, also where `receptor` names it. Currents have none."
+        "Every target has a train of its own. [Models](models.md#inputs) has the parameters of each type. Without "
+        "`receptor`, here and in projections, a model's only port takes weights of either sign, and of the ports "
+        "`excitatory` and `inhibitory` the sign of the weight chooses one. `receptor` is needed where a population has "
+        "several numbered ports: the models with `multisynapse` in their names, `glif_psc`, `glif_cond` and "
+        "`glif_psc_double_alpha` with lists of more than one time constant. Currents have no `receptor`."
     ),
     "Projection": (
         "A list of populations is one side: ids count on from one population to the next. Delays become whole steps, "
@@ -179,8 +176,8 @@ def configuration() -> str:
     for heading, name, prefix in SECTIONS:
         parts.append(f"## {heading if name == 'Experiment' else f'`{heading}`'}\n\n{_keys(definitions[name], prefix)}")
         parts.append(NOTES[name] + "\n")
-        parts += _builders(definitions[name]) if name == "Network" else []
-        parts += [device_page(device, "###") for device in DEVICES] if name == "Input" else []
+        if name == "Network":
+            parts += _builders(definitions[name])
     parts.append(f"## Rules\n\n{_forms(RULES, definitions)}\n{RULES_NOTE}\n")
     parts.append(f"## Values\n\n{_forms(VALUES, definitions)}\n{VALUES_NOTE}\n")
     for title, names, note in (
@@ -259,8 +256,14 @@ def _kind(node: Schema) -> str:
         )
     if "pattern" in node:
         return "`FILE.py:FUNCTION`"
-    words = {"integer": "whole number", "string": "name", "boolean": "true or false", None: "anything"}
-    return words.get(kind, str(kind))
+    words = {
+        "number": "number",
+        "integer": "whole number",
+        "string": "name",
+        "boolean": "true or false",
+        "null": "null",
+    }
+    return words.get(str(kind), "anything")
 
 
 def _plural(node: Schema) -> str:

@@ -8,25 +8,25 @@ from pathlib import Path
 
 from distsim.cli.table import table
 from distsim.devices import DEVICES
+from distsim.devices_page import device_page, device_summary
 from distsim.models import MODELS
-from distsim.models.page import device_page, page, summary
+from distsim.models.page import page, summary
 
 
 def main(options: argparse.Namespace) -> int:
-    """A line for each model and input; for a name, its page of docs/models.md, or of docs/configuration.md."""
+    """A line for each model and input; for a name, its page of docs/models.md."""
     if options.model is None:
         rows = [["model", "what"], *([name, summary(model)] for name, model in MODELS.items())]
-        inputs = [["input", "what"], *([device.name, device.doc.rstrip(".")] for device in DEVICES)]
-        sys.stdout.write(table(rows) + "\n" + table(inputs))
+        inputs = [["input", "what"], *([device.name, device_summary(device)] for device in DEVICES)]
+        sys.stdout.write(f"{table(rows)}\n{table(inputs)}")
         return 0
-    device = next((d for d in DEVICES if options.model in (d.name, *d.aliases)), None)
-    if device is not None and options.model not in MODELS:
-        sys.stdout.write(device_page(device, "#"))
+    pages = [device_page(d, "#") for d in DEVICES if options.model in (d.name, *d.aliases)]
+    if pages and options.model not in MODELS:
+        sys.stdout.write(pages[0])
         return 0
     from distsim.config.files import FileStore
     from distsim.config.user_files import model_of
 
-    sys.stdout.write(page(model_of(options.model, "MODEL", FileStore(Path.cwd(), {})), "#"))
-    if device is not None:  # of one name: a model, whose train all targets share, and an input
-        sys.stdout.write("\nAs an input (under `inputs`):\n\n" + device_page(device))
+    shown = [page(model_of(options.model, "MODEL", FileStore(Path.cwd(), {})), "#"), *pages]
+    sys.stdout.write("\n".join(shown))
     return 0

@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from distsim.devices import Device, Setting
 from distsim.models.base import NEVER, Model, Parameter
 from distsim.models.forms import Family, ListParameter
 from distsim.models.single_precision import BOUNDS
@@ -41,33 +40,6 @@ def page(declared: Model | Family, heading: str = "##") -> str:
     return "\n".join(p for p in parts if p)
 
 
-def device_page(device: Device, heading: str = "##") -> str:
-    """An input: what it gives, its parameters with units, defaults and bounds."""
-    names = f" (short: {', '.join(f'`{name}`' for name in device.aliases)})" if device.aliases else ""
-    parts = [f"{heading} `type: {device.name}`\n", f"{device.doc.rstrip('.')}{names}.\n"]
-    rows = [(f"`{s.name}`", s.unit or "–", _device_default(s), _device_bounds(s), s.doc) for s in device.settings]
-    parts.append(_table(("parameter", "unit", "default", "allowed", "what"), rows))
-    return "\n".join(parts)
-
-
-def _device_default(setting: Setting) -> str:
-    if setting.default is None:
-        return "required"
-    return str(setting.default).lower() if isinstance(setting.default, bool) else f"{setting.default:g}"
-
-
-def _device_bounds(setting: Setting) -> str:
-    words = {
-        "number": "a number, a distribution, or one number for each target" if setting.each else "one number",
-        "times": "times ≥ 0 in ascending order, multiples of dt (a list)",
-        "values": "a number for each of the times (a list)",
-        "flag": "true or false",
-    }[setting.kind]
-    limits = ((">", setting.above), ("≥", setting.at_least), ("≤", setting.at_most))
-    bounds = [f"{sign} {limit:g}".replace("e+0", "e") for sign, limit in limits if limit is not None]
-    return ", ".join([words, *bounds, *(["a multiple of dt"] if setting.steps else [])])
-
-
 def _paragraphs(text: str) -> str:
     """Indented lines are equations: they keep their shape."""
     parts: list[str] = []
@@ -84,7 +56,8 @@ def _paragraphs(text: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; bars within cells are escaped."""
     lines = [heading, ["---"] * len(heading), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
@@ -93,7 +66,7 @@ def _switches(family: Family) -> str:
     if not family.flags:
         return ""
     rows = [(f"`{f.name}`", str(f.default).lower(), f.doc) for f in family.flags]
-    return _table(("switch", "default", "what"), rows)
+    return markdown_table(("switch", "default", "what"), rows)
 
 
 def _parameters(declared: Model | Family, model: Model) -> str:
@@ -111,7 +84,7 @@ def _parameters(declared: Model | Family, model: Model) -> str:
             rows.append((f"`{x.name}`", x.unit, default, ", ".join(_bounds(x)) or "–", f"{x.doc} (a list)"))
         for w in declared.wholes:
             rows.append((f"`{w.name}`", "1", f"{w.default}", f"whole, {w.least} to {w.most}", w.doc))
-    return _table(("parameter", "unit", "default", "allowed", "what"), rows) if rows else ""
+    return markdown_table(("parameter", "unit", "default", "allowed", "what"), rows) if rows else ""
 
 
 def _bounds(parameter: Parameter | ListParameter) -> list[str]:
@@ -141,7 +114,7 @@ def _recordables(model: Model) -> str:
         if s.recordable
     ]
     rows += [(f"`{p.name}`", p.unit, "–", p.doc) for p in model.probes]
-    return _table(("recordable", "unit", "at the start", "what"), rows) if rows else ""
+    return markdown_table(("recordable", "unit", "at the start", "what"), rows) if rows else ""
 
 
 def _ports_vary(family: Family) -> bool:

@@ -292,5 +292,5 @@ def test_the_terminal_shows_each_by_all_its_names(device: Any, capsys: pytest.Ca
     for name in (device.name, *device.aliases):
         assert main(["models", name]) == 0
         shown = capsys.readouterr().out
-        assert f"`type: {device.name}`" in shown
+        assert f"# Input `{device.name}`" in shown
         assert all(f"| `{s.name}` | {s.unit or '–'} | " in shown for s in device.settings)
