@@ -47,7 +47,7 @@ class Results:
         Whether the run is finished; else `spikes` reach up to `stop`, and `summary` has only what was known when the
         run began.
 
-    `states`, `rates`, `rate_bins` and `spike_digest` are those of the Result that `simulate` gives; the first three are
+    `states`, `rates`, `rate_bins` and `spike_digest` are those of the Result that `simulate` gives; states and bins are
     read from their files when they are first asked for.
     """
 
