@@ -176,6 +176,7 @@ def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert names["potential"].shape == (10000, 3) and names["trace"].times.shape == (10000,)
     assert np.allclose(names["heights"] / names["weights"], names["heights"][0], rtol=0.05)
     assert names["in_degrees"].sum() == len(names["found"]) > 0 and names["where"].shape == (100, 2)
+    assert names["first"].rates["E"] == len(names["first"].spikes["E"][0]) / 40.0  # of 400 neurons in 0.1 s
     assert names["sim"].time == 200.0 and list(names["counts"].index) == [0, 1, 2]
     assert names["loaded"].rates["E"] > 0.0
 
