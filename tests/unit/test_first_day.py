@@ -46,6 +46,7 @@ REFUSED: list[tuple[Act, str, str]] = [
     (lambda n: rule(n, distsim.FixedTotalNumber), "rule", "distsim.FixedTotalNumber(N=…)"),
     (lambda n: rule(n, {1: 2}), "rule", "distsim.AllToAll()"),
     (lambda n: rule(n, distsim.PairwiseBernoulli(0.1, mask={"circular": 0.5})), "pairwise_bernoulli.mask", "Circular"),
+    (lambda n: n.project("E", "I", distsim.AllToAll(), "normal"), "projections[0].weight", "unknown name 'normal'"),
     (lambda n: n["E"][18:40:-1], "E[…].slice", "start < stop"),
     (lambda n: n["E"][[3, 1]], "E[…].neurons", "ascending"),
     (lambda n: n["E"][20], "E[…].neurons", "0 to 19"),
