@@ -17,7 +17,7 @@ from distsim.models.declared import check_declaration
 from distsim.rules import Explicit, Generate, Rule, check_form, generated
 from distsim.selection import Selection, names_of, select, some_of
 from distsim.space import Layout, Positions, Space, check_positions
-from distsim.storage import Storage, drawn_by
+from distsim.storage import Storage, settled
 
 MAX_GIDS = 2**40
 
@@ -233,17 +233,18 @@ class Network:
             16, 8 or 4: weights in 2^bits levels that keep the mean and the variance.
         storage
             procedural: no synapse is stored, a source's are drawn again for each of its spikes, by_source; auto: where
-            the memory would not hold them, also by_source, so that what is chosen changes no result.
+            the memory would not hold them, also by_source, so that what is chosen changes no result; and stored, drawn
+            as without it, where they cannot be drawn again.
         """
         where = f"projections[{len(self.projections)}]"
         check_form(rule, where)
         if isinstance(rule, Explicit):
             weight, delay = Within(*rule.summary.weight_range), Within(*rule.summary.delay_range)
         weight, delay = value_of(weight, f"{where}.weight"), value_of(delay, f"{where}.delay")
+        kept, drawn_by = settled(rule, storage, generate, weight, delay, where)
         projection = Projection(
             self._selections(source), self._selections(target), rule, weight, delay, _port(receptor),
-            generated(rule, drawn_by(rule, storage, generate, weight, delay, where), where), weight_bits, self.space,
-            storage,
+            generated(rule, drawn_by, where), weight_bits, self.space, kept,
         )  # fmt: skip
         checked = check_projection(projection, where)
         self.projections.append(checked)

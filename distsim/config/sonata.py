@@ -1,11 +1,14 @@
 """SONATA's networks and simulations as experiments of distsim.
 
 `distsim run simulation_config.json` stands for the experiment `network: {builder: sonata, config: …}`, with the run
-settings of the file; `reads` lists all that was read, so that a run goes on only with the same circuit.
+settings of the file; `reads` lists all that was read, so that a run goes on only with the same circuit, and `sections`
+knows the configuration section by section, so that it may go on to a later end.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,7 +85,8 @@ def sonata_network(arguments: Mapping[str, Any], dt: float, files: FileStore) ->
     Parameters
     ----------
     arguments
-        `config`: a simulation or circuit configuration; `reads`: what was read when the experiment was written.
+        `config`: a simulation or circuit configuration; `reads`, `sections`: what was read and what the configuration
+        said when the experiment was written.
 
     Raises
     ------
@@ -90,7 +94,7 @@ def sonata_network(arguments: Mapping[str, Any], dt: float, files: FileStore) ->
         Anything wrong in the configuration or in a file that it names.
     """
     for key in arguments:
-        if key not in ("config", "reads"):
+        if key not in ("config", "reads", "sections"):
             raise ConfigError(f"network.{key}: unknown argument of sonata; {nearest(key, ['config'])}")
     given = arguments.get("config")
     if not isinstance(given, str):
@@ -106,7 +110,17 @@ def sonata_network(arguments: Mapping[str, Any], dt: float, files: FileStore) ->
     if asked is not None and asked != reads:
         missing = sorted(set(reads) ^ set(asked if isinstance(asked, list) else []))[:1]
         raise ConfigError(f"network.reads: the circuit reads other files now: {', '.join(missing) or shown(asked)}")
-    return network, {"config": path, "reads": reads}
+    said = read_json(inside.read(path, "network.config"), path)
+    return network, {"config": path, "reads": reads, "sections": _sections(said)}
+
+
+def _sections(document: Mapping[str, Any]) -> dict[str, str]:
+    """Each section's hash, but of `run` and `distsim`: of these is made the `run` of the experiment."""
+    # In the order in which they stand: the order of inputs numbers them.
+    return {
+        key: "sha256:" + hashlib.sha256(json.dumps(value).encode()).hexdigest()
+        for key, value in document.items() if key not in ("run", "distsim")
+    }  # fmt: skip
 
 
 def _network(config: Sections, name: str, dt: float) -> Network:
