@@ -6,10 +6,10 @@
     result = distsim.simulate(net, duration=500.0, seed=1)
     times, neurons = result.spikes["E"]
 
-`Network` describes: populations, projections, inputs, recordings. `simulate` builds and runs it once; a `Simulator` stays
-built, goes on in stretches, and tells connections, positions and states. `load_results` reads a directory of results.
-Positions and masks are in `distsim.space`, kernels of distance in `distsim.profiles`, the form of a model of your own in
-`distsim.models`. docs/python.md goes through all of it, with a table for those who come from NEST.
+`Network` describes: populations, projections, inputs, recordings. `simulate` builds and runs it once; a `Simulator`
+stays built, goes on in stretches, and tells connections, positions and states. `load_results` reads a directory of
+results. Positions and masks are in `distsim.space`, kernels of distance in `distsim.profiles`, the form of a model of
+your own in `distsim.models`. docs/python.md goes through all of it, with a table for those who come from NEST.
 """
 
 from distsim import profiles, space
