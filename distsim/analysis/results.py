@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distsim.collect import States
 from distsim.errors import ResultError
 from distsim.experiment import RunSettings
 from distsim.io.checkpoints import Manifest, folders, read_manifest
 from distsim.io.files import segments, step_times, times_to_steps
 from distsim.io.rates import RATES_FILE, RateBins, RateReport, read_rates, read_rates_so_far
 from distsim.io.spikes import SPIKES_FILE, merged_until, read_segment, read_spikes
+from distsim.io.states import STATES_FILE
+from distsim.io.states_read import read_states
 from distsim.io.summary import SUMMARY_FILE, read_json
+from distsim.results import spikes_frame
 from distsim.runinfo import RUN_FILE, RunInfo, read_info
 
 Floats = npt.NDArray[np.float64]
@@ -56,6 +60,21 @@ class Results:
         """Spikes with population-local ids, whichever neurons were recorded."""
         times, ids = self.spikes[population]
         return times, self.neurons[population][ids] if population in self.neurons else ids
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Population → Hz after the warm-up, of all its neurons; empty where the run is not finished."""
+        return dict(self.summary.get("rates", {}))
+
+    @property
+    def states(self) -> Mapping[str, States]:
+        """Population → recorded states, read from states.h5; empty where there is none (yet)."""
+        path = self.directory / STATES_FILE
+        return {name: States(*found) for name, found in read_states(path).items()} if path.is_file() else {}
+
+    def to_pandas(self) -> Any:
+        """Spikes as `distsim.Result.to_pandas` gives them, with population-local ids; needs pandas."""
+        return spikes_frame({name: self.local_spikes(name) for name in self.spikes})
 
 
 def load_results(directory: Path | str) -> Results:

@@ -37,6 +37,7 @@ from distsim.experiment import Experiment
 from distsim.io.spikes import WINDOW_SPIKES
 from distsim.kernels.update import GroupShape
 from distsim.network import Projection
+from distsim.periods import n_periods
 from distsim.rules import Explicit, FixedOutdegree, FixedTotalNumber, is_spatial
 
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
@@ -356,8 +357,7 @@ class _Rank:
             bins = 8.0 * len(network.rate_recording.populations) * run.duration / network.rate_recording.bin
             # The buffer; at a flush what was counted, and zeros to begin anew.
             held += 2.0 * RATE_ROOM_BYTES + (min(bins, RATE_ROOM_BYTES) if self.files else bins)
-        n_seconds = max(1.0, (run.duration + run.warmup) / 1000.0)
-        held += 2.0 * 40.0 * n_seconds * len(network.populations)
+        held += 2.0 * 40.0 * n_periods(run.end, max(1, run.steps(1000.0))) * len(network.populations)
         merged = layout.rank == 0 and self.files and run.duration > 0.0 and recorded
         writing = min(everyone, WINDOW_SPIKES) * MERGE_BYTES + FIGURE_BYTES if merged else 0.0
         return held, max(writing, self._dumping() if self.files else 0.0)

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import math
 import sys
-from collections.abc import Sequence
 
 from distsim.build.costs import expected_synapses
 from distsim.cli.table import number, table
@@ -38,7 +37,7 @@ from distsim.rules import (
     SymmetricPairwiseBernoulli,
     pair_value,
 )
-from distsim.selection import Selection
+from distsim.selection import names_of
 
 SHOWN = 20  # lines of a table; of more the first are shown
 
@@ -65,7 +64,7 @@ def describe(experiment: Experiment, every: bool = False) -> str:
     ], (1,), every))  # fmt: skip
     if network.inputs:
         parts.append(_section("inputs", ["name", "type", "targets", "parameters", "weight"], [
-            [i.name, i.device.label, _names(i.targets), _settings(i), number(i.weight)] for i in network.inputs
+            [i.name, i.device.label, names_of(i.targets), _settings(i), number(i.weight)] for i in network.inputs
         ], (4,), every))  # fmt: skip
     if network.projections:
         heading = ["", "source", "target", "rule", "weight", "delay (ms)", "synapses", "a target"]
@@ -111,14 +110,9 @@ def _projection(p: Projection) -> list[str]:
     weight = "listed" if isinstance(p.rule, Explicit) else value(p.weight)
     weight += f" → {p.receptor}" if p.receptor else ""
     return [
-        _names(p.sources), _names(p.targets), rule(p.rule), weight, delay, f"{synapses:,.0f}",
+        names_of(p.sources), names_of(p.targets), rule(p.rule), weight, delay, f"{synapses:,.0f}",
         f"{synapses / p.n_targets:,.1f}",
     ]  # fmt: skip
-
-
-def _names(side: Sequence[Population | Selection]) -> str:
-    names = [p.name if isinstance(p, Population) else str(p) for p in side]
-    return ", ".join(names) if len(names) < 5 else f"{names[0]}, … {names[-1]} ({len(names)})"
 
 
 def _parameters(population: Population) -> str:

@@ -150,9 +150,11 @@ def _inspecting(commands: argparse._SubParsersAction[_Parser]) -> None:
     schema.set_defaults(command=_command("distsim.cli.schema"))
 
     models = commands.add_parser(
-        "models", help="the models there are, or all about one", description="List the models, or show one's page."
+        "models",
+        help="the models there are, or all about one",
+        description="List the models and inputs, or show one's page.",
     )
-    models.add_argument("model", nargs="?", metavar="NAME", help="a model, or my_models.py:my_model")
+    models.add_argument("model", nargs="?", metavar="NAME", help="a model, an input, or my_models.py:my_model")
     models.set_defaults(command=_command("distsim.cli.models"))
 
     info = commands.add_parser("info", help="what distsim finds here", description="Versions, MPI, compiler, devices.")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from distsim import periods
 from distsim.backend import Backend, Module
 from distsim.backend.profile import Profiler
 from distsim.build.chunks import CELL_BUDGET
@@ -226,8 +227,9 @@ class Simulation:
         loop.record_after = run.steps(run.warmup)
         self.end = loop.record_after + run.steps(run.duration)
         loop.steps_per_second = max(1, run.steps(1000.0))
-        loop.n_seconds = max(1, -(-self.end // loop.steps_per_second))
-        hold("digest", np.zeros((len(network.populations), loop.n_seconds, 5), np.uint64))
+        loop.short_periods, loop.seconds_in_long = periods.SHORT_PERIODS, periods.SECONDS_IN_LONG
+        loop.n_periods = periods.n_periods(self.end, loop.steps_per_second)
+        hold("digest", np.zeros((len(network.populations), loop.n_periods, 5), np.uint64))
         hold("spike_counts", np.zeros(len(network.populations), np.uint64))
         self.spikes = SpikeBuffer(backend, loop, tuning.spike_room)
         self.states = StateBuffers(
@@ -314,13 +316,13 @@ class Simulation:
     def extend(self, last: int) -> None:
         """Make room for the digests of steps up to `last`."""
         self.end = max(self.end, last)
-        seconds = max(1, -(-self.end // int(self.loop.steps_per_second)))
+        needed = periods.n_periods(self.end, int(self.loop.steps_per_second))
         old = self.backend.to_host(self._keep["digest"])
-        if seconds > old.shape[1]:
-            grown = np.zeros((old.shape[0], seconds, 5), np.uint64)
+        if needed > old.shape[1]:
+            grown = np.zeros((old.shape[0], needed, 5), np.uint64)
             grown[:, : old.shape[1]] = old
             self._keep["digest"] = self.backend.to_device(grown)
-            self.loop.digest, self.loop.n_seconds = self.backend.pointer(self._keep["digest"]), seconds
+            self.loop.digest, self.loop.n_periods = self.backend.pointer(self._keep["digest"]), needed
 
     def flush(self) -> None:
         """Hand over everything recorded so far, unless the kernel has found a state that is no number."""
@@ -386,7 +388,7 @@ class Simulation:
         self.loop.due, self.loop.due_capacity = self.backend.pointer(self._due), room
 
     def digest_sums(self) -> np.ndarray:
-        """uint64[population, second, 5] over all ranks; see `digest.fold`."""
+        """uint64[population, period, 5] over all ranks; see `digest.fold` and periods.py."""
         return self.comm.reduce(self.backend.to_host(self._keep["digest"]), "sum")
 
     def digest(self) -> SpikeDigest:

@@ -77,7 +77,7 @@ def test_the_first_differing_spike_is_the_first(runs: dict[str, Path]) -> None:
     a, b = read_results(runs["a"]), read_results(runs["late"])
     assert not same_digest(a, b)
     found = divergence(a, b)
-    assert (found.second == 0 and found.populations == ("stim", "E", "I")) or found.populations
+    assert (found.seconds == (0, 1) and found.populations == ("stim", "E", "I")) or found.populations
     assert found.spike is not None
     time, population, neuron, side = found.spike
     assert 801.0 <= time <= 803.0
