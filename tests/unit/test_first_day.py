@@ -46,6 +46,7 @@ REFUSED: list[tuple[Act, str, str]] = [
     (lambda n: rule(n, distsim.FixedTotalNumber), "rule", "distsim.FixedTotalNumber(N=…)"),
     (lambda n: rule(n, {1: 2}), "rule", "distsim.AllToAll()"),
     (lambda n: rule(n, distsim.PairwiseBernoulli(0.1, mask={"circular": 0.5})), "pairwise_bernoulli.mask", "Circular"),
+    (lambda n: n.project("E", "I", distsim.AllToAll(), "normal"), "projections[0].weight", "unknown name 'normal'"),
     (lambda n: n["E"][18:40:-1], "E[…].slice", "start < stop"),
     (lambda n: n["E"][[3, 1]], "E[…].neurons", "ascending"),
     (lambda n: n["E"][20], "E[…].neurons", "0 to 19"),
@@ -176,6 +177,7 @@ def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert names["potential"].shape == (10000, 3) and names["trace"].times.shape == (10000,)
     assert np.allclose(names["heights"] / names["weights"], names["heights"][0], rtol=0.05)
     assert names["in_degrees"].sum() == len(names["found"]) > 0 and names["where"].shape == (100, 2)
+    assert names["first"].rates["E"] == len(names["first"].spikes["E"][0]) / 40.0  # of 400 neurons in 0.1 s
     assert names["sim"].time == 200.0 and list(names["counts"].index) == [0, 1, 2]
     assert names["loaded"].rates["E"] > 0.0
 
