@@ -260,7 +260,8 @@ def _simulation(simulation: Simulation, trains: Mapping[str, Any], left_out: lis
                 "module": "membrane_report", "sections": "soma", "variable_name": variable, "cells": cells,
                 "dt": recording.interval,
             }  # fmt: skip
-    if network.record_spikes is not None:
+    neurons = {p.name for p in network.populations if p.model.is_neuron}
+    if neurons != {s.name if s.is_whole else None for s in network.recorded_neurons()}:
         left_out.append("record.spikes: SONATA writes the spikes of all neurons")
     if network.rate_recording is not None:
         left_out.append("record.rates: SONATA has no such report")

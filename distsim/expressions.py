@@ -108,7 +108,7 @@ def program_of(text: str, where: str) -> Program:
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise wrong(where, text, "an expression such as 10.0 * exp(-distance / 0.3)") from None
+        raise wrong(where, text, "a number, or an expression such as 10.0 * exp(-distance / 0.3)") from None
     steps: list[Step] = []
     try:
         _emit(tree.body, steps, where)
@@ -188,7 +188,7 @@ def _named(name: str, where: str) -> Step:
         return Step("constant", CONSTANTS[name])
     if name in NAMES:
         return Step("name", float(NAMES.index(name)))
-    raise ConfigError(f"{where}: unknown name {name!r}; {nearest(name, [*NAMES, *CONSTANTS])}")
+    raise ConfigError(f"{where}: unknown name {name!r} in an expression; {nearest(name, [*NAMES, *CONSTANTS])}")
 
 
 def _emit_call(node: ast.Call, function: str, steps: list[Step], where: str) -> None:

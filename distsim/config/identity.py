@@ -32,6 +32,10 @@ def identity(document: Mapping[str, Any]) -> dict[str, Any]:
     """The resolved document without what may differ, in types of JSON, with hashes for files and long lists."""
     files = {str(path): str(digest) for path, digest in document.get("files", {}).items()}
     kept = {key: value for key, value in document.items() if key not in ("name", "files", "run")}
+    if isinstance(kept.get("network"), Mapping) and kept["network"].get("builder") == "sonata":
+        kept["network"] = {
+            key: value for key, value in kept["network"].items() if key != "root"
+        }  # a place, as of files
     run = {key: value for key, value in document.get("run", {}).items() if key not in FREE}
     if isinstance(kept.get("projections"), Sequence):
         kept["projections"] = [_drawn(p) for p in kept["projections"]]

@@ -126,6 +126,27 @@ def test_a_run_goes_on_to_another_tstop_of_the_same_configuration(tmp_path: Path
     assert longer["spike_digest"] == straight["spike_digest"] and straight["spikes"] > 30
 
 
+def test_components_beside_the_circuit_are_read_where_the_user_says_so(
+    circuit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """BMTK's examples share `../point_components`."""
+    config = unpack(tmp_path / "a" / "circuit")
+    (config.parent / "components").rename(tmp_path / "a" / "components")
+    edit(
+        config,
+        lambda d: d["manifest"].update({"$COMPONENTS_DIR": "$BASE_DIR/../components"}),
+    )
+    assert main(["run", str(config), "-q"]) == 2
+    assert "--set network.root=.." in capsys.readouterr().err
+    for root in ("../..", ".."):  # a place, and no part of the network: the second finds all done
+        assert main(["run", str(config), "-q", "--set", f"network.root={root}", "--resume"]) == 0
+    for name in ("spikes.h5", "states.h5"):
+        assert (config.parent / "output" / name).read_bytes() == (circuit / "output" / name).read_bytes()
+    assert main(["check", str(config.parent / "output" / "experiment.yaml")]) == 0
+    assert main(["run", str(config), "-q", "--set", "network.root=output"]) == 2
+    assert "found 'output'; allowed: a directory that holds" in capsys.readouterr().err
+
+
 def test_libsonata_reads_the_results(circuit: Path) -> None:
     reader = libsonata.SpikeReader(str(circuit / "output/spikes.h5"))
     assert reader.get_population_names() == ["cortex"]
