@@ -51,7 +51,7 @@ def simulate(
     BackendError
         `device` is cuda, and there is none to use.
     """
-    experiment = Experiment(network, RunSettings(duration, **settings))
+    experiment = Experiment(network, RunSettings.given(duration, settings))
     check_experiment(experiment)
     comm = comm or connect()
     check_ranks(experiment.run, comm.size)

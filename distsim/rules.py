@@ -16,7 +16,8 @@ from distsim.edges import Blocks, EdgeList, EdgeSummary
 from distsim.errors import wrong
 from distsim.expressions import Expression
 from distsim.given import is_number, plain
-from distsim.masks import AnyMask
+from distsim.masks import AnyMask, Mask
+from distsim.nest_names import rule_meant
 
 Generate = Literal["by_target", "by_source"]
 
@@ -325,9 +326,14 @@ def check_rule(rule: Rule, sides: Sides, where: str) -> None:
 
 def check_form(rule: object, where: str) -> None:
     """ConfigError where `rule` is none; in a script it may be a name or a class."""
-    if not isinstance(rule, tuple(RULES.values())):
-        found = rule.__name__ if isinstance(rule, type) else rule
-        raise wrong(f"{where}.rule", found, "a rule such as distsim.AllToAll() or distsim.FixedIndegree(100)")
+    if isinstance(rule, tuple(RULES.values())):
+        mask = getattr(rule, "mask", None)
+        if mask is not None and not isinstance(mask, Mask):
+            key = f"{where}.rule.{getattr(rule, 'name', '')}.mask"
+            raise wrong(key, mask, "a mask such as distsim.space.Circular(0.5)")
+        return
+    found = rule.__name__ if isinstance(rule, type) else rule
+    raise wrong(f"{where}.rule", found, f"a rule such as distsim.{rule_meant(rule, RULES) or 'AllToAll()'}")
 
 
 def _check_numbers(rule: Rule, at: str) -> None:

@@ -24,6 +24,7 @@ from distsim.io.safe_hdf5 import child, dataset, names, open_hdf5
 from distsim.io.sealed import check_seal
 from distsim.io.spikes import SPIKES_FILE, SpikePopulation, merged_until, read_segment
 from distsim.io.summary import SUMMARY_FILE, read_json
+from distsim.periods import bounds, n_periods, period_of
 from distsim.runinfo import RUN_FILE, RunInfo, read_info
 
 WINDOW = 2_000_000  # spikes held at once
@@ -86,7 +87,8 @@ def _check_spikes(directory: Path, info: RunInfo) -> Iterator[Finding]:
         summary = read_json(directory / SUMMARY_FILE)
         run = RunSettings(float(summary["duration"]), warmup=float(summary["warmup"]), dt=info.dt)
         per_second = max(1, run.steps(1000.0))
-        hidden = -(-run.steps(run.warmup) // per_second)  # seconds whose spikes are not all written
+        silent = run.steps(run.warmup)
+        hidden = n_periods(silent, per_second) if silent else 0  # periods whose spikes are not all written
         populations = {p.name: p for p in info.populations}
         compared = equal = 0
         total = [0] * 5
@@ -104,14 +106,15 @@ def _check_spikes(directory: Path, info: RunInfo) -> Iterator[Finding]:
                 yield Finding(not problem, f"{SPIKES_FILE}: {name}: {problem or 'spikes in order and in range'}")
                 if name not in summary["rates"] or name in info.selected:
                     continue  # a generator is not in the digest; of some neurons there is none
-                for second, stated in list(enumerate(summary["digests"][name]))[hidden:]:
-                    mine = fold_totals(sums.get(second, [0] * 5))
+                for period, stated in list(enumerate(summary["digests"][name]))[hidden:]:
+                    mine = fold_totals(sums.get(period, [0] * 5))
                     compared += 1
                     equal += (str(mine), mine.count) == (stated["digest"], stated["count"])
                 total = [sum(x) for x in zip(total, *sums.values(), strict=True)]
         text = f"digest: {equal} of {compared} (population, second) recomputed from {SPIKES_FILE} are equal"
         if hidden:
-            text += f"; spikes of the warm-up are not written, so the first {hidden} s cannot be checked"
+            unseen = bounds(hidden - 1)[1]
+            text += f"; spikes of the warm-up are not written, so the first {unseen} s cannot be checked"
         if info.selected:
             text += f"; only some neurons of {', '.join(info.selected)} are recorded"
         yield Finding(equal == compared, text)
@@ -139,17 +142,18 @@ def _check_rates(directory: Path, info: RunInfo) -> Iterator[Finding]:
 def _examine(
     root: Any, population: SpikePopulation, run: RunSettings, per_second: int
 ) -> tuple[dict[int, list[int]], str]:
-    """Digest sums of a population's spikes by second, and what is wrong with them, or ""."""
+    """Digest sums of a population's spikes by period, and what is wrong with them, or ""."""
     sums: dict[int, list[int]] = {}
     problem, before = "", (run.steps(run.warmup), 2**63)
     for steps, ids, exact in _windows(root, population.name, run.dt):
         problem = problem or _problem(steps, ids, exact, before, run.end, population.size)
         before = int(steps[-1]), int(ids[-1])
-        seconds = (steps - np.uint64(1)) // np.uint64(per_second)
-        for second in np.unique(seconds).tolist():
-            own = seconds == second
-            fresh = sums_of(steps[own], ids[own] + np.uint64(population.first_gid))
-            sums[second] = [a + b for a, b in zip(sums.get(second, [0] * 5), fresh, strict=True)]
+        periods = period_of(steps, per_second)
+        cuts = np.flatnonzero(np.diff(periods)) + 1
+        for begin, end in zip([0, *cuts.tolist()], [*cuts.tolist(), steps.size], strict=True):
+            fresh = sums_of(steps[begin:end], ids[begin:end] + np.uint64(population.first_gid))
+            period = int(periods[begin])
+            sums[period] = [a + b for a, b in zip(sums.get(period, [0] * 5), fresh, strict=True)]
     return sums, problem
 
 

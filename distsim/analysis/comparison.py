@@ -17,6 +17,7 @@ from distsim.analysis.spectra import ks_critical, ks_distance
 from distsim.analysis.statistics import correlations, cv_isi, rates
 from distsim.config.messages import shown
 from distsim.config.yaml_reader import read_document
+from distsim.periods import bounds
 
 Floats = npt.NDArray[np.float64]
 MEASURES = ("rate", "CV", "correlation")
@@ -30,8 +31,9 @@ class Divergence:
 
     Attributes
     ----------
-    second
-        The first second (of all time, warm-up included) whose digests differ; None where only totals differ.
+    seconds
+        Begin and end of the first period (a second, or after an hour a minute; of all time, warm-up included) whose
+        digests differ; None where only totals differ.
     populations
         Those that differ in it.
     spike
@@ -39,7 +41,7 @@ class Divergence:
         of them has; None where all recorded spikes are the same.
     """
 
-    second: int | None
+    seconds: tuple[int, int] | None
     populations: tuple[str, ...]
     spike: tuple[float, str, int, int] | None
 
@@ -66,18 +68,18 @@ def divergence(a: Results, b: Results) -> Divergence:
     """Where two runs with different digests part."""
     digests = a.summary["digests"], b.summary["digests"]
     names = list(dict.fromkeys([*digests[0], *digests[1]]))
-    seconds = max((len(entries) for side in digests for entries in side.values()), default=0)
-    for second in range(seconds):
-        differing = tuple(n for n in names if _entry(digests[0], n, second) != _entry(digests[1], n, second))
+    most = max((len(entries) for side in digests for entries in side.values()), default=0)
+    for period in range(most):
+        differing = tuple(n for n in names if _entry(digests[0], n, period) != _entry(digests[1], n, period))
         if differing:
-            return Divergence(second, differing, first_difference(a, b))
+            return Divergence(bounds(period), differing, first_difference(a, b))
     return Divergence(None, (), first_difference(a, b))
 
 
-def _entry(digests: Mapping[str, Sequence[Any]], name: str, second: int) -> Any:
-    """A population's digest in a second; a run that is over has none there, as one without spikes."""
+def _entry(digests: Mapping[str, Sequence[Any]], name: str, period: int) -> Any:
+    """A population's digest in a period; a run that is over has none there, as one without spikes."""
     entries = digests.get(name, ())
-    entry = entries[second] if second < len(entries) else None
+    entry = entries[period] if period < len(entries) else None
     return None if entry is None or not entry["count"] else (entry["digest"], entry["count"])
 
 

@@ -37,6 +37,7 @@ from distsim.experiment import Experiment
 from distsim.io.spikes import WINDOW_SPIKES
 from distsim.kernels.update import GroupShape
 from distsim.network import Projection
+from distsim.periods import n_periods
 from distsim.rules import Explicit, FixedOutdegree, FixedTotalNumber, is_spatial
 
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
@@ -121,7 +122,9 @@ class Estimate:
     looked_at: int
 
 
-def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: bool = True) -> Estimate:
+def estimate(
+    experiment: Experiment, n_ranks: int, baseline: int = 0, files: bool = True, lists_input: bool = True
+) -> Estimate:  # fmt: skip
     """Estimate the memory of `experiment` on `n_ranks` ranks.
 
     Parameters
@@ -130,6 +133,8 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
         Bytes of a process that has imported distsim and read the description.
     files
         Whether results are written (else recorded data stay in memory).
+    lists_input
+        Whether what is drawn again is listed before it is added: as `Backend.lists_input`, on a host and not on a GPU.
     """
     network, run = experiment.network, experiment.run
     planes = plan_planes(network, run.precision)
@@ -151,7 +156,7 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
     ranks: list[RankMemory] = []
     for i, (c, routing) in enumerate(zip(connectivity, routings, strict=True)):
         elsewhere = np.maximum(rows_anywhere - has_row[i], 0.0) * (n_ranks > 1)
-        made = _Rank(c, expectation, shapes, planes, elsewhere, routing, empty / n_ranks, n_ranks, files)
+        made = _Rank(c, expectation, shapes, planes, elsewhere, routing, empty / n_ranks, n_ranks, files, lists_input)
         ranks.append(made.memory(baseline))
     total = RankMemory(
         **{
@@ -208,6 +213,7 @@ class _Rank:
     empty: float  # rows of broadcast sources that have no synapses here
     n_ranks: int
     files: bool
+    lists_input: bool
 
     def memory(self, baseline: int) -> RankMemory:
         c, run = self.connectivity, self.expectation.experiment.run
@@ -314,7 +320,7 @@ class _Rank:
         by_ring = delivers_by_ring(run.delivery, c.synapses, c.runs, 0.0 if c.drawn else ring, stored)
         if by_ring or c.drawn:
             wheel = (slots * 24.0 if by_ring else wheel) + ring
-        if c.drawn:  # and the lists of a host
+        if c.drawn and self.lists_input:
             wheel += lists_bytes(slots, ring / real / (slots - 1.0), run.precision)
         if self.n_ranks == 1:
             return wheel
@@ -351,8 +357,7 @@ class _Rank:
             bins = 8.0 * len(network.rate_recording.populations) * run.duration / network.rate_recording.bin
             # The buffer; at a flush what was counted, and zeros to begin anew.
             held += 2.0 * RATE_ROOM_BYTES + (min(bins, RATE_ROOM_BYTES) if self.files else bins)
-        n_seconds = max(1.0, (run.duration + run.warmup) / 1000.0)
-        held += 2.0 * 40.0 * n_seconds * len(network.populations)
+        held += 2.0 * 40.0 * n_periods(run.end, max(1, run.steps(1000.0))) * len(network.populations)
         merged = layout.rank == 0 and self.files and run.duration > 0.0 and recorded
         writing = min(everyone, WINDOW_SPIKES) * MERGE_BYTES + FIGURE_BYTES if merged else 0.0
         return held, max(writing, self._dumping() if self.files else 0.0)

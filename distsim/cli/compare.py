@@ -50,18 +50,19 @@ def _digests(a: Results, b: Results, same: bool) -> str:
 
 def _where(found: Divergence, a: Results, b: Results) -> str:
     names = ", ".join(found.populations[:6]) + (" …" if len(found.populations) > 6 else "")
-    if found.second is None:
+    if found.seconds is None:
         lines = ["first divergence: in no second of a population that both have"]
     else:
-        span = f"{found.second * 1000:g}-{(found.second + 1) * 1000:g} ms"
-        lines = [f"first divergence: second {found.second + 1} ({span}) in {names}"]
+        begin, end = found.seconds
+        when = f"second {end}" if end == begin + 1 else f"seconds {begin + 1} to {end}"
+        lines = [f"first divergence: {when} ({begin * 1000}-{end * 1000} ms) in {names}"]
     if found.spike is None:
         lines.append(f"first differing spike: none after {max(a.start, b.start):g} ms, where recording starts")
     else:
         time, population, neuron, side = found.spike
         which = (a, b)[side].directory
         lines.append(f"first differing spike: {population}, neuron {neuron}, {time:.10g} ms, only in {which}")
-        if found.second is not None and time > (found.second + 1) * 1000.0:
+        if found.seconds is not None and time > found.seconds[1] * 1000.0:
             lines.append("(the divergence lies before it: in the warm-up, or among neurons that are not recorded)")
     return "\n".join(lines) + "\n"
 

@@ -144,8 +144,8 @@ def _restore_sums(simulation: Simulation, parts: Sequence[Arrays]) -> None:
                     raise ResultError(
                         f"checkpoint: {name}: found {list(part[name].shape)}; allowed: {list(whole.shape)}"
                     )
-                seconds = min(part[name].shape[1], whole.shape[1]) if whole.ndim == 3 else 0
-                here = np.s_[:, :seconds] if whole.ndim == 3 else np.s_[:]
+                periods = min(part[name].shape[1], whole.shape[1]) if whole.ndim == 3 else 0
+                here = np.s_[:, :periods] if whole.ndim == 3 else np.s_[:]
                 whole[here] += part[name][here]
         simulation.backend.copy_into(array, whole)
 

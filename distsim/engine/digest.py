@@ -63,8 +63,8 @@ def _hash(steps: npt.NDArray[np.uint64], gids: npt.NDArray[np.uint64]) -> list[n
 
 
 def by_population(sums: npt.NDArray[np.uint64], names: Sequence[str]) -> Mapping[str, list[dict[str, object]]]:
-    """For each population the digest of every second (of biological time, warm-up included)."""
+    """For each population the digest of every period (of biological time, warm-up included; see periods.py)."""
     return {
-        name: [{"digest": str(d), "count": d.count} for d in (fold(sums[i, second]) for second in range(sums.shape[1]))]
+        name: [{"digest": str(d), "count": d.count} for d in (fold(sums[i, period]) for period in range(sums.shape[1]))]
         for i, name in enumerate(names)
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from distsim import periods
 from distsim.backend import Backend, Module
 from distsim.backend.profile import Profiler
 from distsim.build.chunks import CELL_BUDGET
@@ -31,7 +32,7 @@ from distsim.engine.exchange import FIRST_ROOM, SpikeExchange, meet, places
 from distsim.engine.finite import check_finite
 from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
-from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples, spike_masks
+from distsim.engine.recording import SPIKE_ROOM, FlushTimes, SpikeBuffer, StateBuffers, StateSamples, spike_masks
 from distsim.errors import CompileError, SimulationError, during
 from distsim.experiment import Delivery, Experiment
 from distsim.kernels.loop import (
@@ -50,7 +51,7 @@ from distsim.kernels.loop import (
 from distsim.kernels.sources import loop_source
 from distsim.kernels.update import model_error
 
-FLUSH_EVERY = 10.0  # seconds after which recorded data are handed over, full or not
+FLUSH_EVERY = 10.0  # seconds after which recorded data are handed over, full or not; more in long runs
 MAX_INTERVAL = 64  # steps between two returns to Python, where no delay asks for fewer
 
 
@@ -168,7 +169,7 @@ class Simulation:
             for group, shape in zip(layout.groups, shapes, strict=True)
         ]  # fmt: skip
         self.loop_module = loop_module
-        self._next_flush = float("-inf")
+        self._flushes = FlushTimes(FLUSH_EVERY)
         mark("loop")
         self._set_up_loop(loop_module, keep_history)
         mark("")
@@ -226,8 +227,9 @@ class Simulation:
         loop.record_after = run.steps(run.warmup)
         self.end = loop.record_after + run.steps(run.duration)
         loop.steps_per_second = max(1, run.steps(1000.0))
-        loop.n_seconds = max(1, -(-self.end // loop.steps_per_second))
-        hold("digest", np.zeros((len(network.populations), loop.n_seconds, 5), np.uint64))
+        loop.short_periods, loop.seconds_in_long = periods.SHORT_PERIODS, periods.SECONDS_IN_LONG
+        loop.n_periods = periods.n_periods(self.end, loop.steps_per_second)
+        hold("digest", np.zeros((len(network.populations), loop.n_periods, 5), np.uint64))
         hold("spike_counts", np.zeros(len(network.populations), np.uint64))
         self.spikes = SpikeBuffer(backend, loop, tuning.spike_room)
         self.states = StateBuffers(
@@ -274,12 +276,11 @@ class Simulation:
         begin = self.profiler.ranged("exchange", exchange.begin) if exchange is not None else None
         waited = self.seconds.get("waited", 0.0)
         next_report = clock() + every
-        if self._next_flush < clock():
-            self._next_flush = clock() + FLUSH_EVERY
+        self._flushes.begin(clock())
         step = int(self.loop.step)
         while step <= last:
             stop = min(step + interval - 1, last)
-            flushing = clock() >= self._next_flush
+            flushing = clock() >= self._flushes.next
             self.loop.check_step = stop if flushing else last  # nothing is handed on before its states were looked at
             stepper.start(stop, complete)
             if exchange is not None:
@@ -301,7 +302,6 @@ class Simulation:
                 next_report = now + every
             if flushing:
                 self.flush()
-                self._next_flush = now + FLUSH_EVERY
         if exchange is not None:
             exchange.finish()
             if exchange.waiting:  # of two intervals under way the first is scheduled, the second waits for its steps
@@ -314,13 +314,13 @@ class Simulation:
     def extend(self, last: int) -> None:
         """Make room for the digests of steps up to `last`."""
         self.end = max(self.end, last)
-        seconds = max(1, -(-self.end // int(self.loop.steps_per_second)))
+        needed = periods.n_periods(self.end, int(self.loop.steps_per_second))
         old = self.backend.to_host(self._keep["digest"])
-        if seconds > old.shape[1]:
-            grown = np.zeros((old.shape[0], seconds, 5), np.uint64)
+        if needed > old.shape[1]:
+            grown = np.zeros((old.shape[0], needed, 5), np.uint64)
             grown[:, : old.shape[1]] = old
             self._keep["digest"] = self.backend.to_device(grown)
-            self.loop.digest, self.loop.n_seconds = self.backend.pointer(self._keep["digest"]), seconds
+            self.loop.digest, self.loop.n_periods = self.backend.pointer(self._keep["digest"]), needed
 
     def flush(self) -> None:
         """Hand over everything recorded so far, unless the kernel has found a state that is no number."""
@@ -336,6 +336,7 @@ class Simulation:
             self.sinks.rates(counts)
         self.seconds["flush"] = self.seconds.get("flush", 0.0) + time.perf_counter() - started
         self.loop.samples_full = 0
+        self._flushes.done(time.perf_counter())
 
     def _mend_and_go_on(self, status: int, stop: int) -> None:
         """Answer the loop's status until step `stop` is done."""
@@ -386,7 +387,7 @@ class Simulation:
         self.loop.due, self.loop.due_capacity = self.backend.pointer(self._due), room
 
     def digest_sums(self) -> np.ndarray:
-        """uint64[population, second, 5] over all ranks; see `digest.fold`."""
+        """uint64[population, period, 5] over all ranks; see `digest.fold` and periods.py."""
         return self.comm.reduce(self.backend.to_host(self._keep["digest"]), "sum")
 
     def digest(self) -> SpikeDigest:

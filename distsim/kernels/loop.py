@@ -184,9 +184,11 @@ Loop = declare(
         ("rate_counts", "uint64*"),  # [bin][column]
         ("count_in_digest", "const uint8*"),  # [population]
         ("spike_counts", "uint64*"),  # [population], after record_after
-        ("digest", "uint64*"),  # [population][second][5]
-        ("n_seconds", "uint64"),
+        ("digest", "uint64*"),  # [population][period][5], see periods.py
+        ("n_periods", "uint64"),
         ("steps_per_second", "uint64"),
+        ("short_periods", "uint64"),
+        ("seconds_in_long", "uint64"),
         ("recorders", "Recorder*"),
         ("sample_every", "int64"),  # steps: what divides the intervals of all recorders
         ("n_recorders", "uint32"),

@@ -127,6 +127,12 @@ FN void fetch_runs(const Loop& l, uint32 row_index) {
     for (uint32 byte = 0; byte < 640; byte += 64) PREFETCH(runs + byte);
 }
 
+// The period of biological time whose digest a spike of a step counts in, see periods.py.
+FN uint64 digest_period(const Loop& l, int64 step) {
+    const uint64 second = (uint64)(step - 1) / l.steps_per_second;
+    return second < l.short_periods ? second : l.short_periods + (second - l.short_periods) / l.seconds_in_long;
+}
+
 // The pending spikes: local runs by some groups, everything else by the groups after them.
 template <bool NOW>
 FN uint64 spread_pending(Loop& l, int64 pending, int64 now, uint64 groups_before) {
@@ -144,8 +150,7 @@ FN uint64 spread_pending(Loop& l, int64 pending, int64 now, uint64 groups_before
             if (l.count_in_digest[e.population]) {
                 const Block h = philox((uint32)pending, (uint32)((uint64)pending >> 32), (uint32)e.gid,
                                        (uint32)(e.gid >> 32), 0, STREAM_SPIKE_DIGEST);
-                uint64* sums = l.digest
-                    + ((uint64)e.population * l.n_seconds + (uint64)(pending - 1) / l.steps_per_second) * 5;
+                uint64* sums = l.digest + ((uint64)e.population * l.n_periods + digest_period(l, pending)) * 5;
                 atomic_add(&sums[0], (uint64)h.w0 * e.multiplicity);
                 atomic_add(&sums[1], (uint64)h.w1 * e.multiplicity);
                 atomic_add(&sums[2], (uint64)h.w2 * e.multiplicity);

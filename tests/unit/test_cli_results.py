@@ -77,7 +77,7 @@ def test_the_first_differing_spike_is_the_first(runs: dict[str, Path]) -> None:
     a, b = read_results(runs["a"]), read_results(runs["late"])
     assert not same_digest(a, b)
     found = divergence(a, b)
-    assert (found.second == 0 and found.populations == ("stim", "E", "I")) or found.populations
+    assert (found.seconds == (0, 1) and found.populations == ("stim", "E", "I")) or found.populations
     assert found.spike is not None
     time, population, neuron, side = found.spike
     assert 801.0 <= time <= 803.0
@@ -187,6 +187,8 @@ def test_a_run_that_recorded_nothing_is_refused(tmp_path: Path, capsys: pytest.C
     assert main(["run", str(tmp_path / "c.yaml"), "-q", "--device", "cpu", "--out", str(tmp_path / "out")]) == 0
     assert main(["plot", str(tmp_path / "out")]) == 2
     assert "no spikes were recorded" in capsys.readouterr().err
+    assert main(["plot", str(tmp_path / "out"), "--what", "states"]) == 2
+    assert "record: {states: …} records them" in capsys.readouterr().err
 
 
 # ---- statistics
