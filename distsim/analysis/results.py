@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distsim.analysis.states import read_states
 from distsim.collect import States
 from distsim.errors import ResultError
 from distsim.experiment import RunSettings
@@ -19,6 +18,8 @@ from distsim.io.checkpoints import Manifest, folders, read_manifest
 from distsim.io.files import segments, step_times, times_to_steps
 from distsim.io.rates import RATES_FILE, RateBins, RateReport, read_rates, read_rates_so_far
 from distsim.io.spikes import SPIKES_FILE, merged_until, read_segment, read_spikes
+from distsim.io.states import STATES_FILE
+from distsim.io.states_read import read_states
 from distsim.io.summary import SUMMARY_FILE, read_json
 from distsim.results import spikes_frame
 from distsim.runinfo import RUN_FILE, RunInfo, read_info
@@ -46,7 +47,7 @@ class Results:
         Whether the run is finished; else `spikes` reach up to `stop`, and `summary` has only what was known when the
         run began.
 
-    `states`, `rates`, `rate_bins` and `spike_digest` are those of the Result that `simulate` gives; the first three are
+    `states`, `rates`, `rate_bins` and `spike_digest` are those of the Result that `simulate` gives; states and bins are
     read from their files when they are first asked for.
     """
 
@@ -66,16 +67,9 @@ class Results:
 
     @cached_property
     def states(self) -> Mapping[str, States]:
-        """Population → States, of those whose states were recorded.
-
-        Raises
-        ------
-        ResultError
-            The run is not finished: its states are put together at the end.
-        """
-        if not self.complete:
-            raise ResultError(f"{self.directory}: the run is not finished; its states are put together at the end")
-        return read_states(self.directory, float(self.summary["dt"]))
+        """Population → recorded states, read from states.h5; empty where there is none (yet)."""
+        path = self.directory / STATES_FILE
+        return {name: States(*found) for name, found in read_states(path).items()} if path.is_file() else {}
 
     @property
     def rates(self) -> Mapping[str, float]:
@@ -101,7 +95,7 @@ class Results:
         return str(self.summary.get("spike_digest", ""))
 
     def to_pandas(self) -> Any:
-        """All spikes as a pandas DataFrame with the columns time (ms), population, neuron; needs pandas."""
+        """Spikes as `distsim.Result.to_pandas` gives them, with population-local ids; needs pandas."""
         return spikes_frame({name: self.local_spikes(name) for name in self.spikes})
 
 

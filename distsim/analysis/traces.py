@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from distsim.analysis import figures
 from distsim.analysis.results import Results
-from distsim.analysis.states import state_units
 from distsim.errors import ConfigError
+from distsim.io.states import STATES_FILE
+from distsim.io.states_read import state_units
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ def traced(results: Results) -> list[tuple[str, str]]:
 
 def draw_traces(places: Sequence[Axes], results: Results, window: float, colors: Mapping[str, Any]) -> None:
     """Draw each of `traced` into its axes, over the last `window` ms; `colors` by population."""
-    units = state_units(results.directory)
+    units = state_units(results.directory / STATES_FILE)
     first = max(results.start, results.stop - window)
     for axes, (name, variable) in zip(places, traced(results), strict=True):
         states = results.states[name]

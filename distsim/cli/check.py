@@ -23,6 +23,7 @@ from distsim.distributions import (
     Value,
     Within,
 )
+from distsim.doubts import doubts
 from distsim.experiment import Experiment
 from distsim.expressions import Expression
 from distsim.network import Input, Network, Population, Projection
@@ -83,7 +84,7 @@ def describe(experiment: Experiment, every: bool = False) -> str:
         some = ", ".join(f"[{k}]" for k in network.record_connections)
         every_one = len(network.record_connections) == len(network.projections)
         parts.append(f"          connections of {'all projections' if every_one else some}")
-    parts += [f"warning: {text}" for text in network.warnings]
+    parts += [f"warning: {text}" for text in (*network.warnings, *doubts(network))]
     parts += [f"note: {text}" for text in _alone(network)]
     return "\n".join(parts) + "\n"
 

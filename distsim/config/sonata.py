@@ -110,8 +110,8 @@ def sonata_network(arguments: Mapping[str, Any], dt: float, files: FileStore) ->
     if asked is not None and asked != reads:
         missing = sorted(set(reads) ^ set(asked if isinstance(asked, list) else []))[:1]
         raise ConfigError(f"network.reads: the circuit reads other files now: {', '.join(missing) or shown(asked)}")
-    root = {"root": str(config.root)} if "root" in arguments else {}
     said = read_json(inside.read(path, "network.config"), path)
+    root = {"root": str(config.root)} if "root" in arguments else {}
     return network, {"config": path, **root, "reads": reads, "sections": _sections(said)}
 
 

@@ -130,6 +130,7 @@ def test_results_in_a_directory_are_those_in_memory(tmp_path: Path) -> None:
     e = net.population("E", 20, "iaf_psc_exp", I_e=distsim.Uniform(380.0, 500.0))
     net.record_spikes = [e[5:15]]
     net.record_states(e[3:7], ["I_syn_ex", "V_m"], interval=0.3)
+    net.record_rates(2.5)
     in_memory = distsim.simulate(net, 60.0, warmup=30.3)
     written = distsim.simulate(net, 60.0, warmup=30.3, out=tmp_path / "out")
     assert not written.spikes and not written.states
@@ -139,6 +140,8 @@ def test_results_in_a_directory_are_those_in_memory(tmp_path: Path) -> None:
         written.to_pandas()
     loaded = distsim.load_results(tmp_path / "out")
     assert loaded.rates == in_memory.rates and loaded.rates["E"] > 0.0
+    assert np.array_equal(loaded.rate_bins["E"].rates, in_memory.rate_bins["E"].rates)
+    assert loaded.spike_digest == in_memory.spike_digest
     assert loaded.to_pandas().equals(in_memory.to_pandas()) and len(loaded.to_pandas()) > 0
     a, b = loaded.states["E"], in_memory.states["E"]
     assert np.array_equal(a.times, b.times) and a.times.size == 200 and a.neurons.tolist() == [3, 4, 5, 6]

@@ -99,6 +99,27 @@ def test_a_circuit_that_changed_is_no_more_the_experiment_that_was_written(tmp_p
         load_experiment(document)
 
 
+def test_components_beside_the_circuit_are_read_where_the_user_says_so(
+    circuit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """BMTK's examples share `../point_components`."""
+    config = unpack(tmp_path / "a" / "circuit")
+    (config.parent / "components").rename(tmp_path / "a" / "components")
+    edit(
+        config,
+        lambda d: d["manifest"].update({"$COMPONENTS_DIR": "$BASE_DIR/../components"}),
+    )
+    assert main(["run", str(config), "-q"]) == 2
+    assert "--set network.root=.." in capsys.readouterr().err
+    for root in ("../..", ".."):  # a place, and no part of the network: the second finds all done
+        assert main(["run", str(config), "-q", "--set", f"network.root={root}", "--resume"]) == 0
+    for name in ("spikes.h5", "states.h5"):
+        assert (config.parent / "output" / name).read_bytes() == (circuit / "output" / name).read_bytes()
+    assert main(["check", str(config.parent / "output" / "experiment.yaml")]) == 0
+    assert main(["run", str(config), "-q", "--set", "network.root=output"]) == 2
+    assert "found 'output'; allowed: a directory that holds" in capsys.readouterr().err
+
+
 def test_a_run_goes_on_to_another_tstop_of_the_same_configuration(tmp_path: Path) -> None:
     """To the digest of a straight run; any other change of the file is refused by its section's name."""
     config, out = unpack(tmp_path), tmp_path / "output"
@@ -124,27 +145,6 @@ def test_a_run_goes_on_to_another_tstop_of_the_same_configuration(tmp_path: Path
     assert main(["run", str(config), "-q", "--resume"]) == 0
     straight, longer = (json.loads((tmp_path / d / "summary.json").read_text()) for d in ("straight", "output"))
     assert longer["spike_digest"] == straight["spike_digest"] and straight["spikes"] > 30
-
-
-def test_components_beside_the_circuit_are_read_where_the_user_says_so(
-    circuit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """BMTK's examples share `../point_components`."""
-    config = unpack(tmp_path / "a" / "circuit")
-    (config.parent / "components").rename(tmp_path / "a" / "components")
-    edit(
-        config,
-        lambda d: d["manifest"].update({"$COMPONENTS_DIR": "$BASE_DIR/../components"}),
-    )
-    assert main(["run", str(config), "-q"]) == 2
-    assert "--set network.root=.." in capsys.readouterr().err
-    for root in ("../..", ".."):  # a place, and no part of the network: the second finds all done
-        assert main(["run", str(config), "-q", "--set", f"network.root={root}", "--resume"]) == 0
-    for name in ("spikes.h5", "states.h5"):
-        assert (config.parent / "output" / name).read_bytes() == (circuit / "output" / name).read_bytes()
-    assert main(["check", str(config.parent / "output" / "experiment.yaml")]) == 0
-    assert main(["run", str(config), "-q", "--set", "network.root=output"]) == 2
-    assert "found 'output'; allowed: a directory that holds" in capsys.readouterr().err
 
 
 def test_libsonata_reads_the_results(circuit: Path) -> None:
