@@ -176,3 +176,7 @@ class Experiment:
 
     network: Network
     run: RunSettings
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.network, Network):
+            raise wrong("network", self.network, "a distsim.Network")

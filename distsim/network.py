@@ -14,6 +14,9 @@ from distsim.errors import ConfigError, nearest, wrong
 from distsim.given import is_number, plain, value_of
 from distsim.models import Family, Model, model_named
 from distsim.models.declared import check_declaration
+from distsim.recordings import RateRecording as RateRecording
+from distsim.recordings import StateRecording as StateRecording
+from distsim.recordings import state_recording, time_above_0
 from distsim.rules import Explicit, Generate, Rule, check_form, generated
 from distsim.selection import Selection, names_of, select, some_of
 from distsim.space import Layout, Positions, Space, check_positions
@@ -94,27 +97,6 @@ class Input:
 
     def __repr__(self) -> str:
         return f"<Input {self.name}: {self.device.name} onto {names_of(self.targets)}>"
-
-
-@dataclass(frozen=True)
-class StateRecording:
-    """State variables of the selected neurons every `interval` ms."""
-
-    selection: Selection
-    variables: tuple[str, ...]
-    interval: float
-
-    @property
-    def population(self) -> Population:
-        return self.selection.population
-
-
-@dataclass(frozen=True)
-class RateRecording:
-    """Spikes of each population counted in bins of `bin` ms, from the end of the warm-up on."""
-
-    populations: tuple[Population, ...]
-    bin: float
 
 
 Side = Population | str | Selection | Sequence[Population | str | Selection]
@@ -239,6 +221,9 @@ class Network:
         where = f"projections[{len(self.projections)}]"
         check_form(rule, where)
         if isinstance(rule, Explicit):
+            for key, value in (("weight", weight), ("delay", delay)):
+                if not (is_number(value) and value == 1.0):  # the default
+                    raise ConfigError(f"{where}.{key}: not allowed with the rule explicit; it has one a connection")
             weight, delay = Within(*rule.summary.weight_range), Within(*rule.summary.delay_range)
         weight, delay = value_of(weight, f"{where}.weight"), value_of(delay, f"{where}.delay")
         kept, drawn_by = settled(rule, storage, generate, weight, delay, where)
@@ -252,7 +237,9 @@ class Network:
 
     def select(self, population: Population | str, **which: Any) -> Selection:
         """Some neurons of a population: `slice=[start, stop, step]`, `neurons=[…]` or `fraction=0.1`."""
-        (chosen,) = self._side(population)
+        chosen, *others = self._side(population)
+        if others:
+            raise wrong("select", [chosen.name, *(p.name for p in others)], "one population at a time")
         return select(chosen, **which, where=f"select({chosen.name})")
 
     def poisson(
@@ -323,26 +310,12 @@ class Network:
         neurons: Sequence[int] | None = None,
     ) -> StateRecording:
         """Record `variables` of a population, its `neurons` (local ids) or a selection, every `interval` ms."""
-        (chosen,) = self._selections(population)
-        target = chosen.population
-        where = f"record.states.{target.name}"
-        variables = (variables,) if isinstance(variables, str) else variables
-        for variable in variables:
-            if variable not in target.model.recordables:
-                raise ConfigError(
-                    f"{where}.variables: unknown variable {variable!r}; " + nearest(variable, target.model.recordables)
-                )
-        if not variables or len(set(variables)) != len(variables):
-            raise wrong(f"{where}.variables", list(variables), "at least one variable, each once")
-        if not (math.isfinite(interval) and interval > 0.0):
-            raise wrong(f"{where}.interval", interval, "a time in ms > 0")
-        if neurons is not None:
-            if not chosen.is_whole:
-                raise wrong(where, "neurons beside a selection", "one of them")
-            chosen = select(target, neurons=sorted(neurons), where=where)
+        recording = state_recording(self._selections(population), variables, interval, neurons)
+        target = recording.population
         if any(r.population is target for r in self.state_recordings):
-            raise ConfigError(f"{where}: described twice; list all variables of a population together")
-        recording = StateRecording(chosen, tuple(variables), float(interval))
+            raise ConfigError(
+                f"record.states.{target.name}: described twice; list all variables of a population together"
+            )
         self.state_recordings.append(recording)
         return recording
 
@@ -350,15 +323,14 @@ class Network:
         self, bin: float, populations: Population | str | Sequence[Population | str] | None = None
     ) -> RateRecording:
         """Count the spikes of populations (None: all neurons) in bins of `bin` ms, without storing them."""
-        if not (math.isfinite(bin) and bin > 0.0):
-            raise wrong("record.rates.bin", bin, "a time in ms > 0")
+        width = time_above_0(bin, "record.rates.bin")
         if self.rate_recording is not None:
             raise ConfigError("record.rates: described twice; list all populations together")
         everyone = tuple(p for p in self.populations if p.model.is_neuron)
         side = everyone if populations is None else self._side(populations)
         if not side:
             raise wrong("record.rates.populations", [], "at least one population")
-        self.rate_recording = RateRecording(side, float(bin))
+        self.rate_recording = RateRecording(side, width)
         return self.rate_recording
 
     def recorded(self) -> tuple[Population, ...]:

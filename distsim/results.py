@@ -25,6 +25,20 @@ def spikes_frame(spikes: Mapping[str, Spikes]) -> Any:
     return pandas.concat(frames, ignore_index=True) if frames else nothing
 
 
+class Written(dict[str, Any]):
+    """What is empty here because it was written to a directory instead; says so to who looks for it."""
+
+    def __init__(self, out: str) -> None:
+        super().__init__()
+        self._out = out
+
+    def __missing__(self, name: str) -> Any:
+        raise self.error(name)
+
+    def error(self, name: str) -> KeyError:
+        return KeyError(f"{name}: written to {self._out!r}, not returned; distsim.load_results({self._out!r}) reads it")
+
+
 @dataclass(frozen=True, repr=False)
 class Stretch:
     """One stretch of simulated time; the same on every rank.
@@ -56,6 +70,8 @@ class Stretch:
 
     def to_pandas(self) -> Any:
         """All spikes as a pandas DataFrame with the columns time (ms), population, neuron; needs pandas."""
+        if isinstance(self.spikes, Written):
+            raise self.spikes.error("spikes")
         return spikes_frame(self.spikes)
 
     def to_neo(self, population: str, stop: float, start: float = 0.0) -> list[Any]:

@@ -20,6 +20,7 @@ from distsim.engine.simulation import Simulation, Sinks
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import Experiment, RunSettings
 from distsim.grid import on_grid
+from distsim.measurement import mean_rate
 from distsim.network import Network, Population
 from distsim.results import Stretch
 
@@ -83,7 +84,7 @@ class Simulator:
         spikes, states = self._collected.take(self._network, self._run, self._comm, first, first + steps)
         bins = self._collected.take_rates(self._network, self._run, self._comm, first, first + steps)
         rates = {
-            p.name: int(counts[i]) / p.size / (duration / 1000.0) if duration else 0.0
+            p.name: mean_rate(int(counts[i]), p.size, duration)
             for i, p in enumerate(self._network.populations)
             if p.model.is_neuron
         }

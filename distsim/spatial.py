@@ -31,6 +31,8 @@ def with_space(projection: Projection, where: str) -> Projection:
     expressions = [k for k in ("weight", "delay") if isinstance(getattr(projection, k), Expression)]
     if not expressions and not is_spatial(rule):
         return projection
+    for key in expressions:  # what is no expression at all is not missing a place
+        program_of(getattr(projection, key).text, f"{where}.{key}")
     at = f"{where}.{expressions[0]}" if expressions else f"{where}.rule.{rule.name}"
     for key in expressions:  # before the lack of positions is what counts: it may be meant as something else
         given: Expression = getattr(projection, key)

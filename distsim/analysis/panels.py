@@ -213,6 +213,17 @@ def _nice_bin(width: float) -> float:
     return width
 
 
+def _log_ticks(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic x-axis with plain numbers; matplotlib's own labels overlap where it spans a decade or so."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100.0 * low else (1.0,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def _isi(axes: Axes, results: Results, curves: Sequence[_Curve]) -> None:
     edges = np.logspace(-0.3, 4.0, 48)
     seen: list[float] = []
@@ -223,8 +234,7 @@ def _isi(axes: Axes, results: Results, curves: Sequence[_Curve]) -> None:
         density = np.histogram(found, edges)[0] / (len(found) * np.diff(np.log10(edges)))
         axes.step(np.sqrt(edges[1:] * edges[:-1]), density, where="mid", color=curve.color, linewidth=1.1)
         seen += [float(found.min()), float(found.max())]
-    axes.set_xscale("log")
-    axes.set_xlim(max(0.5, 0.7 * min(seen, default=1.0)), min(1e4, 1.3 * max(seen, default=1000.0)))
+    _log_ticks(axes, max(0.5, 0.7 * min(seen, default=1.0)), min(1e4, 1.3 * max(seen, default=1000.0)))
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel("interspike interval (ms)")
     axes.set_ylabel("density (per decade)")
@@ -264,9 +274,8 @@ def _power(axes: Axes, results: Results, curves: Sequence[_Curve]) -> None:
         if len(frequency):
             axes.plot(frequency, power, color=curve.color, linewidth=1.0)
             lowest = min(lowest, float(frequency[0]))
-    axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(lowest, highest)
+    _log_ticks(axes, lowest, highest)
     axes.set_xlabel("frequency (Hz)")
     axes.set_ylabel("power of the rate / Poisson")
 

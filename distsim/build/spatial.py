@@ -192,13 +192,13 @@ def placed(
         if projection.by_source:
             cells = [cells_of(g, mine, made.target, None, seed, backend, kernels, pointer)]
         else:
-            where = cache(lambda: list(_located(mine, made.target, seed, backend, kernels)))
+            where = cache(lambda: list(located(mine, made.target, seed, backend, kernels)))
             if not isinstance(selection.population.positions, Grid):  # the points of a grid are in order
                 made.order = pointer(_by_cell(g, where()))
             cells = []
             for s, source in zip(projection.sources, sources, strict=True):
                 g = geometry(projection, s, mask)
-                near = _reachable(made, g, where()) if g.listed else None
+                near = reachable(made, g, where()) if g.listed else None
                 members = Members.of(s, seed) if g.listed else Members(0, 1, None, np.empty(0, np.uint32))
                 cells.append(cells_of(g, members, source, near, seed, backend, kernels, pointer))
         made.cells = array_of(cells, pointer)
@@ -242,8 +242,8 @@ def largest_square(radius: float) -> float:
     return square
 
 
-def _reachable(made: Any, g: Geometry, where: Iterable[Points]) -> npt.NDArray[np.bool_]:
-    """Which cells of a geometry some target of those at `where` can reach: bool[z, y, x]."""
+def reachable(made: Any, g: Geometry, where: Iterable[Points]) -> npt.NDArray[np.bool_]:
+    """Which cells of a geometry some target of those at `where` can reach, and a few more: bool[z, y, x]."""
     # The cells where targets are, then as far around them as the window reaches.
     occupied = np.zeros(g.shape[::-1], bool)
     for at in where:
@@ -301,21 +301,22 @@ class Members:
         return Members(part.first_gid + part.stride * selected.first, part.stride * selected.step, None, labels)
 
 
-def _located(members: Members, at: Any, seed: int, backend: Backend, kernels: Module) -> Iterator[Points]:
+def located(members: Members, at: Any, seed: int, backend: Backend, kernels: Module) -> Iterator[Points]:
     """Where members are, chunk by chunk."""
     for first in range(0, members.labels.size, CHUNK):
         n = min(CHUNK, members.labels.size - first)
         yield locate(at, members.gid, members.step, members.ids, first, n, seed, backend, kernels)
 
 
-def _cells_at(x: Points, g: Geometry) -> npt.NDArray[np.int64]:
+def cells_at(x: Points, g: Geometry) -> npt.NDArray[np.int64]:
+    """The number of the cell that each point is in: int64[n]."""
     z, y = _cell_along(x[2], g, 2), _cell_along(x[1], g, 1)
     return (z * g.shape[1] + y) * g.shape[0] + _cell_along(x[0], g, 0)
 
 
 def _by_cell(g: Geometry, where: Iterable[Points]) -> npt.NDArray[np.uint32]:
     """Numbers of the points, cell by cell: neighbours draw from the same sources, with their rows in the caches."""
-    cells = [_cells_at(x, g).astype(np.uint32) for x in where]
+    cells = [cells_at(x, g).astype(np.uint32) for x in where]
     return np.argsort(np.concatenate([np.empty(0, np.uint32), *cells]), kind="stable").astype(np.uint32)
 
 
@@ -332,8 +333,8 @@ def cells_of(
     if not g.listed:
         return cells
     labels, where, found = [], [], []
-    for i, x in enumerate(_located(members, at, seed, backend, kernels)):
-        cell = _cells_at(x, g)
+    for i, x in enumerate(located(members, at, seed, backend, kernels)):
+        cell = cells_at(x, g)
         near = np.arange(cell.size) if wanted is None else np.flatnonzero(wanted.ravel()[cell])
         labels.append(members.labels[i * CHUNK + near])
         where.append(cell[near].astype(np.uint32))

@@ -21,9 +21,40 @@ from distsim.network import Network, StateRecording
 
 SPIKE_ROOM = 2**20
 STATE_ROOM_BYTES = 16 * 2**20
-
+RARER_AFTER = 1000.0  # s of a run, after which the pauses between two times grow with it
+MOST_RARER = 30.0  # times, that they grow at the most
 
 Spikes = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]  # steps and gids
+
+
+class FlushTimes:
+    """When recorded data are handed over though no buffer is full.
+
+    Each time may leave files, and a directory holds no millions of them well. So the pauses grow in a long run: with
+    `every` 10 s they are 10 s, later 1 % of the time so far, at most 5 minutes. In a week that makes 2,400 files of
+    each kind and rank, not 60,000.
+
+    Attributes
+    ----------
+    next
+        The next time, on the caller's clock.
+    """
+
+    def __init__(self, every: float) -> None:
+        self._every = every
+        self._begun: float | None = None
+        self.next = math.inf
+
+    def begin(self, now: float) -> None:
+        """Count from here, unless counting has begun."""
+        if self._begun is None:
+            self._begun = now
+            self.done(now)
+
+    def done(self, now: float) -> None:
+        """Everything has just been handed over."""
+        ran = now - (now if self._begun is None else self._begun)
+        self.next = now + self._every * min(max(1.0, ran / RARER_AFTER), MOST_RARER)
 
 
 class SpikeBuffer:

@@ -32,7 +32,7 @@ from distsim.engine.exchange import FIRST_ROOM, SpikeExchange, meet, places
 from distsim.engine.finite import check_finite
 from distsim.engine.groups import GroupState, group_shape
 from distsim.engine.history import HISTORY_ROOM, History
-from distsim.engine.recording import SPIKE_ROOM, SpikeBuffer, StateBuffers, StateSamples, spike_masks
+from distsim.engine.recording import SPIKE_ROOM, FlushTimes, SpikeBuffer, StateBuffers, StateSamples, spike_masks
 from distsim.errors import CompileError, SimulationError, during
 from distsim.experiment import Delivery, Experiment
 from distsim.kernels.loop import (
@@ -51,7 +51,7 @@ from distsim.kernels.loop import (
 from distsim.kernels.sources import loop_source
 from distsim.kernels.update import model_error
 
-FLUSH_EVERY = 10.0  # seconds after which recorded data are handed over, full or not
+FLUSH_EVERY = 10.0  # seconds after which recorded data are handed over, full or not; more in long runs
 MAX_INTERVAL = 64  # steps between two returns to Python, where no delay asks for fewer
 
 
@@ -169,7 +169,7 @@ class Simulation:
             for group, shape in zip(layout.groups, shapes, strict=True)
         ]  # fmt: skip
         self.loop_module = loop_module
-        self._next_flush = float("-inf")
+        self._flushes = FlushTimes(FLUSH_EVERY)
         mark("loop")
         self._set_up_loop(loop_module, keep_history)
         mark("")
@@ -276,12 +276,11 @@ class Simulation:
         begin = self.profiler.ranged("exchange", exchange.begin) if exchange is not None else None
         waited = self.seconds.get("waited", 0.0)
         next_report = clock() + every
-        if self._next_flush < clock():
-            self._next_flush = clock() + FLUSH_EVERY
+        self._flushes.begin(clock())
         step = int(self.loop.step)
         while step <= last:
             stop = min(step + interval - 1, last)
-            flushing = clock() >= self._next_flush
+            flushing = clock() >= self._flushes.next
             self.loop.check_step = stop if flushing else last  # nothing is handed on before its states were looked at
             stepper.start(stop, complete)
             if exchange is not None:
@@ -303,7 +302,6 @@ class Simulation:
                 next_report = now + every
             if flushing:
                 self.flush()
-                self._next_flush = now + FLUSH_EVERY
         if exchange is not None:
             exchange.finish()
             if exchange.waiting:  # of two intervals under way the first is scheduled, the second waits for its steps
@@ -338,6 +336,7 @@ class Simulation:
             self.sinks.rates(counts)
         self.seconds["flush"] = self.seconds.get("flush", 0.0) + time.perf_counter() - started
         self.loop.samples_full = 0
+        self._flushes.done(time.perf_counter())
 
     def _mend_and_go_on(self, status: int, stop: int) -> None:
         """Answer the loop's status until step `stop` is done."""

@@ -77,6 +77,7 @@ class _Segment:
     path: Path
     first_bin: int
     bins: int
+    until: int  # the last step that is counted
 
 
 class RateSegments:
@@ -166,7 +167,7 @@ def _segment(path: Path, columns: int, after: int) -> _Segment | None:
         raise ResultError(
             f"{path}: counts the steps {begin + 1} to {until}; allowed: after step {after}, merged before"
         )
-    return _Segment(path, first, shape[0])
+    return _Segment(path, first, shape[0], until)
 
 
 def _sum(parts: Sequence[_Segment], begin: int, end: int, columns: int) -> npt.NDArray[np.uint64]:
@@ -219,9 +220,8 @@ def read_rates_so_far(directory: Path, report: RateReport, ranks: int, first_ste
         part = _segment(name.path, len(report.populations), after)
         if part is not None:
             parts.append(part)
-            with open_hdf5(name.path) as file:
-                if name.rank in last:
-                    last[name.rank] = max(last[name.rank], int(number(file, "until")))
+            if name.rank in last:
+                last[name.rank] = max(last[name.rank], part.until)
     until = max(after, min(last.values()))
     n = max(0, (until - report.first) // report.steps)
     counts = _sum(parts, 0, n, len(report.populations))

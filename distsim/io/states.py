@@ -120,6 +120,7 @@ def merge_states(
     if not reports:
         return
     found: dict[str, list[_Segment]] = {report.population: [] for report in reports}
+    known: dict[bytes, npt.NDArray[np.uint64]] = {}  # thousands of segments have the same neurons: held once
     if base is not None:
         _add_base(base, found, reports)
     for name in segments(directory, "states"):
@@ -128,7 +129,8 @@ def merge_states(
             population = text(file, "population")
             if population not in found:
                 raise ResultError(f"{name.path}: found population {population!r}; allowed: {', '.join(found)}")
-            data, nodes = dataset(file, "data", "f", 3), whole(file, "node_ids", "u")
+            data, nodes = dataset(file, "data", "f", 3), whole(file, "node_ids", "u").astype(np.uint64)
+            nodes = known.setdefault(nodes.tobytes(), nodes)
             part = _Segment(
                 name.path, "data", int(number(file, "first_sample")), data.shape[0], nodes, data.shape[2], data.dtype
             )
@@ -169,7 +171,8 @@ def _merge_report(
         if part.variables != width or part.dtype != parts[0].dtype:
             expected = f"{width} variables of {parts[0].dtype}"
             raise ResultError(f"{part.path}: found {part.variables} of {part.dtype}; allowed: {expected}")
-    nodes = np.unique(np.concatenate([p.node_ids for p in parts] or [np.empty(0, np.uint64)]))
+    distinct_ids = {id(p.node_ids): p.node_ids for p in parts}.values()
+    nodes = np.unique(np.concatenate([np.empty(0, np.uint64), *distinct_ids]))
     samples = max((p.first + p.samples for p in parts), default=0)
     _check_complete(report, parts, nodes, samples)
     dtype = parts[0].dtype if parts else np.dtype(np.float32)

@@ -15,11 +15,9 @@ from driven import driven
 from scipy import special
 
 from distsim import ConfigError, Experiment, Network, RunSettings, Uniform, simulate
-from distsim.cli import main
 from distsim.config import load_experiment
 from distsim.config.describe import described_document
 from distsim.config.yaml_writer import write_document
-from distsim.devices import DEVICES
 from distsim.streams import Stream
 
 Floats = npt.NDArray[np.float64]
@@ -285,12 +283,3 @@ def test_selections_out_of_range(which: dict[str, Any], message: str) -> None:
     network, a = passive()
     with pytest.raises(ConfigError, match=message):
         network.input("dc", network.select(a, **which), amplitude=1.0)
-
-
-@pytest.mark.parametrize("device", DEVICES, ids=lambda device: device.name)
-def test_the_terminal_shows_each_by_all_its_names(device: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in (device.name, *device.aliases):
-        assert main(["models", name]) == 0
-        shown = capsys.readouterr().out
-        assert f"# Input `{device.name}`" in shown
-        assert all(f"| `{s.name}` | {s.unit or '–'} | " in shown for s in device.settings)

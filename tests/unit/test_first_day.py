@@ -46,6 +46,14 @@ REFUSED: list[tuple[Act, str, str]] = [
     (lambda n: rule(n, distsim.FixedTotalNumber), "rule", "distsim.FixedTotalNumber(N=…)"),
     (lambda n: rule(n, {1: 2}), "rule", "distsim.AllToAll()"),
     (lambda n: rule(n, distsim.PairwiseBernoulli(0.1, mask={"circular": 0.5})), "pairwise_bernoulli.mask", "Circular"),
+    (lambda n: n.project("E", "I", distsim.AllToAll(), "normal"), "projections[0].weight", "unknown name 'normal'"),
+    (lambda n: n.project("E", "I", distsim.Explicit([1], [2], 3.0), 5.0), "[0].weight", "with the rule explicit"),
+    (lambda n: n.record_states(["E", "I"], ["V_m"]), "record.states", "one population at a time"),
+    (lambda n: n.record_states("E", ["V_m"], interval="1"), "record.states.E.interval", "a time in ms > 0"),
+    (lambda n: n.record_states("E", ["V_m"], neurons=3), "record.states.E.neurons", "a list of local ids"),
+    (lambda n: n.record_rates("x"), "record.rates.bin", "a time in ms > 0"),
+    (lambda n: n.select(["E", "I"], fraction=0.5), "select", "one population at a time"),
+    (lambda n: distsim.simulate(n["E"], 1.0), "network", "a distsim.Network"),
     (lambda n: n["E"][18:40:-1], "E[…].slice", "start < stop"),
     (lambda n: n["E"][[3, 1]], "E[…].neurons", "ascending"),
     (lambda n: n["E"][20], "E[…].neurons", "0 to 19"),
@@ -97,6 +105,12 @@ def test_what_a_notebook_shows_fits_on_a_line() -> None:
     assert net.state_recordings[0].variables == ("V_m",)
 
 
+def test_listed_connections_may_share_a_weight() -> None:
+    given = distsim.Explicit(np.array([0, 1]), np.array([2, 2]), 3.0, np.float64(1.5))
+    assert given == distsim.Explicit([0, 1], [2, 2], [3.0, 3.0], [1.5, 1.5])
+    assert distsim.Explicit([0], [1]) == distsim.Explicit([0], [1], [1.0], [1.0])
+
+
 def test_settings_may_come_from_numpy() -> None:
     """A sweep is a loop over arrays; numbers of NumPy print otherwise and must not reach a decimal."""
     run = distsim.RunSettings(np.float32(20.0), dt=np.float64(0.1), seed=np.int64(3), warmup=np.int32(2))  # type: ignore[arg-type]
@@ -118,7 +132,12 @@ def test_results_in_a_directory_are_those_in_memory(tmp_path: Path) -> None:
     net.record_states(e[3:7], ["I_syn_ex", "V_m"], interval=0.3)
     net.record_rates(2.5)
     in_memory = distsim.simulate(net, 60.0, warmup=30.3)
-    distsim.simulate(net, 60.0, warmup=30.3, out=tmp_path / "out")
+    written = distsim.simulate(net, 60.0, warmup=30.3, out=tmp_path / "out")
+    assert not written.spikes and not written.states
+    with pytest.raises(KeyError, match="load_results"):
+        written.spikes["E"]
+    with pytest.raises(KeyError, match="load_results"):
+        written.to_pandas()
     loaded = distsim.load_results(tmp_path / "out")
     assert loaded.rates == in_memory.rates and loaded.rates["E"] > 0.0
     assert np.array_equal(loaded.rate_bins["E"].rates, in_memory.rate_bins["E"].rates)
@@ -179,6 +198,7 @@ def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert names["potential"].shape == (10000, 3) and names["trace"].times.shape == (10000,)
     assert np.allclose(names["heights"] / names["weights"], names["heights"][0], rtol=0.05)
     assert names["in_degrees"].sum() == len(names["found"]) > 0 and names["where"].shape == (100, 2)
+    assert names["first"].rates["E"] == len(names["first"].spikes["E"][0]) / 40.0  # of 400 neurons in 0.1 s
     assert names["sim"].time == 200.0 and list(names["counts"].index) == [0, 1, 2]
     assert names["loaded"].rates["E"] > 0.0
 

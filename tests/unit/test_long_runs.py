@@ -1,0 +1,96 @@
+"""What a run of days must not do: gather memory, or millions of files."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from continuing import run
+
+from distsim import Experiment, FixedIndegree, Network, RunSettings
+from distsim.backend import open_backend
+from distsim.checkpointing import Keeper
+from distsim.comm import Serial
+from distsim.engine.recording import FlushTimes
+from distsim.engine.simulation import Simulation, Sinks
+from distsim.io import StateReport, StateSegments, merge_states
+
+WEEK = 7 * 86400.0
+
+
+def test_data_are_handed_over_more_rarely_in_a_long_run() -> None:
+    """Every ten seconds for a quarter of an hour, never more than five minutes late; few files in a week."""
+    times = FlushTimes(10.0)
+    begun = now = 5000.0
+    times.begin(now)
+    handed: list[float] = []
+    while now < begun + WEEK:
+        now = times.next
+        times.done(now)
+        times.begin(now)  # of a later stretch: counting has begun
+        handed.append(now - begun)
+    pauses = np.diff([0.0, *handed])
+    assert np.allclose(pauses[:100], 10.0) and handed[99] == pytest.approx(1000.0)
+    assert np.all(pauses <= np.maximum(10.0, 0.011 * np.array(handed))) and pauses.max() == pytest.approx(300.0)
+    assert len(handed) < 2500
+
+
+def test_data_are_handed_over_between_stretches_of_one_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an interval takes longer than ranks take to meet, each stretch is one; then time asks between two."""
+    monkeypatch.setattr("distsim.engine.simulation.FLUSH_EVERY", 0.05)
+    network = Network("regular")
+    n = network.population("N", 12, "iaf_psc_exp", I_e=900.0)
+    network.project(n, n, FixedIndegree(3), 10.0, 1.0)
+    handed: list[int] = []
+    sinks = Sinks(spikes=lambda steps, gids: handed.append(int(steps[-1])))
+    simulation = Simulation(Experiment(network, RunSettings(duration=100.0)), Serial(), open_backend("cpu"), sinks)
+    simulation.interval = simulation._stepper.most_steps = 100
+    for stop in range(100, 1001, 100):
+        simulation.run_to(stop)
+        time.sleep(0.03)
+    assert len(handed) >= 2 and handed[0] <= 500
+
+
+def test_checkpoints_leave_nothing_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each frees tuples that Python keeps for later; from time to time they are given back."""
+    held = np.zeros(200, np.int64)  # blocks of Python after each checkpoint
+    count = itertools.count()
+    write = Keeper.write
+
+    def counted(self: Keeper, *arguments: Any) -> float:
+        taken = write(self, *arguments)
+        held[next(count)] = sys.getallocatedblocks()
+        return taken
+
+    monkeypatch.setattr(Keeper, "write", counted)
+    monkeypatch.setattr("distsim.checkpointing.TIDY_EVERY", 20)
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+    wanted = ["run.duration=13.0", "run.checkpoint={every: 0.2}", "record.spikes=[P]", "record.states={}"]
+    run(tmp_path, tmp_path / "out", overrides=wanted)
+    assert next(count) > 100
+    # NumPy fills places of its own first, 200 blocks or so. Without, each checkpoint would add five or more.
+    assert held[99] - held[19] < 80 * 5
+
+
+def test_merging_many_segments_holds_the_neurons_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each segment names its neurons; a rank's are always the same."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+    segments, neurons = 100, 20_000
+    ids = np.arange(neurons, dtype=np.uint64)
+    writer = StateSegments(tmp_path, 0)
+    for sample in range(segments):
+        writer.write("N", sample, np.full((1, neurons, 1), sample, np.float32), ids)
+    tracemalloc.start()
+    try:
+        merge_states(tmp_path, [StateReport("N", ("V_m",), ("mV",), 0.0, 1.0)], window_bytes=2**18)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < ids.nbytes * segments / 4
