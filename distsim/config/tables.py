@@ -28,6 +28,15 @@ def other_columns(name: str, names: Iterable[str]) -> str:
     return near if near.startswith("did you mean") else f"found {shown(', '.join(names))}"
 
 
+def no_header(names: list[str]) -> str:
+    """What is wrong with a first line that does not name columns; "" where it may."""
+    if all(FLOAT.fullmatch(name) for name in names):
+        return "found numbers; expected a header line with the names of the columns"
+    if len(names) == 1 and re.search(r"[\t; ]", names[0].strip("# ")):
+        return f"found {shown(names[0])}; columns are separated by commas"
+    return f"found {shown(names[0])}; a header has no '#'" if names[0].startswith("#") else ""
+
+
 class Table:
     """The text of a table; `columns` reads some of its columns.
 
@@ -47,7 +56,7 @@ class Table:
             raise ConfigError(f"{origin}:1: empty; expected a header line with the names of the columns")
         twice = next((name for name in self.names if self.names.count(name) > 1), None)
         if twice is not None:
-            raise ConfigError(f"{origin}:1: column {twice!r} stands twice in the header")
+            raise ConfigError(f"{origin}:1: {no_header(self.names) or f'column {twice!r} stands twice in the header'}")
 
     def after(self, data: bytes, first_line: int) -> Table:
         """More of the same table: whole lines from `first_line` on."""
@@ -63,7 +72,8 @@ class Table:
     def need(self, name: str) -> None:
         """ConfigError where there is no column `name`."""
         if name not in self.names:
-            raise ConfigError(f"{self.origin}:1: no column {name!r}; {other_columns(name, self.names)}")
+            way = no_header(self.names) or other_columns(name, self.names)
+            raise ConfigError(f"{self.origin}:1: no column {name!r}; {way}")
 
     def columns(self, wanted: dict[str, Kind]) -> dict[str, Any]:
         """Arrays (lists for names) of the `wanted` columns, one entry a line that is not blank.
