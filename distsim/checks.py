@@ -28,8 +28,8 @@ from distsim.selection import shared_neurons
 from distsim.spatial import with_space
 
 if TYPE_CHECKING:
+    from distsim.elements import Input, Projection
     from distsim.experiment import Experiment, RunSettings
-    from distsim.network import Input, Projection
 
 MAX_DELAY_STEPS = 2**15  # delays are 16-bit in a run
 

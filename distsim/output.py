@@ -32,7 +32,8 @@ from distsim.io.rates import RATES_FILE, RateReport, RateSegments, merge_rates
 from distsim.io.spikes import SPIKES_FILE
 from distsim.io.states import STATES_FILE
 from distsim.io.summary import SUMMARY_FILE
-from distsim.network import Network, RateRecording
+from distsim.network import Network
+from distsim.recordings import RateRecording
 
 
 class SegmentFiles:

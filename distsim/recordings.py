@@ -12,7 +12,7 @@ from distsim.given import is_number, plain
 from distsim.selection import Selection, select
 
 if TYPE_CHECKING:
-    from distsim.network import Population
+    from distsim.elements import Population
 
 
 @dataclass(frozen=True)

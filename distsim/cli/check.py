@@ -24,9 +24,10 @@ from distsim.distributions import (
     Within,
 )
 from distsim.doubts import doubts
+from distsim.elements import Input, Population, Projection
 from distsim.experiment import Experiment
 from distsim.expressions import Expression
-from distsim.network import Input, Network, Population, Projection
+from distsim.network import Network
 from distsim.rules import (
     Explicit,
     FixedIndegree,

@@ -26,9 +26,10 @@ from distsim.distributions import (
     Uniform,
     UniformInt,
 )
+from distsim.elements import Population
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import Checkpoints, RunSettings
-from distsim.network import Network, Population
+from distsim.network import Network
 from distsim.profiles import linear_distance
 from distsim.rules import RULES, Rule
 from distsim.selection import Selection, select

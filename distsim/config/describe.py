@@ -20,10 +20,11 @@ from distsim.distributions import (
     UniformInt,
     Value,
 )
+from distsim.elements import Input, Population, Projection
 from distsim.experiment import Experiment
 from distsim.expressions import Expression
 from distsim.models import GIVEN_IN_PYTHON, MODELS, Model
-from distsim.network import Input, Network, Population, Projection
+from distsim.network import Network
 from distsim.rules import Explicit
 from distsim.selection import Selection
 from distsim.space import Ellipse, Grid, PositionList, Positions, Space
