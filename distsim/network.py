@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from distsim.checks import check_input, check_projection
@@ -14,7 +14,7 @@ from distsim.errors import ConfigError, nearest, wrong
 from distsim.given import is_number, plain, value_of
 from distsim.models import Family, Model, model_named
 from distsim.models.declared import check_declaration
-from distsim.recordings import RateRecording, StateRecording, state_recording, time_above_0
+from distsim.recordings import RateRecording, StateRecording, connection_recording, state_recording, time_above_0
 from distsim.rules import Explicit, Generate, Rule, check_form, generated
 from distsim.selection import Selection, names_of, select
 from distsim.space import Layout, Positions, Space, check_positions
@@ -33,6 +33,11 @@ class Network:
     projection or an input is its position in its list.
     """
 
+    __slots__ = (  # what is misspelt is an error, and not an attribute that nobody reads
+        "connection_recording", "inputs", "name", "populations", "projections", "rate_recording", "reference_rates",
+        "reference_source", "space", "spike_recording", "state_recordings", "warnings",
+    )  # fmt: skip
+
     def __init__(self, name: str = "network", space: Space | None = None) -> None:
         self.name = name
         if space is not None and not isinstance(space, Space):
@@ -41,10 +46,10 @@ class Network:
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
         self.inputs: list[Input] = []
+        self.spike_recording: tuple[Selection, ...] | None = None  # None: all neurons
         self.state_recordings: list[StateRecording] = []
-        self.record_connections: tuple[int, ...] = ()  # projections whose synapses are written to edges.h5
         self.rate_recording: RateRecording | None = None
-        self.record_spikes: Sequence[Population | str | Selection] | None = None  # None: all neurons
+        self.connection_recording: tuple[int, ...] = ()  # projections whose synapses are written to edges.h5
         self.reference_rates: dict[str, float] = {}  # published rates in Hz, printed beside ours
         self.reference_source: str = ""
         self.warnings: list[str] = []  # what of a description from elsewhere is not read, told when it runs
@@ -226,6 +231,19 @@ class Network:
         self.inputs.append(described)
         return described
 
+    def record_spikes(self, populations: Side) -> None:
+        """Keep the spikes of these populations or selections alone, [] for none; all neurons' without this."""
+        if self.spike_recording is not None:
+            raise ConfigError("record.spikes: described twice; list all populations together")
+        nothing = isinstance(populations, (list, tuple)) and not populations
+        self.spike_recording = () if nothing else self._selections(populations)
+
+    def record_connections(self, projections: Projection | int | Iterable[Projection | int] | None = None) -> None:
+        """Write the synapses of these projections (or of their numbers; None: of all so far) to edges.h5."""
+        if self.connection_recording:
+            raise ConfigError("record.connections: described twice; list all projections together")
+        self.connection_recording = connection_recording(self.projections, projections)
+
     def record_states(
         self,
         population: Population | str | Selection,
@@ -263,9 +281,9 @@ class Network:
 
     def recorded_neurons(self) -> tuple[Selection, ...]:
         """The neurons whose spikes are written: all, or those of `record_spikes`; each population once."""
-        if self.record_spikes is None:
-            return tuple(Selection.whole(p) for p in self.populations if p.model.is_neuron)
-        return self._selections(self.record_spikes) if self.record_spikes else ()
+        if self.spike_recording is not None:
+            return self.spike_recording
+        return tuple(Selection.whole(p) for p in self.populations if p.model.is_neuron)
 
     def _selections(self, chosen: Side) -> tuple[Selection, ...]:
         """A side as selections; all of one network, each population once."""

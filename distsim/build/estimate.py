@@ -365,7 +365,7 @@ class _Rank:
     def _dumping(self) -> float:
         """What writing connections takes: a window of this rank's own, on the first rank of everybody's."""
         network = self.expectation.experiment.network
-        written = sum(expected_synapses(network.projections[k]) for k in network.record_connections)
+        written = sum(expected_synapses(network.projections[k]) for k in network.connection_recording)
         here = self.connectivity.synapses + self.connectivity.drawn
         mine = written if self.connectivity.layout.rank == 0 else min(written, here)
         return DUMP_BYTES * min(mine, float(WINDOW_SYNAPSES))
