@@ -139,6 +139,10 @@ class _MpiCollective(Collective):
     def wait(self) -> None:
         self._request.Wait()
 
+    def free(self) -> None:
+        if self._persistent:  # others are freed by waiting for them
+            self._request.Free()
+
 
 class _MpiNeighbours(Peers):
     """A graph of ranks. Its collectives are begun anew each time: persistent ones all ranks would have to remake."""

@@ -275,6 +275,7 @@ class SpikeExchange:
         side.send = backend.messages(n * columns, self._direct)
         side.received = backend.messages(int(in_words.sum()), self._direct)
         side.collect = side.send.collector(side.out, columns)
+        side.collective.free()
         side.collective = self.peers.prepare(
             side.send.words, self._header + side.out_pair, np.arange(n, dtype=np.int64) * columns,
             side.received.words, in_words, side.begin,
