@@ -170,6 +170,9 @@ class _MpiNeighbours(Peers):
                 requests.append(graph.Isend([send[a : a + n], kind], rank))
         self._mpi.Request.Waitall(requests)
 
+    def free(self) -> None:
+        self._graph.Free()
+
 
 class _NeighbourCollective(Collective):
     def __init__(self, graph: Any, send: list[Any], receive: list[Any]) -> None:

@@ -68,6 +68,10 @@ class Peers(ABC):
     ) -> None:
         """The same, once. Destinations and sources of this call, who know of it, are all who must call."""
 
+    def free(self) -> None:
+        """Give back what MPI holds for them (every rank must call): it has room for some two thousand graphs."""
+        return None
+
 
 class Everyone(Peers):
     """All ranks, by all-to-all: who prepares or brings anything does it on all ranks at once."""

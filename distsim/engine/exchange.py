@@ -193,6 +193,12 @@ class SpikeExchange:
             setattr(loop, "in", side.received.address)
             loop.in_begin, loop.received_start = pointer(side.device_begin), side.start
 
+    def close(self) -> None:
+        """Give back what MPI holds for it (every rank must call): nothing is exchanged any more."""
+        for side in self._sides:
+            side.collective.free()
+        self.peers.free()
+
     def grow_out(self, capacity: int) -> None:
         """Room for `capacity` messages to each destination; what is packed already is kept."""
         side = self._sides[self._turn]

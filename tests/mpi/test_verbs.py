@@ -166,6 +166,8 @@ def test_neighbours(comm: Communicator) -> None:
         few_from = np.where((peers.sources == before) & (c.rank % 2 == 1), 4, 0)
         few_to = np.where((peers.destinations == after) & (c.rank % 2 == 0) & (after % 2 == 1), 4, 0)
         peers.bring(send, few_to, send_at, receive, few_from, at)
+        peers.free()
+        other.free()
         return [*results, receive]
 
     both(comm, work)
