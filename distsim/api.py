@@ -14,7 +14,7 @@ from distsim.errors import Stopped
 from distsim.experiment import Experiment, RunSettings
 from distsim.io.rates import RateBins
 from distsim.network import Network
-from distsim.results import Result
+from distsim.results import Result, Written
 from distsim.runner import run_experiment
 
 __all__ = ["Result", "Spikes", "States", "simulate"]
@@ -51,7 +51,7 @@ def simulate(
     BackendError
         `device` is cuda, and there is none to use.
     """
-    experiment = Experiment(network, RunSettings(duration, **settings))
+    experiment = Experiment(network, RunSettings.given(duration, settings))
     check_experiment(experiment)
     comm = comm or connect()
     check_ranks(experiment.run, comm.size)
@@ -64,9 +64,9 @@ def simulate(
         raise Stopped(f"{outcome.stopped}; `distsim resume {out}` goes on")
     summary = outcome.summary
     run = experiment.run
-    spikes: dict[str, Spikes] = {}
-    states: dict[str, States] = {}
-    bins: dict[str, RateBins] = {}
+    spikes: dict[str, Spikes] = Written(str(out))
+    states: dict[str, States] = Written(str(out))
+    bins: dict[str, RateBins] = Written(str(out))
     if out is None:
         last = run.steps(run.warmup) + run.steps(run.duration)
         spikes, states = collected.take(network, run, comm, run.steps(run.warmup), last)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from distsim.distributions import Listed, Value, as_value, check_magnitude, support
 from distsim.errors import ConfigError, check_names, nearest, wrong
 from distsim.grid import on_grid
+from distsim.nest_names import instead_of_input
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,8 @@ _BY_NAME = {name: device for device in DEVICES for name in (device.name, *device
 def device_named(name: str, where: str) -> Device:
     """The device `name` (or one of its short names), or ConfigError with the nearest name."""
     if name not in _BY_NAME:
-        raise ConfigError(f"{where}: unknown input {name!r}; {nearest(str(name), _BY_NAME)}")
+        way = instead_of_input(name) if isinstance(name, str) else ""
+        raise ConfigError(f"{where}: unknown input {name!r}; {way or nearest(str(name), _BY_NAME)}")
     return _BY_NAME[name]
 
 

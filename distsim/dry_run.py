@@ -125,7 +125,8 @@ def dry_run(
     check_ranks(experiment.run, n_ranks)
     available = available_bytes()
     if available is not None and not ignore_memory:
-        refuse_dry_run(experiment, estimate(experiment, n_ranks).largest, available)
+        largest = estimate(experiment, n_ranks, lists_input=backend.lists_input).largest
+        refuse_dry_run(experiment, largest, available)
     network, run = experiment.network, experiment.run
     layout, planes = Layout.of(experiment, rank, n_ranks), plan_planes(network, run.precision)
     shapes = [group_shape(network, g, planes, run.dt) for g in layout.groups]

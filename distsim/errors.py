@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar
 
@@ -122,8 +123,19 @@ def check_names(
             raise ConfigError(f"{where}.{name}: unknown parameter of {owner}; {nearest(name, names)}")
 
 
+_QUANTITY = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)? ?[a-zµ%]{1,4}", re.IGNORECASE)
+
+
+def with_advice(found: object, allowed: str) -> str:
+    """`allowed`; where a number was asked for and stands there with its unit, how it is written."""
+    if isinstance(found, str) and "number" in allowed and "text" not in allowed and _QUANTITY.fullmatch(found):
+        return f"{allowed}; without its unit: numbers are in ms, mV, pF, pA, nS and Hz"
+    return allowed
+
+
 def wrong(where: str, found: object, allowed: str) -> ConfigError:
     """A ConfigError that names the place, the value found and what is allowed."""
+    allowed = with_advice(found, allowed)
     shown = str(found).lower() if isinstance(found, bool) else repr(found)
     if "\n" in shown:  # an array
         shown = " ".join(shown.split())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
 
-from distsim.errors import wrong
+from distsim.errors import ConfigError, nearest, wrong
+from distsim.given import is_number, plain
 from distsim.grid import on_grid
 from distsim.network import Network
 
@@ -99,7 +100,22 @@ class RunSettings:
     checkpoint: Checkpoints | None = None
     wall_time: float | str | None = None
 
+    @classmethod
+    def given(cls, duration: float, settings: Mapping[str, Any]) -> RunSettings:
+        """From the keywords of a script; ConfigError with the nearest name for one that is no setting."""
+        known = [f.name for f in fields(cls) if f.name != "duration"]
+        for name in settings:
+            if name not in known:
+                raise ConfigError(f"run.{name}: unknown setting {name!r}; {nearest(name, known)}")
+        return cls(duration, **settings)
+
     def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+        for key in ("dt", "duration", "warmup", "exchange_interval"):
+            value = getattr(self, key)
+            if not is_number(value) and (key != "exchange_interval" or value is not None):
+                raise wrong(f"run.{key}", value, "a number, in ms")
         if not 1e-6 <= self.dt <= 1e3:
             raise wrong("run.dt", self.dt, "a time step in ms from 1e-6 to 1000")
         for key in ("duration", "warmup", "exchange_interval"):
@@ -160,3 +176,7 @@ class Experiment:
 
     network: Network
     run: RunSettings
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.network, Network):
+            raise wrong("network", self.network, "a distsim.Network")

@@ -16,11 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distsim.backend import Array
-from distsim.build.kernels import space_kernels
+from distsim.build.locations import located
 from distsim.build.sampling import population_values
 from distsim.build.selecting import selected_ids
-from distsim.build.spatial import layer, locate
 from distsim.engine.edges_dump import Dump, dump_connections, dumped
 from distsim.engine.simulation import Simulation
 from distsim.io.circuit import (
@@ -149,20 +147,8 @@ def _write_positions(simulation: Simulation, writer: NodesWriter, check: Callabl
     space = experiment.network.space or Space()
     scale = {"mm": 1000.0, "um": 1.0}[space.unit]
     for population in experiment.network.populations:
-        if population.positions is None:
-            continue
-        kernels = space_kernels(experiment.run.precision, backend)
-        keep: list[Array] = []  # what the layer points to
-
-        def pointer(array: npt.NDArray[Any] | Array, keep: list[Array] = keep) -> int:
-            keep.append(backend.to_device(array) if isinstance(array, np.ndarray) else array)
-            return backend.pointer(keep[-1])
-
-        placed = layer(population, pointer)
-        for at in range(0, population.size, WINDOW):
-            n, gid = min(WINDOW, population.size - at), population.first_gid
-            found = scale * locate(placed, gid, 1, None, at, n, experiment.run.seed, backend, kernels)
-            for axis, values in zip(AXES[: population.positions.dimensions], found, strict=False):
+        for at, found in located(population, experiment.run.seed, experiment.run.precision, backend, WINDOW):
+            for axis, values in zip(AXES, scale * found, strict=False):
                 writer.write(population.name, axis, at, values)
             check()
 
@@ -274,7 +260,8 @@ def _simulation(simulation: Simulation, trains: Mapping[str, Any], left_out: lis
                 "module": "membrane_report", "sections": "soma", "variable_name": variable, "cells": cells,
                 "dt": recording.interval,
             }  # fmt: skip
-    if network.record_spikes is not None:
+    neurons = {p.name for p in network.populations if p.model.is_neuron}
+    if neurons != {s.name if s.is_whole else None for s in network.recorded_neurons()}:
         left_out.append("record.spikes: SONATA writes the spikes of all neurons")
     if network.rate_recording is not None:
         left_out.append("record.rates: SONATA has no such report")

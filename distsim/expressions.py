@@ -24,10 +24,11 @@ CONSTANTS = {"pi": math.pi}
 OPERATIONS = (
     "constant", "name", "add", "subtract", "multiply", "divide", "negate", "less", "less_equal", "greater",
     "greater_equal", "equal", "unequal", "min", "max", "exp", "log", "sqrt", "sin", "cos", "abs", "pow",
-    "square",
+    "square", "whole_pow",
 )  # fmt: skip
 FUNCTIONS = {"min": 2, "max": 2, "exp": 1, "log": 1, "sqrt": 1, "sin": 1, "cos": 1, "abs": 1, "pow": 2}
 MAX_TEXT, MAX_DEPTH, MAX_LENGTH = 1000, 16, 200  # characters; numbers on the stack; operations
+MAX_WHOLE = 1000  # exponents up to here are known to be even or odd
 
 Interval = tuple[float, float]
 _BINARY: dict[type, str] = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide"}
@@ -107,7 +108,7 @@ def program_of(text: str, where: str) -> Program:
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise wrong(where, text, "an expression such as 10.0 * exp(-distance / 0.3)") from None
+        raise wrong(where, text, "a number, or an expression such as 10.0 * exp(-distance / 0.3)") from None
     steps: list[Step] = []
     try:
         _emit(tree.body, steps, where)
@@ -151,7 +152,7 @@ def _emit(node: ast.expr, steps: list[Step], where: str) -> None:
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
         _emit(node.left, steps, where)
         _emit(node.right, steps, where)
-        _raise(steps)
+        _raise(steps, node.right)
     elif isinstance(node, ast.Compare) and all(type(o) in _COMPARE for o in node.ops):
         left = node.left
         for i, (operator, right) in enumerate(zip(node.ops, node.comparators, strict=True)):
@@ -167,12 +168,19 @@ def _emit(node: ast.expr, steps: list[Step], where: str) -> None:
         raise wrong(where, ast.unparse(node), "numbers, names, + - * / **, comparisons and " + ", ".join(FUNCTIONS))
 
 
-def _raise(steps: list[Step]) -> None:
-    """A power of the last two operands; a square takes numbers below zero, and is cheap."""
+def _raise(steps: list[Step], exponent: ast.expr) -> None:
+    """A power of the last two operands; of numbers below zero where the exponent is written as a whole number."""
     if steps[-1] == Step("constant", 2.0):
         steps[-1] = Step("square")
     else:
-        steps.append(Step("pow"))
+        steps.append(Step("whole_pow" if _is_whole(exponent) else "pow"))
+
+
+def _is_whole(node: ast.expr) -> bool:
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+        return _is_whole(node.operand)
+    value = node.value if isinstance(node, ast.Constant) else None
+    return isinstance(value, (int, float)) and abs(value) <= MAX_WHOLE and float(value).is_integer()
 
 
 def _named(name: str, where: str) -> Step:
@@ -180,7 +188,7 @@ def _named(name: str, where: str) -> Step:
         return Step("constant", CONSTANTS[name])
     if name in NAMES:
         return Step("name", float(NAMES.index(name)))
-    raise ConfigError(f"{where}: unknown name {name!r}; {nearest(name, [*NAMES, *CONSTANTS])}")
+    raise ConfigError(f"{where}: unknown name {name!r} in an expression; {nearest(name, [*NAMES, *CONSTANTS])}")
 
 
 def _emit_call(node: ast.Call, function: str, steps: list[Step], where: str) -> None:
@@ -194,7 +202,7 @@ def _emit_call(node: ast.Call, function: str, steps: list[Step], where: str) -> 
     for argument in node.args[1:]:
         _emit(argument, steps, where)
         if function == "pow":
-            _raise(steps)
+            _raise(steps, argument)
         elif many:
             steps.append(Step(function))
     if expected == 1:
@@ -300,7 +308,8 @@ def _power(a: Interval, b: Interval, where: str) -> Interval:
     if a[0] < 0.0 or (a[0] == 0.0 and b[0] <= 0.0):
         raise wrong(
             where, f"{a[0]:g} … {a[1]:g} to the power {b[0]:g} … {b[1]:g}",
-            "powers of numbers of at least zero (above zero for exponents of at most zero), and squares",
+            "powers of numbers of at least zero, below zero where the exponent is written as a whole number; "
+            "other than zero for exponents of at most zero",
         )  # fmt: skip
     ends = []
     for x in a:
@@ -310,6 +319,18 @@ def _power(a: Interval, b: Interval, where: str) -> Interval:
                 raise wrong(where, f"{x:g} to the power {y:g}", "powers of at most 1e299")
             ends.append(exp_float(max(exponent, -700.0)) if x > 0.0 else 0.0)
     return min(ends), max(ends)
+
+
+def _whole_power(a: Interval, b: Interval, where: str) -> Interval:
+    """Of one whole exponent: of numbers below zero that of their magnitude, with their sign where it is odd."""
+    if a[0] >= 0.0:
+        return _power(a, b, where)
+    size = _power(_absolute(a, where), b, where)
+    if b[0] % 2.0 == 0.0:
+        return size
+    if a[1] <= 0.0:
+        return -size[1], -size[0]
+    return -_power((0.0, -a[0]), b, where)[1], _power((0.0, a[1]), b, where)[1]
 
 
 def _compared(always: Callable[[Interval, Interval], bool], never: Callable[[Interval, Interval], bool]) -> (
@@ -353,4 +374,5 @@ _INTERVALS: dict[str, Callable[[Interval, Interval, str], Interval]] = {
     "min": lambda a, b, _: (min(a[0], b[0]), min(a[1], b[1])),
     "max": lambda a, b, _: (max(a[0], b[0]), max(a[1], b[1])),
     "pow": _power,
+    "whole_pow": _whole_power,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from distsim.distributions import Drawn, NormalClipped, Value, as_value
@@ -34,6 +35,8 @@ def value_of(value: Any, where: str, allowed: str = FORMS, *, expressions: bool 
     except ConfigError:
         raise
     except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(value, (str, Mapping)):  # NEST's expressions, or the form of a file
+            allowed += "; a distribution is an object such as distsim.Normal(mean, std)"
         raise wrong(where, value, allowed) from error
     if isinstance(found, (Drawn, NormalClipped)):
         for field in dataclasses.fields(found):

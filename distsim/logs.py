@@ -18,6 +18,11 @@ LOGGER.addHandler(logging.NullHandler())
 LOG_FILES = "log.rank*.txt"
 
 
+def notice(text: str) -> None:
+    """Log what whoever waits should know; `distsim run` shows it, although it shows nothing else of the log."""
+    LOGGER.info(text, extra={"notice": True})
+
+
 def log_path(directory: Path, rank: int) -> Path:
     """Where a rank's log lies."""
     return directory / f"log.rank{rank:04d}.txt"

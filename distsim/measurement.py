@@ -82,6 +82,11 @@ class Measurement:
         return Totals(seconds, simulate, wall, self.events(), self._before.parts + 1)
 
 
+def mean_rate(spikes: int, neurons: int, duration: float) -> float:
+    """Hz, from a duration in ms: one division, so that round numbers stay round."""
+    return 1000.0 * spikes / (neurons * duration) if duration else 0.0
+
+
 def summarise(
     simulation: Simulation, seconds: Mapping[str, float], events: int, synapses: int, stored: int, peak: int,
     on_device: int,
@@ -121,7 +126,7 @@ def summarise(
         "realtime_factor": seconds["simulate"] / biological if biological else None,
         "spikes": int(sum(int(counts[i]) for i, _ in neurons)),
         "synaptic_events": events,
-        "rates": {p.name: int(counts[i]) / p.size / biological if biological else 0.0 for i, p in neurons},
+        "rates": {p.name: mean_rate(int(counts[i]), p.size, run.duration) for i, p in neurons},
         "reference_rates": dict(network.reference_rates),
         "reference_source": network.reference_source,
         "weight_rounding": max(simulation.planes.rounding, default=0.0),

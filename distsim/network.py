@@ -11,19 +11,26 @@ from distsim.checks import check_input, check_projection
 from distsim.devices import Device, device_named
 from distsim.distributions import Value, Within
 from distsim.errors import ConfigError, nearest, wrong
-from distsim.given import plain, value_of
+from distsim.given import is_number, plain, value_of
 from distsim.models import Family, Model, model_named
+from distsim.models.declared import check_declaration
+from distsim.recordings import RateRecording as RateRecording
+from distsim.recordings import StateRecording as StateRecording
+from distsim.recordings import state_recording, time_above_0
 from distsim.rules import Explicit, Generate, Rule, check_form, generated
-from distsim.selection import Selection, select
+from distsim.selection import Selection, names_of, select, some_of
 from distsim.space import Layout, Positions, Space, check_positions
-from distsim.storage import Storage, drawn_by
+from distsim.storage import Storage, settled
 
 MAX_GIDS = 2**40
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Population:
-    """`size` neurons of one model; global ids first_gid … first_gid + size - 1."""
+    """`size` neurons of one model; global ids first_gid … first_gid + size - 1.
+
+    population[:100], population[5] and population[[1, 5]] are selections of it.
+    """
 
     name: str
     size: int
@@ -32,9 +39,19 @@ class Population:
     params: Mapping[str, Any] = field(default_factory=dict)  # Value, or lists of lists for vectors
     initial: Mapping[str, Value] = field(default_factory=dict)
     positions: Positions | None = None
+    __iter__ = None  # a population is no list of its neurons
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, which: int | slice | Sequence[int]) -> Selection:
+        return some_of(self, which)
+
+    def __repr__(self) -> str:
+        return f"<Population {self.name}: {self.size:,} {self.model.name}>"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Projection:
     """Connections of one rule from the concatenation of `sources` to that of `targets`."""
 
@@ -61,8 +78,11 @@ class Projection:
     def by_source(self) -> bool:
         return self.generate == "by_source"
 
+    def __repr__(self) -> str:
+        return f"<Projection {names_of(self.sources)} to {names_of(self.targets)}: {self.rule.name}>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Input:
     """A device on every neuron of `targets`, active at grid times t with start < t <= stop (ms)."""
 
@@ -75,26 +95,8 @@ class Input:
     start: float = 0.0
     stop: float = math.inf
 
-
-@dataclass(frozen=True)
-class StateRecording:
-    """State variables of the selected neurons every `interval` ms."""
-
-    selection: Selection
-    variables: tuple[str, ...]
-    interval: float
-
-    @property
-    def population(self) -> Population:
-        return self.selection.population
-
-
-@dataclass(frozen=True)
-class RateRecording:
-    """Spikes of each population counted in bins of `bin` ms, from the end of the warm-up on."""
-
-    populations: tuple[Population, ...]
-    bin: float
+    def __repr__(self) -> str:
+        return f"<Input {self.name}: {self.device.name} onto {names_of(self.targets)}>"
 
 
 Side = Population | str | Selection | Sequence[Population | str | Selection]
@@ -111,7 +113,7 @@ class Network:
         self.name = name
         if space is not None and not isinstance(space, Space):
             raise wrong("space", space, "distsim.space.Space.of(…)")
-        self.space = space
+        self.space = space and Space.of(space.unit, space.extent, space.center, space.periodic)
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
         self.inputs: list[Input] = []
@@ -127,6 +129,9 @@ class Network:
     def size(self) -> int:
         """Number of neurons and generators together."""
         return self.populations[-1].first_gid + self.populations[-1].size if self.populations else 0
+
+    def __repr__(self) -> str:
+        return f"<Network {self.name}: {names_of(self.populations)}; projections: {len(self.projections)}>"
 
     def __getitem__(self, name: str) -> Population:
         for population in self.populations:
@@ -166,6 +171,7 @@ class Network:
         values = {**(params or {}), **more_params}
         if isinstance(declared, Family):
             declared, values = declared.resolve(values, f"{where}.params")
+        declared = check_declaration(declared, f"{where}.model")
         checked = declared.check_params(values, size, f"{where}.params")
         declared = declared.chosen(checked)
         if any(p.model.symbol == declared.symbol and p.model is not declared for p in self.populations):
@@ -209,17 +215,21 @@ class Network:
             16, 8 or 4: weights in 2^bits levels that keep the mean and the variance.
         storage
             procedural: no synapse is stored, a source's are drawn again for each of its spikes, by_source; auto: where
-            the memory would not hold them, also by_source, so that what is chosen changes no result.
+            the memory would not hold them, also by_source, so that what is chosen changes no result; and stored, drawn
+            as without it, where they cannot be drawn again.
         """
         where = f"projections[{len(self.projections)}]"
         check_form(rule, where)
         if isinstance(rule, Explicit):
+            for key, value in (("weight", weight), ("delay", delay)):
+                if not (is_number(value) and value == 1.0):  # the default
+                    raise ConfigError(f"{where}.{key}: not allowed with the rule explicit; it has one a connection")
             weight, delay = Within(*rule.summary.weight_range), Within(*rule.summary.delay_range)
         weight, delay = value_of(weight, f"{where}.weight"), value_of(delay, f"{where}.delay")
+        kept, drawn_by = settled(rule, storage, generate, weight, delay, where)
         projection = Projection(
             self._selections(source), self._selections(target), rule, weight, delay, _port(receptor),
-            generated(rule, drawn_by(rule, storage, generate, weight, delay, where), where), weight_bits, self.space,
-            storage,
+            generated(rule, drawn_by, where), weight_bits, self.space, kept,
         )  # fmt: skip
         checked = check_projection(projection, where)
         self.projections.append(checked)
@@ -227,7 +237,9 @@ class Network:
 
     def select(self, population: Population | str, **which: Any) -> Selection:
         """Some neurons of a population: `slice=[start, stop, step]`, `neurons=[…]` or `fraction=0.1`."""
-        (chosen,) = self._side(population)
+        chosen, *others = self._side(population)
+        if others:
+            raise wrong("select", [chosen.name, *(p.name for p in others)], "one population at a time")
         return select(chosen, **which, where=f"select({chosen.name})")
 
     def poisson(
@@ -282,6 +294,9 @@ class Network:
             weight = 1.0
         side = self._selections(targets)
         values = device.check({**(params or {}), **more_params}, sum(t.size for t in side), where)
+        for key, value in (("weight", weight), ("start", start), ("stop", stop)):
+            if not is_number(plain(value)):
+                raise wrong(f"{where}.{key}", value, "one number for all targets")
         described = Input(name, device, side, values, float(weight), _port(receptor), float(start), float(stop))
         check_input(described, where)
         self.inputs.append(described)
@@ -290,30 +305,17 @@ class Network:
     def record_states(
         self,
         population: Population | str | Selection,
-        variables: Sequence[str],
+        variables: Sequence[str] | str,
         interval: float = 1.0,
         neurons: Sequence[int] | None = None,
     ) -> StateRecording:
         """Record `variables` of a population, its `neurons` (local ids) or a selection, every `interval` ms."""
-        (chosen,) = self._selections(population)
-        target = chosen.population
-        where = f"record.states.{target.name}"
-        for variable in variables:
-            if variable not in target.model.recordables:
-                raise ConfigError(
-                    f"{where}.variables: unknown variable {variable!r}; " + nearest(variable, target.model.recordables)
-                )
-        if not variables or len(set(variables)) != len(variables):
-            raise wrong(f"{where}.variables", list(variables), "at least one variable, each once")
-        if not (math.isfinite(interval) and interval > 0.0):
-            raise wrong(f"{where}.interval", interval, "a time in ms > 0")
-        if neurons is not None:
-            if not chosen.is_whole:
-                raise wrong(where, "neurons beside a selection", "one of them")
-            chosen = select(target, neurons=sorted(neurons), where=where)
+        recording = state_recording(self._selections(population), variables, interval, neurons)
+        target = recording.population
         if any(r.population is target for r in self.state_recordings):
-            raise ConfigError(f"{where}: described twice; list all variables of a population together")
-        recording = StateRecording(chosen, tuple(variables), float(interval))
+            raise ConfigError(
+                f"record.states.{target.name}: described twice; list all variables of a population together"
+            )
         self.state_recordings.append(recording)
         return recording
 
@@ -321,15 +323,14 @@ class Network:
         self, bin: float, populations: Population | str | Sequence[Population | str] | None = None
     ) -> RateRecording:
         """Count the spikes of populations (None: all neurons) in bins of `bin` ms, without storing them."""
-        if not (math.isfinite(bin) and bin > 0.0):
-            raise wrong("record.rates.bin", bin, "a time in ms > 0")
+        width = time_above_0(bin, "record.rates.bin")
         if self.rate_recording is not None:
             raise ConfigError("record.rates: described twice; list all populations together")
         everyone = tuple(p for p in self.populations if p.model.is_neuron)
         side = everyone if populations is None else self._side(populations)
         if not side:
             raise wrong("record.rates.populations", [], "at least one population")
-        self.rate_recording = RateRecording(side, float(bin))
+        self.rate_recording = RateRecording(side, width)
         return self.rate_recording
 
     def recorded(self) -> tuple[Population, ...]:

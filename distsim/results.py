@@ -12,7 +12,34 @@ from distsim.collect import Spikes, States
 from distsim.io.rates import RateBins
 
 
-@dataclass(frozen=True)
+def spikes_frame(spikes: Mapping[str, Spikes]) -> Any:
+    """A pandas DataFrame with the columns time (ms), population, neuron, in the order of the populations."""
+    import pandas
+
+    frames = [
+        pandas.DataFrame({"time": times, "population": name, "neuron": ids})
+        for name, (times, ids) in spikes.items()
+        if times.size  # an empty column would have no type
+    ]
+    nothing = pandas.DataFrame({"time": np.empty(0), "population": np.empty(0, str), "neuron": np.empty(0, np.int64)})
+    return pandas.concat(frames, ignore_index=True) if frames else nothing
+
+
+class Written(dict[str, Any]):
+    """What is empty here because it was written to a directory instead; says so to who looks for it."""
+
+    def __init__(self, out: str) -> None:
+        super().__init__()
+        self._out = out
+
+    def __missing__(self, name: str) -> Any:
+        raise self.error(name)
+
+    def error(self, name: str) -> KeyError:
+        return KeyError(f"{name}: written to {self._out!r}, not returned; distsim.load_results({self._out!r}) reads it")
+
+
+@dataclass(frozen=True, repr=False)
 class Stretch:
     """One stretch of simulated time; the same on every rank.
 
@@ -37,15 +64,15 @@ class Stretch:
     spike_count: int
     rate_bins: Mapping[str, RateBins] = field(default_factory=dict, kw_only=True)
 
+    def __repr__(self) -> str:
+        rates = ", ".join(f"{name} {rate:.4g} Hz" for name, rate in self.rates.items())
+        return f"<{type(self).__name__}: {rates or 'no neurons'}; digest {self.spike_digest}>"
+
     def to_pandas(self) -> Any:
         """All spikes as a pandas DataFrame with the columns time (ms), population, neuron; needs pandas."""
-        import pandas
-
-        frames = [
-            pandas.DataFrame({"time": times, "population": name, "neuron": ids})
-            for name, (times, ids) in self.spikes.items()
-        ]
-        return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
+        if isinstance(self.spikes, Written):
+            raise self.spikes.error("spikes")
+        return spikes_frame(self.spikes)
 
     def to_neo(self, population: str, stop: float, start: float = 0.0) -> list[Any]:
         """One neo.SpikeTrain for each neuron of `population` that spiked; needs neo."""
@@ -58,7 +85,7 @@ class Stretch:
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result(Stretch):
     """A whole run; `rates` are over the time after the warm-up.
 

@@ -16,7 +16,8 @@ from distsim.edges import Blocks, EdgeList, EdgeSummary
 from distsim.errors import wrong
 from distsim.expressions import Expression
 from distsim.given import is_number, plain
-from distsim.masks import AnyMask
+from distsim.masks import AnyMask, Mask
+from distsim.nest_names import rule_meant
 
 Generate = Literal["by_target", "by_source"]
 
@@ -169,20 +170,25 @@ def chance_of(rule: PairRule | DegreeRule, within: bool = False) -> Expression:
     return Expression(text, min(0.0, expression.low or 0.0), expression.high)
 
 
+def _for_each(value: Sequence[float] | float, n: int) -> Sequence[float]:
+    return [plain(value)] * n if is_number(plain(value)) else value  # type: ignore[return-value]
+
+
 class Explicit:
     """Listed connections; ids are positions on the source and target side, from 0.
 
-    Weights (in the unit of the receptor) and delays (ms) come with the list. `receptor` holds one port
-    name a connection, or is empty: then the sign of the weight decides. A list in a file is not kept in
-    memory: `blocks` reads it again when a rank builds its own connections.
+    Weights (in the unit of the receptor) and delays (ms) come with the list, or are one number for all of it.
+    `receptor` holds one port name a connection, or is empty: then the sign of the weight decides. A list in a file
+    is not kept in memory: `blocks` reads it again when a rank builds its own connections.
     """
 
     name = "explicit"
 
     def __init__(
-        self, source: Sequence[int], target: Sequence[int], weight: Sequence[float], delay: Sequence[float],
-        receptor: Sequence[str] = (),
+        self, source: Sequence[int], target: Sequence[int], weight: Sequence[float] | float = 1.0,
+        delay: Sequence[float] | float = 1.0, receptor: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        weight, delay = _for_each(weight, len(source)), _for_each(delay, len(source))
         lengths = {len(source), len(target), len(weight), len(delay), *([len(receptor)] if len(receptor) else [])}
         if len(lengths) != 1:
             raise wrong("rule.explicit", f"columns of lengths {sorted(lengths)}", "one entry a connection")
@@ -325,9 +331,14 @@ def check_rule(rule: Rule, sides: Sides, where: str) -> None:
 
 def check_form(rule: object, where: str) -> None:
     """ConfigError where `rule` is none; in a script it may be a name or a class."""
-    if not isinstance(rule, tuple(RULES.values())):
-        found = rule.__name__ if isinstance(rule, type) else rule
-        raise wrong(f"{where}.rule", found, "a rule such as distsim.AllToAll() or distsim.FixedIndegree(100)")
+    if isinstance(rule, tuple(RULES.values())):
+        mask = getattr(rule, "mask", None)
+        if mask is not None and not isinstance(mask, Mask):
+            key = f"{where}.rule.{getattr(rule, 'name', '')}.mask"
+            raise wrong(key, mask, "a mask such as distsim.space.Circular(0.5)")
+        return
+    found = rule.__name__ if isinstance(rule, type) else rule
+    raise wrong(f"{where}.rule", found, f"a rule such as distsim.{rule_meant(rule, RULES) or 'AllToAll()'}")
 
 
 def _check_numbers(rule: Rule, at: str) -> None:

@@ -19,6 +19,7 @@ from distsim.build.kernels import construction_kernels
 from distsim.build.weights import weight_errors
 from distsim.comm import Communicator
 from distsim.course import Course, Reporter, Silent
+from distsim.doubts import doubts
 from distsim.energy import EnergyMeasurement
 from distsim.engine.edges_dump import EDGES_FILE, dump_connections
 from distsim.engine.simulation import Simulation, Sinks
@@ -102,7 +103,7 @@ def _build_and_run(
     device = _take_device(comm, backend, reporter)
     experiment = storage_settled(experiment, comm, backend)
     _tell(reporter, "build", _describe(experiment, comm, backend))
-    for text in experiment.network.warnings:
+    for text in (*experiment.network.warnings, *doubts(experiment.network)):
         _tell(reporter, "warning", f"warning: {text}")
     for reason in record.found.skipped if record is not None and record.found is not None else ():
         _tell(reporter, "warning", f"warning: a checkpoint is not taken: {reason}")

@@ -6,8 +6,10 @@ population does where only name, size and model matter.
 
 from __future__ import annotations
 
+import builtins
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 MAX_LISTED = 2**32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection:
     """Neurons of one population, in ascending order of their local ids.
 
@@ -85,6 +87,12 @@ class Selection:
         last = self.start + (self.count - 1) * self.step + 1
         return {"population": self.name, "slice": [self.start, last, self.step]}
 
+    def __repr__(self) -> str:
+        return f"<Selection {self}: {self.count:,} neurons>"
+
+    def __len__(self) -> int:
+        return self.count
+
     def __str__(self) -> str:
         if self.is_whole:
             return self.name
@@ -96,10 +104,33 @@ class Selection:
         return f"{self.name}[{self.start}:{self.start + (self.count - 1) * self.step + 1}{by}]"
 
 
+def names_of(side: Sequence[Population | Selection]) -> str:
+    """A side of a projection in a few words."""
+    names = [str(p) if isinstance(p, Selection) else p.name for p in side]
+    return ", ".join(names) if len(names) < 5 else f"{names[0]}, … {names[-1]} ({len(names)})"
+
+
+def some_of(population: Population, which: int | slice | Sequence[int]) -> Selection:
+    """population[which]: one neuron, a slice as Python's, or a list of local ids in ascending order.
+
+    Raises
+    ------
+    ConfigError
+        Ids out of range, not in order, or no neuron at all.
+    """
+    where = f"{population.name}[…]"
+    if isinstance(which, slice):
+        return select(population, slice=which, where=where)
+    if hasattr(which, "__index__"):
+        number = operator.index(which)
+        return select(population, neurons=[number + population.size if number < 0 else number], where=where)
+    return select(population, neurons=which, where=where)
+
+
 def select(
     population: Population,
     *,
-    slice: Sequence[int] | None = None,
+    slice: Sequence[int] | builtins.slice | None = None,
     neurons: Sequence[int] | None = None,
     fraction: float | None = None,
     draw: int = 0,
@@ -110,7 +141,7 @@ def select(
     Parameters
     ----------
     slice
-        [start, stop] or [start, stop, step] of local ids, stop excluded.
+        [start, stop] or [start, stop, step] of local ids, stop excluded; or a slice object, as Python means it.
     neurons
         Local ids in ascending order, each once.
     fraction
@@ -131,6 +162,8 @@ def select(
     if draw and fraction is None:
         raise wrong(f"{where}.draw", draw, "draw beside fraction only")
     if slice is not None:
+        if isinstance(slice, builtins.slice):
+            slice = slice.indices(size)
         bounds = list(slice) if isinstance(slice, Sequence) else [slice]
         if not 2 <= len(bounds) <= 3 or not all(_whole(x) for x in bounds):
             raise wrong(f"{where}.slice", bounds, "[start, stop] or [start, stop, step] of whole numbers")

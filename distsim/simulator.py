@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from distsim.backend import open_backend
 from distsim.build.choosing import storage_settled
+from distsim.build.locations import located
 from distsim.checks import check_experiment, check_ranks
 from distsim.collect import Collected, Spikes, States
 from distsim.comm import Communicator, connect
@@ -19,6 +20,7 @@ from distsim.engine.simulation import Simulation, Sinks
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import Experiment, RunSettings
 from distsim.grid import on_grid
+from distsim.measurement import mean_rate
 from distsim.network import Network, Population
 from distsim.results import Stretch
 
@@ -41,7 +43,9 @@ class Simulator:
     def __init__(
         self, network: Network, *, device: str = "auto", comm: Communicator | None = None, **settings: Any
     ) -> None:
-        experiment = Experiment(network, RunSettings(0.0, **settings))
+        if settings.get("warmup"):
+            raise wrong("run.warmup", settings["warmup"], "none for a Simulator: a warm-up is its first stretch")
+        experiment = Experiment(network, RunSettings.given(0.0, settings))
         check_experiment(experiment)
         if experiment.run.checkpoint is not None or experiment.run.wall_time is not None:
             raise ConfigError(
@@ -57,6 +61,7 @@ class Simulator:
         self._simulation = Simulation(experiment, self._comm, backend, sinks)
         self._network, self._run = network, experiment.run
         self._ids = {p.name: i for i, p in enumerate(network.populations)}
+        self._described = _extent(network)
 
     @property
     def time(self) -> float:
@@ -68,6 +73,8 @@ class Simulator:
         steps = on_grid(duration, self._run.dt)
         if steps is None or steps < 0:
             raise wrong("duration", duration, f"a multiple of dt = {self._run.dt} ms")
+        if _extent(self._network) != self._described:
+            raise ConfigError("the network was changed after it was built; make another Simulator of it")
         simulation, first = self._simulation, self._simulation.step
         before = simulation.spike_counts()
         simulation.extend(first + steps)
@@ -77,7 +84,7 @@ class Simulator:
         spikes, states = self._collected.take(self._network, self._run, self._comm, first, first + steps)
         bins = self._collected.take_rates(self._network, self._run, self._comm, first, first + steps)
         rates = {
-            p.name: int(counts[i]) / p.size / (duration / 1000.0) if duration else 0.0
+            p.name: mean_rate(int(counts[i]), p.size, duration)
             for i, p in enumerate(self._network.populations)
             if p.model.is_neuron
         }
@@ -103,6 +110,12 @@ class Simulator:
         """
         _, part, group = self._find(population)
         model, size, where = part.population.model, part.population.size, part.population.name
+        changeable = (*(p.name for p in model.scalar_parameters), *model.settable)
+        for name in values:
+            if name not in changeable:
+                kind = "cannot be changed" if name in (p.name for p in model.vector_parameters) else "unknown"
+                raise ConfigError(f"{where}.{name}: {kind}; {nearest(name, changeable)}")
+        given = {k: _numbers(v, size, f"{where}.{k}") for k, v in values.items()}
         parameters = {k: v for k, v in values.items() if k not in model.settable}
         old = {p.name: self.get(population, p.name) for p in model.scalar_parameters} if parameters else {}
         merged = {k: v.tolist() if np.ptp(v) else float(v[0]) for k, v in old.items()}
@@ -115,7 +128,15 @@ class Simulator:
             )
         states = {k: v for k, v in values.items() if k in model.settable}
         model.check_initial(states, size, where)
-        group.write(part, {k: _numbers(v, size) for k, v in {**parameters, **states}.items()}, self._run.dt)
+        group.write(part, {k: given[k] for k in (*parameters, *states)}, self._run.dt)
+
+    def positions(self, population: Population | str) -> npt.NDArray[np.float64]:
+        """Where the neurons of `population` are, as they were built: float64[size, dimensions], in the space's unit."""
+        chosen = self._network.populations[self._find(population)[0]]
+        if chosen.positions is None:
+            raise ConfigError(f"population {chosen.name!r} has no positions; give it some where it is described")
+        parts = located(chosen, self._run.seed, self._run.precision, self._simulation.backend)
+        return np.concatenate([columns for _, columns in parts], axis=1).T
 
     def connections(self, source: Population | str, target: Population | str) -> Connections:
         """All connections from `source` to `target` as they were built."""
@@ -138,15 +159,30 @@ class Simulator:
         dump_connections(self._simulation, projections or range(n), Path(path))
 
     def _find(self, population: Population | str) -> tuple[int, Any, Any]:
+        if not isinstance(population, (str, Population)):
+            raise wrong("population", population, "a whole population, or its name")
         name = population if isinstance(population, str) else population.name
-        number = self._ids[self._network[name].name]
+        if name not in self._ids:
+            raise ConfigError(f"unknown population {name!r}; {nearest(name, self._ids)}")
+        number = self._ids[name]
         layout = self._simulation.layout
         return number, layout.part(number), self._simulation.groups[layout.group_of(number).index]
 
 
-def _numbers(value: Any, size: int) -> npt.NDArray[np.float64] | float:
-    array = np.asarray(value, np.float64)
+def _numbers(value: Any, size: int, where: str) -> npt.NDArray[np.float64] | float:
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError) as error:
+        raise wrong(where, value, "a number, or one number per neuron (drawn with NumPy, say)") from error
+    if array.ndim and array.size != size:
+        raise wrong(where, f"a list of {array.size}", f"one number for each of {size} neurons")
     return float(array) if array.ndim == 0 else array.reshape(size)
+
+
+def _extent(network: Network) -> tuple[int, ...]:
+    """How much was described."""
+    parts = (network.populations, network.projections, network.inputs, network.state_recordings)
+    return tuple(len(part) for part in parts)
 
 
 __all__ = ["Connections", "Simulator", "Spikes", "States", "Stretch"]

@@ -31,7 +31,14 @@ def with_space(projection: Projection, where: str) -> Projection:
     expressions = [k for k in ("weight", "delay") if isinstance(getattr(projection, k), Expression)]
     if not expressions and not is_spatial(rule):
         return projection
+    for key in expressions:  # what is no expression at all is not missing a place
+        program_of(getattr(projection, key).text, f"{where}.{key}")
     at = f"{where}.{expressions[0]}" if expressions else f"{where}.rule.{rule.name}"
+    for key in expressions:  # before the lack of positions is what counts: it may be meant as something else
+        given: Expression = getattr(projection, key)
+        given.check(f"{where}.{key}")
+        if not given.names and any(s.population.positions is None for s in (*projection.sources, *projection.targets)):
+            raise wrong(f"{where}.{key}", given.text, "a number without quotes, or an expression of positions")
     boxes = [[_box(s, at) for s in side] for side in (projection.sources, projection.targets)]
     dimensions = {len(b) for side in boxes for b in side}
     if len(dimensions) != 1:

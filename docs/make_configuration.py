@@ -70,11 +70,11 @@ NOTES = {
         "together have at most 2^40 neurons and generators."
     ),
     "Input": (
-        "Every target has a train of its own. Without `receptor`, here and in projections, a model's only port takes "
-        "weights of either sign, and of the ports `excitatory` and `inhibitory` the sign of the weight chooses one. "
-        "`receptor` is needed where a population has several numbered ports: the models with `multisynapse` in their "
-        "names, `glif_psc`, `glif_cond` and `glif_psc_double_alpha` with lists of more than one time constant. "
-        "Currents have no `receptor`."
+        "Every target has a train of its own. [Models](models.md#inputs) has the parameters of each type. Without "
+        "`receptor`, here and in projections, a model's only port takes weights of either sign, and of the ports "
+        "`excitatory` and `inhibitory` the sign of the weight chooses one. `receptor` is needed where a population has "
+        "several numbered ports: the models with `multisynapse` in their names, `glif_psc`, `glif_cond` and "
+        "`glif_psc_double_alpha` with lists of more than one time constant. Currents have no `receptor`."
     ),
     "Projection": (
         "A list of populations is one side: ids count on from one population to the next. Delays become whole steps, "

@@ -24,10 +24,15 @@ trap 'forward USR1' USR1
 trap 'forward TERM' TERM
 
 site=${DISTSIM_SITE:-$DISTSIM_ROOT/slurm/site.sh}
+set +u # modules, conda and the like read variables that are not set
 # shellcheck source=slurm/site.sh
 . "$site" || die 2 "DISTSIM_SITE: cannot read '$site'"
 site_setup || die 1 "site_setup in $site failed (exit code $?)"
+set -u
 export DISTSIM_MPI DISTSIM_CUDA
+# A job that was submitted with --export=NONE, as some sites ask for, passes that on to srun: ranks would have nothing of
+# what was set up here.
+unset SLURM_EXPORT_ENV
 case ${1-} in
 --setup) exec "$DISTSIM_ROOT/launch/run" --setup ;;
 esac
@@ -54,10 +59,18 @@ mpiexec)
 *) die 2 "DISTSIM_START: found '$DISTSIM_START', expected srun or mpiexec" ;;
 esac
 
+# This job's own name. The last task of an array has the number of the array, by which SLURM means all its tasks:
+# `scontrol requeue` would start the finished ones again, too. A job submitted from inside a task inherits its variables.
+SELF=$SLURM_JOB_ID
+if [[ -n ${SLURM_ARRAY_TASK_ID-} && -n ${SLURM_ARRAY_JOB_ID-} ]]; then
+    named=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+    [[ $(squeue -h -j "$named" -o %A 2>/dev/null) != "$SLURM_JOB_ID" ]] || SELF=$named
+fi
+
 # The end of the job, so that distsim stops before it. SLURM 22.05 does not tell it to a job, later ones do; a job
 # submitted from inside another inherits that of the outer one.
 unset SLURM_JOB_START_TIME SLURM_JOB_END_TIME
-if times=$(squeue -h -j "$SLURM_JOB_ID" -o '%S %e' 2>/dev/null) && read -r start end <<<"$times" &&
+if times=$(SLURM_TIME_FORMAT=standard squeue -h -j "$SELF" -o '%S %e' 2>/dev/null) && read -r start end <<<"$times" &&
     start=$(date -d "$start" +%s 2>/dev/null) && end=$(date -d "$end" +%s 2>/dev/null); then
     export SLURM_JOB_START_TIME=$start SLURM_JOB_END_TIME=$end
 fi
@@ -123,7 +136,7 @@ go_on_here() { # DIR ARGUMENTS: start or go on; where the time has ended, ask SL
     note "requeued after start $((restarts + 1))"
     # SLURM ends this shell in its own time; an exit before that would count as the job's own end.
     trap 'exit 75' TERM
-    scontrol requeue "$SLURM_JOB_ID" || die 75 "SLURM does not requeue job $SLURM_JOB_ID: submit again, and it goes on"
+    scontrol requeue "$SELF" || die 75 "SLURM does not requeue job $SELF: submit again, and it goes on"
     sleep 600
     exit 75
 }

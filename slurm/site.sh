@@ -24,7 +24,8 @@ site_setup() {
 # What starts ranks: srun, or the mpiexec of the MPI. With DISTSIM_MPI=mpich take mpiexec: started by srun, with several
 # ranks on a node, MPICH 5.0.2 from PyPI fails now and then in MPI_Init.
 : "${DISTSIM_START:=srun}"
-# For srun: pmix serves Open MPI and most of today's sites, pmi2 MPICH and its children (`srun --mpi=list`: what there is).
+# For srun: pmix serves Open MPI and most of today's sites, pmi2 MPICH and its children, cray_shasta Cray MPICH
+# (`srun --mpi=list`: what there is).
 : "${DISTSIM_PMI:=pmix}"
 # system: the cluster's MPI. mpich: the one from PyPI, with DISTSIM_START=mpiexec: on one node as good, between nodes
 # without the fast network. An MPI installed with pip hides the cluster's, hence not both.

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -164,6 +164,11 @@ def same_layout(structures: Sequence[type[ctypes.Structure]]) -> str:
         )
         for s in structures
     )
+
+
+def only(source: str, names: Collection[str]) -> str:
+    """The source with no kernels but these: what else it launches is read and checked, and not made for a GPU."""
+    return re.sub(r"^KERNEL (?=(\w+))", lambda m: m[0] if m[1] in names else "FN void ", source, flags=re.MULTILINE)
 
 
 def construction_layout() -> str:

@@ -71,7 +71,7 @@ def _source(model: Model) -> str:
     return f"""
 #define DISTSIM_DOUBLE 0
 #define STATES {len(reals)}
-{_text("words.h")}{_text("arithmetic.h")}{_text("functions.h")}{TRACKED}
+{_text("words.h")}{_text("vectors.h")}{_text("arithmetic.h")}{_text("functions.h")}{TRACKED}
 {model.functions}
 static Tracked arriving(double x, double off) {{ Tracked r(x); r.e = off; return r; }}
 static Tracked state(int k, double x) {{ Tracked r(x); r.e = 0.0; r.d[k] = 1.0; return r; }}

@@ -135,7 +135,13 @@ class RawModule:
         self._library: Any = None
 
     def compile(self) -> None:
-        self._library = HostBackend().compile(self._code, "standin")
+        # Construction is the host's own text, so one library serves both; the loop is that of a GPU.
+        if "\nKERNEL run_steps(" in self._code:
+            self._library = HostBackend().compile("#define STEP_KERNELS\n" + self._code, "standin")
+            return
+        double = re.match("#define DISTSIM_DOUBLE ([01])\n", self._code)
+        label = f"construct-{('single', 'double')[int(double[1])]}" if double else "standin"
+        self._library = HostBackend().compile(self._code, label)
 
     def get_function(self, name: str) -> Kernel:
         signature = re.search(rf"^KERNEL {name}\(([^)]*)\)", self._code, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""One figure of several panels from a run's results: raster, rates, intervals, irregularity, power."""
+"""One figure of several panels from a run's results: raster, rates, states, intervals, irregularity, power."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from distsim.analysis.figures import EXCITATORY, INHIBITORY, RasterPopulation, i
 from distsim.analysis.results import Results
 from distsim.analysis.spectra import intervals, population_rate, power_spectrum
 from distsim.analysis.statistics import cv_isi
+from distsim.analysis.traces import ROW, draw_traces, traced
 from distsim.errors import ConfigError, nearest
 from distsim.io.files import writing
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
-PANELS = ("raster", "rates", "isi", "cv", "power")
+PANELS = ("raster", "rates", "states", "isi", "cv", "power")
 FORMATS = ("png", "pdf", "svg")
 _WIDTH = 8.2  # inches: two columns of most journals
 _LEGEND = 12  # populations with a line of their own in the legend; of more there are two, E and I
@@ -45,12 +46,12 @@ def draw(results: Results, what: Sequence[str], out: Path, window: float = 300.0
     Parameters
     ----------
     window
-        Length of the raster in ms, up to the end of the run.
+        Length of the raster and of the states in ms, up to the end of the run.
 
     Raises
     ------
     ConfigError
-        An unknown panel or ending, or nothing was recorded.
+        An unknown panel or ending, or nothing (of states: no states) was recorded.
     ResultError
         `out` cannot be written.
     """
@@ -65,7 +66,7 @@ def draw(results: Results, what: Sequence[str], out: Path, window: float = 300.0
         raise ConfigError(f"plot --out: found {out.name!r}; allowed: a name that ends in .{', .'.join(FORMATS)}")
     if not window > 0.0:
         raise ConfigError(f"plot --window: found {window:g}; allowed: a time in ms > 0")
-    if not results.spikes or not results.stop > results.start:
+    if (not results.spikes and set(chosen) != {"states"}) or not results.stop > results.start:
         raise ConfigError(f"{results.directory}: no spikes were recorded; record some populations, for some time")
 
     import matplotlib
@@ -76,7 +77,7 @@ def draw(results: Results, what: Sequence[str], out: Path, window: float = 300.0
              "ytick.labelsize": 7.5, "xtick.minor.width": 0.5, "xtick.minor.size": 1.8, "ytick.major.width": 0.7,
              "ytick.major.size": 3, "ytick.minor.width": 0.5, "ytick.minor.size": 1.8}  # fmt: skip
     with matplotlib.rc_context(style):
-        heights = _heights(chosen, len(results.sizes))
+        heights = _heights(chosen, results)
         layout = ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.07, wspace=0.02, hspace=0.03)
         figure = Figure(figsize=(_WIDTH, sum(heights)), dpi=200, facecolor="white", layout=layout)
         _arrange(figure, chosen, heights, results, window)
@@ -85,13 +86,15 @@ def draw(results: Results, what: Sequence[str], out: Path, window: float = 300.0
     return out
 
 
-def _heights(chosen: Sequence[str], populations: int) -> list[float]:
-    """Inches of each row: raster, rates, and the three small panels together."""
-    rows = []
+def _heights(chosen: Sequence[str], results: Results) -> list[float]:
+    """Inches of each row: raster, rates, states, and the three small panels together."""
+    rows, populations = [], len(results.sizes)
     if "raster" in chosen:
         rows.append(min(7.0, max(4.0, 0.16 * populations)))
     if "rates" in chosen:
         rows.append(min(7.0, 0.75 + 0.26 * max(4, populations)))
+    if "states" in chosen:
+        rows.append(min(9.0, 0.4 + ROW * len(traced(results))))
     if {"isi", "cv", "power"} & set(chosen):
         rows.append(2.35)
     return rows
@@ -114,11 +117,18 @@ def _arrange(figure: Figure, chosen: Sequence[str], heights: Sequence[float], re
         _rates(axes, results, curves)
         _letter(axes, next(letters))
         row += 1
+    if "states" in chosen:
+        inner = rows[row].subgridspec(len(traced(results)), 1)
+        places = [figure.add_subplot(inner[i]) for i in range(inner.nrows)]
+        kinds = {curve.name: INHIBITORY if curve.inhibitory else EXCITATORY for curve in curves}
+        draw_traces(places, results, window, kinds)
+        _letter(places[0], next(letters))
+        row += 1
     small = [panel for panel in PANELS if panel in chosen and panel in _SMALL]
     if small:
-        places = rows[row].subgridspec(1, len(small))
+        grid = rows[row].subgridspec(1, len(small))
         for i, panel in enumerate(small):
-            axes = figure.add_subplot(places[i])
+            axes = figure.add_subplot(grid[i])
             _SMALL[panel](axes, results, curves)
             axes.spines[["top", "right"]].set_visible(False)
             _letter(axes, next(letters))
@@ -203,6 +213,17 @@ def _nice_bin(width: float) -> float:
     return width
 
 
+def _log_ticks(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic x-axis with plain numbers; matplotlib's own labels overlap where it spans a decade or so."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100.0 * low else (1.0,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def _isi(axes: Axes, results: Results, curves: Sequence[_Curve]) -> None:
     edges = np.logspace(-0.3, 4.0, 48)
     seen: list[float] = []
@@ -213,8 +234,7 @@ def _isi(axes: Axes, results: Results, curves: Sequence[_Curve]) -> None:
         density = np.histogram(found, edges)[0] / (len(found) * np.diff(np.log10(edges)))
         axes.step(np.sqrt(edges[1:] * edges[:-1]), density, where="mid", color=curve.color, linewidth=1.1)
         seen += [float(found.min()), float(found.max())]
-    axes.set_xscale("log")
-    axes.set_xlim(max(0.5, 0.7 * min(seen, default=1.0)), min(1e4, 1.3 * max(seen, default=1000.0)))
+    _log_ticks(axes, max(0.5, 0.7 * min(seen, default=1.0)), min(1e4, 1.3 * max(seen, default=1000.0)))
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel("interspike interval (ms)")
     axes.set_ylabel("density (per decade)")
@@ -254,9 +274,8 @@ def _power(axes: Axes, results: Results, curves: Sequence[_Curve]) -> None:
         if len(frequency):
             axes.plot(frequency, power, color=curve.color, linewidth=1.0)
             lowest = min(lowest, float(frequency[0]))
-    axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(lowest, highest)
+    _log_ticks(axes, lowest, highest)
     axes.set_xlabel("frequency (Hz)")
     axes.set_ylabel("power of the rate / Poisson")
 

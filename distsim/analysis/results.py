@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from distsim.collect import States
 from distsim.errors import ResultError
 from distsim.experiment import RunSettings
 from distsim.io.checkpoints import Manifest, folders, read_manifest
 from distsim.io.files import segments, step_times, times_to_steps
 from distsim.io.rates import RATES_FILE, RateBins, RateReport, read_rates, read_rates_so_far
 from distsim.io.spikes import SPIKES_FILE, merged_until, read_segment, read_spikes
+from distsim.io.states import STATES_FILE
+from distsim.io.states_read import read_states
 from distsim.io.summary import SUMMARY_FILE, read_json
+from distsim.results import spikes_frame
 from distsim.runinfo import RUN_FILE, RunInfo, read_info
 
 Floats = npt.NDArray[np.float64]
@@ -41,6 +46,9 @@ class Results:
     complete
         Whether the run is finished; else `spikes` reach up to `stop`, and `summary` has only what was known when the
         run began.
+
+    `states`, `rates`, `rate_bins` and `spike_digest` are those of the Result that `simulate` gives; states and bins are
+    read from their files when they are first asked for.
     """
 
     directory: Path
@@ -56,6 +64,39 @@ class Results:
         """Spikes with population-local ids, whichever neurons were recorded."""
         times, ids = self.spikes[population]
         return times, self.neurons[population][ids] if population in self.neurons else ids
+
+    @cached_property
+    def states(self) -> Mapping[str, States]:
+        """Population → recorded states, read from states.h5; empty where there is none (yet)."""
+        path = self.directory / STATES_FILE
+        return {name: States(*found) for name, found in read_states(path).items()} if path.is_file() else {}
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Population → mean rate of its neurons in Hz; of an unfinished run that of those recorded, so far."""
+        if self.complete:
+            return dict(self.summary["rates"])
+        seconds = (self.stop - self.start) / 1000.0
+        return {
+            name: times.size / (self.sizes[name] * seconds) if seconds > 0.0 else float("nan")
+            for name, (times, _) in self.spikes.items()
+        }
+
+    @cached_property
+    def rate_bins(self) -> Mapping[str, RateBins]:
+        """Population → RateBins; empty where no rates were recorded."""
+        if not (self.directory / RUN_FILE).is_file() or not read_info(self.directory).rates:
+            return {}
+        return load_rates(self.directory)
+
+    @property
+    def spike_digest(self) -> str:
+        """Over all spikes, the warm-up's included; "" before the run is finished."""
+        return str(self.summary.get("spike_digest", ""))
+
+    def to_pandas(self) -> Any:
+        """Spikes as `distsim.Result.to_pandas` gives them, with population-local ids; needs pandas."""
+        return spikes_frame({name: self.local_spikes(name) for name in self.spikes})
 
 
 def load_results(directory: Path | str) -> Results:

@@ -27,6 +27,7 @@ from distsim.backend.base import Array, Backend, Later, Messages, Mirror, Module
 from distsim.backend.profile import HostProfiler, Profiler
 from distsim.errors import BackendError, CompileError, during
 from distsim.kernels.sources import profiled_kernels
+from distsim.logs import notice
 
 # No contraction to FMA and no fast-math: every operation rounds as written (design: the same arithmetic
 # everywhere). -march=native only widens vectors; it cannot change a result under these flags. Threaded jumps
@@ -227,6 +228,7 @@ class HostBackend(Backend):
         digest = hashlib.sha256(key.encode()).hexdigest()[:24]
         library = cache_folder() / f"{label}-{digest}.so"
         if not library.exists():
+            _say_compiling(library.parent)
             _build(compiler, source, library)
         try:
             return HostModule(ctypes.CDLL(str(library)))
@@ -273,6 +275,12 @@ def _processor() -> str:
     except OSError:
         return platform.processor() + platform.machine()
     return "\n".join(sorted({x for x in lines if x.startswith(("model name", "flags", "Features"))}))
+
+
+@cache
+def _say_compiling(folder: Path) -> None:
+    """Once in a process: on the first run of a network's shape this takes longer than all that was said before."""
+    notice(f"compiling kernels, which takes seconds: once for each shape of network (kept in {folder})")
 
 
 def _build(compiler: tuple[str, ...], source: str, library: Path) -> None:

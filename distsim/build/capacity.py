@@ -55,7 +55,7 @@ def check_fits_device(experiment: Experiment, n_ranks: int, sharing: int, availa
     experiment = with_storage(experiment, "procedural")
     if _surely_fits(experiment, sharing, available):
         return
-    largest = estimate(experiment, n_ranks).largest
+    largest = estimate(experiment, n_ranks, lists_input=False).largest
     ranks = f"{sharing} rank{'s' if sharing > 1 else ''} on a device"
     if sharing < n_ranks:
         ranks += f", {n_ranks} in all"
@@ -90,7 +90,7 @@ def smallest_ranks(experiment: Experiment, device_bytes: int) -> int | None:
 
     def fits(n_ranks: int) -> bool:
         if n_ranks not in found:
-            largest = estimate(experiment, n_ranks).largest
+            largest = estimate(experiment, n_ranks, lists_input=False).largest
             found[n_ranks] = (largest.running + largest.construction) * _MARGIN <= device_bytes
         return found[n_ranks]
 

@@ -7,6 +7,7 @@ pair for itself, as for all rules with space, in whatever chunks.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,21 @@ import numpy.typing as npt
 
 from distsim.backend import Array, Backend, Module
 from distsim.build.selecting import indices, places_to_ids
-from distsim.build.spatial import Members, Placed, array_of, cells_of, geometry, layer
+from distsim.build.spatial import (
+    Members,
+    Placed,
+    Points,
+    array_of,
+    cells_at,
+    cells_of,
+    geometry,
+    layer,
+    located,
+    reachable,
+)
 from distsim.errors import ConfigError
 from distsim.rules import FixedIndegree, FixedOutdegree
+from distsim.selection import Selection
 
 if TYPE_CHECKING:
     from distsim.build.projections import LocalProjection
@@ -38,8 +51,13 @@ class Limits:
         return dataclasses.replace(placed, keep=(*placed.keep, self.limit, self.last))
 
 
-def find_limits(local: LocalProjection, backend: Backend, kernels: Module) -> Limits:
-    """The limits of a projection's targets on this rank, or of all its sources: O(drawing neurons x candidates).
+def find_limits(local: LocalProjection, targets: Sequence[Members], backend: Backend, kernels: Module) -> Limits:
+    """The limits of a projection's targets on this rank, or of the sources near them: O(drawing neurons x candidates).
+
+    Parameters
+    ----------
+    targets
+        All local targets of the projection, selection by selection.
 
     Raises
     ------
@@ -49,8 +67,8 @@ def find_limits(local: LocalProjection, backend: Backend, kernels: Module) -> Li
     projection, rule = local.described, local.described.rule
     assert isinstance(rule, (FixedIndegree, FixedOutdegree)) and local.placed is not None
     n = projection.n_sources if projection.by_source else local.selected.count
-    limits = Limits(backend.empty(n, np.float64), backend.empty(n, np.uint64))
-    candidates = backend.empty(n, np.uint32)
+    limits = Limits(backend.zeros(n, np.float64), backend.zeros(n, np.uint64))
+    candidates = backend.to_device(np.full(n, ENOUGH, np.uint32))
     c, keep = local.arguments(backend, 0, 16)
     c.n_rows = 2**62  # whatever the chunk
 
@@ -59,7 +77,10 @@ def find_limits(local: LocalProjection, backend: Backend, kernels: Module) -> Li
         keep.append(on_device)
         return backend.pointer(on_device)
 
-    if projection.by_source:  # who is local does not matter
+    c.space.n_drawing = n
+    if projection.by_source:  # among all targets, whoever is local
+        drawing = _sources_near(local, targets, backend, kernels)
+        c.space.order, c.space.n_drawing = pointer(drawing), drawing.size
         cells = [
             cells_of(
                 geometry(projection, s, rule.mask, listed=True), Members.of(s, local.seed),
@@ -70,12 +91,42 @@ def find_limits(local: LocalProjection, backend: Backend, kernels: Module) -> Li
         c.space.cells = array_of(cells, pointer)
     c.space.limit, c.space.last = backend.pointer(limits.limit), backend.pointer(limits.last)
     c.space.candidates = backend.pointer(candidates)
-    kernels.launch("find_limits", c, n)
+    kernels.launch("find_limits", c, int(c.space.n_drawing))
     found = backend.to_host(candidates)
     lacking = np.flatnonzero(found != ENOUGH)
     if lacking.size:
         _refuse(local, rule, int(lacking[0]), int(found[lacking[0]]))
     return limits
+
+
+def _sources_near(
+    local: LocalProjection, targets: Sequence[Members], backend: Backend, kernels: Module
+) -> npt.NDArray[np.uint32]:
+    """Sources that may have a candidate on this rank; and, to be refused, those that have none on any.
+
+    Others draw nothing here. These are most where the targets are neighbours in space, none where they are anywhere.
+    """
+    projection, rule = local.described, local.described.rule
+    assert isinstance(rule, FixedOutdegree) and local.placed is not None
+    keep: list[Array] = []
+
+    def pointer(array: npt.NDArray[Any] | Array) -> int:
+        keep.append(backend.to_device(array) if isinstance(array, np.ndarray) else array)
+        return backend.pointer(keep[-1])
+
+    def where(selection: Selection, members: Members) -> list[Points]:
+        return list(located(members, layer(selection.population, pointer), local.seed, backend, kernels))
+
+    here = [x for t, mine in zip(projection.targets, targets, strict=True) for x in where(t, mine)]
+    anywhere = [x for t in projection.targets for x in where(t, Members.of(t, local.seed))]
+    found, offset = [np.empty(0, np.uint32)], 0
+    for s in projection.sources:
+        g = geometry(projection, s, rule.mask, listed=True)
+        near = (reachable(local.placed.space, g, here) | ~reachable(local.placed.space, g, anywhere)).ravel()
+        cells = [cells_at(x, g) for x in where(s, Members.of(s, local.seed))]
+        found.append((offset + np.flatnonzero(near[np.concatenate(cells)])).astype(np.uint32))
+        offset += s.size
+    return np.concatenate(found)
 
 
 def _refuse(local: LocalProjection, rule: FixedIndegree | FixedOutdegree, i: int, candidates: int) -> None:

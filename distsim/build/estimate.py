@@ -122,7 +122,9 @@ class Estimate:
     looked_at: int
 
 
-def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: bool = True) -> Estimate:
+def estimate(
+    experiment: Experiment, n_ranks: int, baseline: int = 0, files: bool = True, lists_input: bool = True
+) -> Estimate:  # fmt: skip
     """Estimate the memory of `experiment` on `n_ranks` ranks.
 
     Parameters
@@ -131,6 +133,8 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
         Bytes of a process that has imported distsim and read the description.
     files
         Whether results are written (else recorded data stay in memory).
+    lists_input
+        Whether what is drawn again is listed before it is added: as `Backend.lists_input`, on a host and not on a GPU.
     """
     network, run = experiment.network, experiment.run
     planes = plan_planes(network, run.precision)
@@ -152,7 +156,7 @@ def estimate(experiment: Experiment, n_ranks: int, baseline: int = 0, files: boo
     ranks: list[RankMemory] = []
     for i, (c, routing) in enumerate(zip(connectivity, routings, strict=True)):
         elsewhere = np.maximum(rows_anywhere - has_row[i], 0.0) * (n_ranks > 1)
-        made = _Rank(c, expectation, shapes, planes, elsewhere, routing, empty / n_ranks, n_ranks, files)
+        made = _Rank(c, expectation, shapes, planes, elsewhere, routing, empty / n_ranks, n_ranks, files, lists_input)
         ranks.append(made.memory(baseline))
     total = RankMemory(
         **{
@@ -209,6 +213,7 @@ class _Rank:
     empty: float  # rows of broadcast sources that have no synapses here
     n_ranks: int
     files: bool
+    lists_input: bool
 
     def memory(self, baseline: int) -> RankMemory:
         c, run = self.connectivity, self.expectation.experiment.run
@@ -315,7 +320,7 @@ class _Rank:
         by_ring = delivers_by_ring(run.delivery, c.synapses, c.runs, 0.0 if c.drawn else ring, stored)
         if by_ring or c.drawn:
             wheel = (slots * 24.0 if by_ring else wheel) + ring
-        if c.drawn:  # and the lists of a host
+        if c.drawn and self.lists_input:
             wheel += lists_bytes(slots, ring / real / (slots - 1.0), run.precision)
         if self.n_ranks == 1:
             return wheel

@@ -19,5 +19,4 @@ def space_kernels(precision: str, backend: Backend) -> Module:
 
 
 def _compiled(spatial: bool, precision: str, backend: Backend) -> Module:
-    name = f"construct-{precision}" + ("-space" if spatial else "")
-    return backend.compile(construction_source(precision == "double", spatial), name)
+    return backend.compile(construction_source(precision == "double", spatial), f"construct-{precision}")

@@ -22,7 +22,7 @@ from distsim.build.selecting import (
     local_selection,
 )
 from distsim.build.shares import source_shares, target_shares
-from distsim.build.spatial import Placed, placed
+from distsim.build.spatial import Members, Placed, placed
 from distsim.build.weights import Levels, weight_levels
 from distsim.checks import delay_distribution
 from distsim.distributions import Listed, Value, support
@@ -264,9 +264,9 @@ def local_projections(
             listed = backend.to_device(levels.of(values) if levels else values)
         limits: Limits | None = None
         shares = source_shares(number, projection, rule, backend, kernels, seed)
-        for index, target in enumerate(projection.targets):
-            part = layout.part(ids[target.name])
-            selected = local_selection(target, part, seed)
+        parts = [layout.part(ids[target.name]) for target in projection.targets]
+        chosen = [local_selection(target, part, seed) for target, part in zip(projection.targets, parts, strict=True)]
+        for index, (target, part, selected) in enumerate(zip(projection.targets, parts, chosen, strict=True)):
             endpoint = planes.endpoints[number, ids[target.name], projection.receptor]
             local = LocalProjection(
                 projection, number, part, index, selected, endpoint, steps, seed, sides, shares=shares,
@@ -276,7 +276,9 @@ def local_projections(
                 continue
             local.placed = placed(projection, part, selected, target, seed, dt, backend, kernels)
             if isinstance(rule, (FixedIndegree, FixedOutdegree)) and is_spatial(rule):
-                limits = limits if rule.name == "fixed_outdegree" and limits else find_limits(local, backend, kernels)
+                if limits is None or isinstance(rule, FixedIndegree):
+                    mine = [Members.local(*ours) for ours in zip(parts, chosen, strict=True)]
+                    limits = find_limits(local, mine, backend, kernels)
                 local.placed = local.placed and limits.put_into(local.placed, backend)
             if isinstance(rule, FixedTotalNumber) and not projection.by_source:
                 local.shares = target_shares(local, rule, backend, kernels)

@@ -150,4 +150,5 @@ _BINARY = {
     "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "less": np.less,
     "less_equal": np.less_equal, "greater": np.greater, "greater_equal": np.greater_equal, "equal": np.equal,
     "unequal": np.not_equal, "min": np.minimum, "max": np.maximum, "pow": np.power,
+    "whole_pow": np.power,
 }  # fmt: skip

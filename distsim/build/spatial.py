@@ -7,8 +7,9 @@ one of its targets can reach, cell by cell; where all the others are is nobody's
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ from distsim.selection import Selection
 from distsim.space import Box, Ellipse, Grid, PositionList
 
 Pointer = Callable[[npt.NDArray[Any] | Array], int]
-CHUNK = 2**20  # sources located at once
+Points = npt.NDArray[np.float64]  # [3, n]
+CHUNK = 2**20  # neurons located at once
 CELLS_ACROSS = 8  # of the mask's window, where there are sources enough to fill them
 MAX_CELLS = 2**24
 
@@ -190,13 +192,13 @@ def placed(
         if projection.by_source:
             cells = [cells_of(g, mine, made.target, None, seed, backend, kernels, pointer)]
         else:
+            where = cache(lambda: list(located(mine, made.target, seed, backend, kernels)))
             if not isinstance(selection.population.positions, Grid):  # the points of a grid are in order
-                made.order = pointer(_by_cell(g, mine, made.target, seed, backend, kernels))
-            reachable = _reachable(made, part, seed, backend, kernels)
+                made.order = pointer(_by_cell(g, where()))
             cells = []
             for s, source in zip(projection.sources, sources, strict=True):
                 g = geometry(projection, s, mask)
-                near = reachable(g) if g.listed else None
+                near = reachable(made, g, where()) if g.listed else None
                 members = Members.of(s, seed) if g.listed else Members(0, 1, None, np.empty(0, np.uint32))
                 cells.append(cells_of(g, members, source, near, seed, backend, kernels, pointer))
         made.cells = array_of(cells, pointer)
@@ -240,41 +242,32 @@ def largest_square(radius: float) -> float:
     return square
 
 
-Reachable = Callable[[Geometry], npt.NDArray[np.bool_]]
-
-
-def _reachable(made: Any, part: Part, seed: int, backend: Backend, kernels: Module) -> Reachable:
-    """Which cells of a geometry some local target can reach: bool[z, y, x]."""
-
-    def reachable(g: Geometry) -> npt.NDArray[np.bool_]:
-        # The cells where targets are, then as far around them as the window reaches.
-        occupied = np.zeros(g.shape[::-1], bool)
-        for first in range(0, part.count, CHUNK):
-            n = min(CHUNK, part.count - first)
-            at = locate(made.target, part.first_gid, part.stride, None, first, n, seed, backend, kernels)
-            occupied[tuple(_cell_along(at[a], g, a) for a in (2, 1, 0))] = True
-        for a, name in enumerate(AXES):
-            n, axis = g.shape[a], 2 - a
-            low, high = getattr(made, f"window_low_{name}"), getattr(made, f"window_high_{name}")
-            reach = (max(abs(low), abs(high)) + abs(getattr(made, f"anchor_{name}"))) * g.per_length[a] + 2.0
-            if n == 1:
-                continue
-            if not reach < n:
-                occupied[:] = occupied.any(axis=axis, keepdims=True)
-                continue
-            periodic = getattr(made, f"period_{name}") > 0.0
-            before = occupied.copy()
-            for shift in range(1, math.ceil(reach) + 1):
-                if periodic:
-                    occupied |= np.roll(before, shift, axis) | np.roll(before, -shift, axis)
-                else:
-                    up, down = [slice(None)] * 3, [slice(None)] * 3
-                    up[axis], down[axis] = slice(shift, None), slice(None, -shift)
-                    occupied[tuple(up)] |= before[tuple(down)]
-                    occupied[tuple(down)] |= before[tuple(up)]
-        return occupied
-
-    return reachable
+def reachable(made: Any, g: Geometry, where: Iterable[Points]) -> npt.NDArray[np.bool_]:
+    """Which cells of a geometry some target of those at `where` can reach, and a few more: bool[z, y, x]."""
+    # The cells where targets are, then as far around them as the window reaches.
+    occupied = np.zeros(g.shape[::-1], bool)
+    for at in where:
+        occupied[tuple(_cell_along(at[a], g, a) for a in (2, 1, 0))] = True
+    for a, name in enumerate(AXES):
+        n, axis = g.shape[a], 2 - a
+        low, high = getattr(made, f"window_low_{name}"), getattr(made, f"window_high_{name}")
+        reach = (max(abs(low), abs(high)) + abs(getattr(made, f"anchor_{name}"))) * g.per_length[a] + 2.0
+        if n == 1:
+            continue
+        if not reach < n:
+            occupied[:] = occupied.any(axis=axis, keepdims=True)
+            continue
+        periodic = getattr(made, f"period_{name}") > 0.0
+        before = occupied.copy()
+        for shift in range(1, math.ceil(reach) + 1):
+            if periodic:
+                occupied |= np.roll(before, shift, axis) | np.roll(before, -shift, axis)
+            else:
+                up, down = [slice(None)] * 3, [slice(None)] * 3
+                up[axis], down[axis] = slice(shift, None), slice(None, -shift)
+                occupied[tuple(up)] |= before[tuple(down)]
+                occupied[tuple(down)] |= before[tuple(up)]
+    return occupied
 
 
 def _cell_along(x: npt.NDArray[np.float64], g: Geometry, axis: int) -> npt.NDArray[np.int64]:
@@ -308,22 +301,22 @@ class Members:
         return Members(part.first_gid + part.stride * selected.first, part.stride * selected.step, None, labels)
 
 
-def _in_cells(
-    g: Geometry, members: Members, at: Any, seed: int, backend: Backend, kernels: Module
-) -> Iterator[tuple[int, npt.NDArray[np.float64], npt.NDArray[np.int64]]]:
-    """Chunk by chunk: the number of the first, positions float64[3, n], and cells."""
+def located(members: Members, at: Any, seed: int, backend: Backend, kernels: Module) -> Iterator[Points]:
+    """Where members are, chunk by chunk."""
     for first in range(0, members.labels.size, CHUNK):
         n = min(CHUNK, members.labels.size - first)
-        x = locate(at, members.gid, members.step, members.ids, first, n, seed, backend, kernels)
-        z, y = _cell_along(x[2], g, 2), _cell_along(x[1], g, 1)
-        yield first, x, (z * g.shape[1] + y) * g.shape[0] + _cell_along(x[0], g, 0)
+        yield locate(at, members.gid, members.step, members.ids, first, n, seed, backend, kernels)
 
 
-def _by_cell(
-    g: Geometry, members: Members, at: Any, seed: int, backend: Backend, kernels: Module
-) -> npt.NDArray[np.uint32]:
-    """Numbers of the members, cell by cell: neighbours draw from the same sources, with their rows in the caches."""
-    cells = [cell.astype(np.uint32) for _, _, cell in _in_cells(g, members, at, seed, backend, kernels)]
+def cells_at(x: Points, g: Geometry) -> npt.NDArray[np.int64]:
+    """The number of the cell that each point is in: int64[n]."""
+    z, y = _cell_along(x[2], g, 2), _cell_along(x[1], g, 1)
+    return (z * g.shape[1] + y) * g.shape[0] + _cell_along(x[0], g, 0)
+
+
+def _by_cell(g: Geometry, where: Iterable[Points]) -> npt.NDArray[np.uint32]:
+    """Numbers of the points, cell by cell: neighbours draw from the same sources, with their rows in the caches."""
+    cells = [cells_at(x, g).astype(np.uint32) for x in where]
     return np.argsort(np.concatenate([np.empty(0, np.uint32), *cells]), kind="stable").astype(np.uint32)
 
 
@@ -340,9 +333,10 @@ def cells_of(
     if not g.listed:
         return cells
     labels, where, found = [], [], []
-    for first, x, cell in _in_cells(g, members, at, seed, backend, kernels):
+    for i, x in enumerate(located(members, at, seed, backend, kernels)):
+        cell = cells_at(x, g)
         near = np.arange(cell.size) if wanted is None else np.flatnonzero(wanted.ravel()[cell])
-        labels.append(members.labels[first + near])
+        labels.append(members.labels[i * CHUNK + near])
         where.append(cell[near].astype(np.uint32))
         found.append(x[:, near])
     cell_of, position = np.concatenate(where), np.concatenate(found, axis=1)

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import math
 import sys
-from collections.abc import Sequence
 
 from distsim.build.costs import expected_synapses
 from distsim.cli.table import number, table
@@ -24,9 +23,10 @@ from distsim.distributions import (
     Value,
     Within,
 )
+from distsim.doubts import doubts
 from distsim.experiment import Experiment
 from distsim.expressions import Expression
-from distsim.network import Input, Population, Projection
+from distsim.network import Input, Network, Population, Projection
 from distsim.rules import (
     Explicit,
     FixedIndegree,
@@ -38,7 +38,7 @@ from distsim.rules import (
     SymmetricPairwiseBernoulli,
     pair_value,
 )
-from distsim.selection import Selection
+from distsim.selection import names_of
 
 SHOWN = 20  # lines of a table; of more the first are shown
 
@@ -65,7 +65,7 @@ def describe(experiment: Experiment, every: bool = False) -> str:
     ], (1,), every))  # fmt: skip
     if network.inputs:
         parts.append(_section("inputs", ["name", "type", "targets", "parameters", "weight"], [
-            [i.name, i.device.label, _names(i.targets), _settings(i), number(i.weight)] for i in network.inputs
+            [i.name, i.device.label, names_of(i.targets), _settings(i), number(i.weight)] for i in network.inputs
         ], (4,), every))  # fmt: skip
     if network.projections:
         heading = ["", "source", "target", "rule", "weight", "delay (ms)", "synapses", "a target"]
@@ -80,8 +80,31 @@ def describe(experiment: Experiment, every: bool = False) -> str:
     if network.rate_recording is not None:
         counted = ", ".join(p.name for p in network.rate_recording.populations)
         parts.append(f"          rates of {counted} in bins of {number(network.rate_recording.bin)} ms")
-    parts += [f"warning: {text}" for text in network.warnings]
+    if network.record_connections:
+        some = ", ".join(f"[{k}]" for k in network.record_connections)
+        every_one = len(network.record_connections) == len(network.projections)
+        parts.append(f"          connections of {'all projections' if every_one else some}")
+    parts += [f"warning: {text}" for text in (*network.warnings, *doubts(network))]
+    parts += [f"note: {text}" for text in _alone(network)]
     return "\n".join(parts) + "\n"
+
+
+def _alone(network: Network) -> list[str]:
+    """Populations that nothing drives, and generators that drive nothing: allowed, but seldom meant."""
+    reached = {s.name for p in network.projections for s in p.targets} | {
+        s.name for i in network.inputs for s in i.targets
+    }
+    sending = {s.name for p in network.projections for s in p.sources}
+    still = [p.params.get("I_e") == 0.0 for p in network.populations if p.model.is_neuron]
+    if not network.inputs and len(still) == len(network.populations) and all(still):
+        return ["nothing drives the network: it has no inputs, no generators and no current I_e"]
+    found = []
+    for p in network.populations:
+        if not p.model.is_neuron and p.name not in sending:
+            found.append(f"populations.{p.name}: a generator that is the source of no projection")
+        if p.model.is_neuron and p.name not in reached and p.params.get("I_e") == 0.0:
+            found.append(f"populations.{p.name}: the target of no projection and no input, without a current I_e")
+    return found
 
 
 def _section(title: str, heading: list[str], rows: list[list[str]], right: tuple[int, ...], every: bool) -> str:
@@ -111,14 +134,9 @@ def _projection(p: Projection) -> list[str]:
     weight = "listed" if isinstance(p.rule, Explicit) else value(p.weight)
     weight += f" → {p.receptor}" if p.receptor else ""
     return [
-        _names(p.sources), _names(p.targets), rule(p.rule), weight, delay, f"{synapses:,.0f}",
+        names_of(p.sources), names_of(p.targets), rule(p.rule), weight, delay, f"{synapses:,.0f}",
         f"{synapses / p.n_targets:,.1f}",
     ]  # fmt: skip
-
-
-def _names(side: Sequence[Population | Selection]) -> str:
-    names = [p.name if isinstance(p, Population) else str(p) for p in side]
-    return ", ".join(names) if len(names) < 5 else f"{names[0]}, … {names[-1]} ({len(names)})"
 
 
 def _parameters(population: Population) -> str:

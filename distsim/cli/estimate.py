@@ -51,7 +51,7 @@ def main(options: argparse.Namespace) -> int:
 
         sys.stdout.write(dry_run_report(experiment, options, devices))
         return 0
-    found = estimate(experiment, options.ranks, resident_bytes())
+    found = estimate(experiment, options.ranks, resident_bytes(), lists_input=devices is None)
     if options.json:
         content = as_json(found) | ({} if devices is None else {"devices": devices.as_json()})
         sys.stdout.write(json.dumps(content, indent=2) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -19,6 +20,14 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **{"allow_abbrev": False, **settings})
+        self.commands: dict[str, _Parser] = {}
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = self.commands.get(found.name, self)
+            command.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown[0], command)}")
+        return found
 
     def error(self, message: str) -> NoReturn:
         if launched_as()[0] == 0:
@@ -27,7 +36,17 @@ class _Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
-            self.error(f"unknown {action.metavar or action.dest} {value!r}; {nearest(str(value), action.choices)}")
+            way = nearest("cuda" if value == "gpu" else str(value), action.choices)
+            self.error(f"unknown {action.metavar or action.dest} {value!r}; {way}")
+
+
+def _meant(option: str, command: _Parser) -> str:
+    """The way out after an option that `command` does not have."""
+    if option.split("=")[0] in ("-n", "-np", "--np", "--ntasks", "--ranks"):
+        return "; ranks are started from outside: launch/run -n RANKS CONFIG, or mpiexec"
+    options = [name for action in command._actions for name in action.option_strings if name.startswith("--")]
+    close = difflib.get_close_matches(option.split("=")[0], options, n=1) if option.startswith("-") else []
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -87,6 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("--out", type=Path, metavar="FILE", help="append the table to FILE")
     bench.add_argument("--json", type=Path, metavar="FILE", help="figures, machine and summaries, as JSON")
     bench.set_defaults(command=_command("distsim.cli.bench"))
+    parser.commands = dict(commands.choices)
     return parser
 
 
@@ -150,9 +170,11 @@ def _inspecting(commands: argparse._SubParsersAction[_Parser]) -> None:
     schema.set_defaults(command=_command("distsim.cli.schema"))
 
     models = commands.add_parser(
-        "models", help="the models there are, or all about one", description="List the models, or show one's page."
+        "models",
+        help="the models and inputs there are, or all about one",
+        description="List the models and inputs, or show one's page.",
     )
-    models.add_argument("model", nargs="?", metavar="NAME", help="a model, or my_models.py:my_model")
+    models.add_argument("model", nargs="?", metavar="NAME", help="a model, an input, or my_models.py:my_model")
     models.set_defaults(command=_command("distsim.cli.models"))
 
     info = commands.add_parser("info", help="what distsim finds here", description="Versions, MPI, compiler, devices.")
@@ -164,11 +186,13 @@ def _looking(commands: argparse._SubParsersAction[_Parser]) -> None:
     plot = commands.add_parser("plot", help="draw results", description="Draw the results in DIR as one figure.")
     plot.add_argument("directory", type=Path, metavar="DIR", help="results of distsim run")
     plot.add_argument("--what", default="raster,rates,isi,cv,power", metavar="PANELS",
-                      help="some of raster,rates,isi,cv,power (default: all)")  # fmt: skip
+                      help="some of raster,rates,states,isi,cv,power (default: all but states)")  # fmt: skip
     plot.add_argument(
         "--out", type=Path, metavar="FILE", help="PNG, PDF or SVG by its ending (default: DIR/figure.png)"
     )
-    plot.add_argument("--window", type=float, default=300.0, metavar="MS", help="length of the raster (default: 300)")
+    plot.add_argument(
+        "--window", type=float, default=300.0, metavar="MS", help="length of raster and states (default: 300)"
+    )
     plot.set_defaults(command=_command("distsim.cli.plot"))
 
     compare = commands.add_parser(

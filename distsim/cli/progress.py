@@ -118,14 +118,16 @@ class Reporting(Reporter, Protocol):
 
 
 class ToReporter(logging.Handler):
-    """Shows on rank 0 what is logged there."""
+    """Shows on rank 0 what is logged there, or of that the notices alone."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, notices_alone: bool) -> None:
         super().__init__()
-        self._reporter = reporter
+        self._reporter, self._notices_alone = reporter, notices_alone
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not getattr(record, "told", False):  # phases reach the reporter by themselves
+        if getattr(record, "notice", False):
+            self._reporter.phase("notice", record.getMessage())
+        elif not self._notices_alone and not getattr(record, "told", False):  # phases reach the reporter by themselves
             self._reporter.phase("log", f"[{record.levelname.lower()}] {record.getMessage()}")
 
 

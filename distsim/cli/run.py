@@ -86,8 +86,8 @@ def start(options: argparse.Namespace, loaded: LoadedExperiment, requests: StopR
     with ExitStack() as stack:
         if reporter is not None:
             stack.callback(reporter.close)
-            if options.verbose:
-                stack.enter_context(attached(ToReporter(reporter), (INFO, DEBUG)[min(options.verbose, 2) - 1]))
+            level = DEBUG if options.verbose > 1 else INFO
+            stack.enter_context(attached(ToReporter(reporter, notices_alone=not options.verbose), level))
         outcome = run_experiment(
             loaded.experiment, comm, backend, document=loaded.document, out=out, overwrite=options.overwrite,
             reporter=reporter, log_files=options.log_file, resume=options.resume, requests=requests,

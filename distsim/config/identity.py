@@ -5,8 +5,8 @@ Keys that may differ, because no spike and no file depends on them: where and ho
 `run.wall_time`), and `name`. `run.duration` may differ as long as it is not shorter than what was computed. Everything
 else may not: model and network, `run.seed`, `run.dt`, `run.precision`; and `run.warmup` and `record`, because they
 decide what of the past was written. `storage` of a projection may differ as long as `generate` is the same: what is not
-stored is by_source. Files count by what is in them, not by where they lie. The order of keys counts where it numbers
-neurons and inputs, and only there.
+stored is by_source. Files count by what is in them, not by where they lie; a SONATA configuration counts section by
+section, its `run` as `run`. The order of keys counts where it numbers neurons and inputs, and only there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 
 from distsim.config.messages import shown
 from distsim.errors import ConfigError
+from distsim.rules import FixedOutdegree
+from distsim.storage import NOT_BY_SOURCE
 
 FREE = (  # of run
     "partition", "exchange_interval", "delivery", "routing", "exchange", "checkpoint", "wall_time", "duration",
@@ -30,9 +32,15 @@ def identity(document: Mapping[str, Any]) -> dict[str, Any]:
     """The resolved document without what may differ, in types of JSON, with hashes for files and long lists."""
     files = {str(path): str(digest) for path, digest in document.get("files", {}).items()}
     kept = {key: value for key, value in document.items() if key not in ("name", "files", "run")}
+    if isinstance(kept.get("network"), Mapping) and kept["network"].get("builder") == "sonata":
+        kept["network"] = {
+            key: value for key, value in kept["network"].items() if key != "root"
+        }  # a place, as of files
     run = {key: value for key, value in document.get("run", {}).items() if key not in FREE}
     if isinstance(kept.get("projections"), Sequence):
         kept["projections"] = [_drawn(p) for p in kept["projections"]]
+    if isinstance(kept.get("network"), Mapping):
+        kept["network"] = _said_by_sections(kept["network"])
     found: dict[str, Any] = json.loads(json.dumps(_plain({"run": run, **kept}, files)))
     return found
 
@@ -42,10 +50,26 @@ def _drawn(projection: Any) -> Any:
     if not isinstance(projection, Mapping):
         return projection
     found = {key: value for key, value in projection.items() if key != "storage"}
-    rule = projection.get("rule")
-    if projection.get("storage", "stored") != "stored" or (isinstance(rule, Mapping) and "fixed_outdegree" in rule):
+    rule, storage = projection.get("rule"), projection.get("storage", "stored")
+    name = next(iter(rule), None) if isinstance(rule, Mapping) else rule
+    listed = any(_is_list(projection.get(key)) for key in ("weight", "delay"))
+    stays = storage == "auto" and (name in NOT_BY_SOURCE or listed)  # as storage.py has it
+    if (storage != "stored" and not stays) or name == FixedOutdegree.name:
         found["generate"] = "by_source"
     return found
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, Mapping) and "file" in value)
+
+
+def _said_by_sections(network: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A builder's arguments; of sonata its configuration as sections, and the other files that were read."""
+    if network.get("builder") != "sonata" or "sections" not in network:
+        return network
+    found = {key: value for key, value in network.items() if key != "sections"}
+    config = network.get("config")
+    return {**found, "config": network["sections"], "reads": [f for f in network.get("reads", ()) if f != config]}
 
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
@@ -91,7 +115,7 @@ def differing(before: Any, now: Any, path: str = "") -> list[tuple[str, Any, Any
 
 def _said(value: Any) -> str:
     if isinstance(value, str) and value.startswith("sha256:"):
-        return f"a file with the SHA-256 {value[7:23]}…{value[71:]}"
+        return f"contents with the SHA-256 {value[7:23]}…{value[71:]}"
     return "nothing" if value is _MISSING else shown(value)
 
 

@@ -55,7 +55,7 @@ def load_experiment(path: Path | str, overrides: Sequence[str] = ()) -> LoadedEx
             try:
                 apply_overrides(described, overrides)
                 experiment, resolved = _experiment(described, path)
-                return LoadedExperiment(experiment, resolved, path, *output_of(path))
+                return LoadedExperiment(experiment, resolved, path, *output_of(path, described["network"].get("root")))
             except ConfigError as error:
                 raise ConfigError(one_line(f"{path}: {error}")) from None
     try:

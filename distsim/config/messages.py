@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from distsim.config.yaml_reader import KeyPath
-from distsim.errors import ConfigError, nearest
+from distsim.errors import ConfigError, nearest, with_advice
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -116,10 +117,13 @@ def _detail(detail: ErrorDetails, document: Mapping[str, Any]) -> str:
     path = _path(detail["loc"], document, missing=detail["type"] == "missing")
     kind, found, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "missing":
-        return f"{shown_path(path)}: missing; it has no default"
+        similar = difflib.get_close_matches(str(path[-1]), found, n=1, cutoff=0.8) if isinstance(found, dict) else []
+        way = f"found {similar[0]!r} in its place" if similar else "it has no default"
+        return f"{shown_path(path)}: missing; {way}"
     if kind == "unknown_key":
         key = context["key"]
-        return f"{shown_path((*path, key))}: unknown key {key!r}; {nearest(key, context['valid'])}"
+        way = _elsewhere(path, key, found) or nearest(key, context["valid"])
+        return f"{shown_path((*path, key))}: unknown key {key!r}; {way}"
     if kind == "form":
         return _form(shown_path(path), found, detail["msg"])
     if kind == "literal_error" and isinstance(found, str):
@@ -130,7 +134,24 @@ def _detail(detail: ErrorDetails, document: Mapping[str, Any]) -> str:
         allowed = context["expected"].replace("'", "")
     if kind == "list_type" and path[-1:] and path[-1] in _WHERE_NAMES_ARE_ALLOWED:
         allowed = "the name of a population, or a list of names"
-    return f"{shown_path(path) or 'the file'}: found {shown(found)}; allowed: {allowed}"
+    return f"{shown_path(path) or 'the file'}: found {shown(found)}; allowed: {with_advice(found, allowed)}"
+
+
+def _elsewhere(path: KeyPath, key: str, mapping: Any) -> str:
+    """Where a key belongs that stands one level too high; "" where nowhere."""
+    from distsim.config.schema import RunSpec
+    from distsim.models import MODELS, Family
+
+    if not path and key in RunSpec.model_fields:
+        return f"it stands under run: run.{key}"
+    declared = MODELS.get(str(mapping.get("model"))) if len(path) == 2 and path[0] == "populations" else None
+    if declared is None:
+        return ""
+    model = declared.example if isinstance(declared, Family) else declared
+    for section, names in (("params", (p.name for p in model.parameters)), ("initial", model.settable)):
+        if key in names:
+            return f"it stands under {section}: {shown_path((*path, section, key))}"
+    return ""
 
 
 def _form(where: str, found: Any, form: str) -> str:
@@ -150,7 +171,7 @@ def _form(where: str, found: Any, form: str) -> str:
         if found in keys:
             return f"{where}: found {found!r}; allowed: {{{found}: …}} with its arguments"
         return f"{where}: unknown rule {found!r}; {nearest(found, keys)}"
-    return f"{where}: found {shown(found)}; allowed: {allowed}"
+    return f"{where}: found {shown(found)}; allowed: {with_advice(found, allowed)}"
 
 
 def _path(location: tuple[str | int, ...], document: Mapping[str, Any], missing: bool) -> KeyPath:

@@ -131,6 +131,12 @@ def _all_or_names(value: Any) -> Any:
     raise PydanticCustomError("all_or_names", "all, or a list of populations such as [E, I]")
 
 
+def _all_or_indices(value: Any) -> Any:
+    if value == "all" or isinstance(value, list):
+        return value
+    raise PydanticCustomError("all_or_indices", "all, or a list of indices of projections such as [0, 2]")
+
+
 class RatesSpec(Spec):
     bin: float
     populations: Annotated[Literal["all"] | list[str], BeforeValidator(_all_or_names)] = "all"
@@ -140,7 +146,7 @@ class RecordSpec(Spec):
     spikes: Annotated[Literal["all"] | list[Selected], BeforeValidator(_all_or_names)] = "all"
     states: dict[str, StatesSpec] = Field(default_factory=dict)
     rates: Annotated[RatesSpec | None, NotNull] = None
-    connections: Literal["all"] | list[int] = Field(default_factory=list)
+    connections: Annotated[Literal["all"] | list[int], BeforeValidator(_all_or_indices)] = Field(default_factory=list)
 
 
 class NetworkSpec(Spec):

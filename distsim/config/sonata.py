@@ -1,11 +1,14 @@
 """SONATA's networks and simulations as experiments of distsim.
 
 `distsim run simulation_config.json` stands for the experiment `network: {builder: sonata, config: …}`, with the run
-settings of the file; `reads` lists all that was read, so that a run goes on only with the same circuit.
+settings of the file; `reads` lists all that was read, so that a run goes on only with the same circuit, and `sections`
+knows the configuration section by section, so that it may go on to a later end.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,9 +47,9 @@ def sonata_document(path: Path) -> dict[str, Any] | None:
     }
 
 
-def output_of(path: Path) -> tuple[Path | None, bool]:
+def output_of(path: Path, root: object = None) -> tuple[Path | None, bool]:
     """Where a SONATA configuration wants its results, and whether it says to overwrite what is there."""
-    config = read_configuration(str(path.absolute()), FileStore(path.parent, {}))
+    config = read_configuration(str(path.absolute()), FileStore(path.parent, {}), root)
     output = config.section("output")
     if "output_dir" not in output:
         return None, False
@@ -82,7 +85,8 @@ def sonata_network(arguments: Mapping[str, Any], dt: float, files: FileStore) ->
     Parameters
     ----------
     arguments
-        `config`: a simulation or circuit configuration; `reads`: what was read when the experiment was written.
+        `config`: a simulation or circuit configuration; `root`: a directory above its own that holds all its files;
+        `reads`, `sections`: what was read and what the configuration said when the experiment was written.
 
     Raises
     ------
@@ -90,15 +94,15 @@ def sonata_network(arguments: Mapping[str, Any], dt: float, files: FileStore) ->
         Anything wrong in the configuration or in a file that it names.
     """
     for key in arguments:
-        if key not in ("config", "reads"):
-            raise ConfigError(f"network.{key}: unknown argument of sonata; {nearest(key, ['config'])}")
+        if key not in ("config", "root", "reads", "sections"):
+            raise ConfigError(f"network.{key}: unknown argument of sonata; {nearest(key, ['config', 'root'])}")
     given = arguments.get("config")
     if not isinstance(given, str):
         raise ConfigError(f"network.config: found {shown(given)}; the path of a SONATA configuration in JSON")
     path = files.absolute(given)
     inside = FileStore(files.base, files.expected)
     with told_of("network.config"):
-        config = read_configuration(path, inside)
+        config = read_configuration(path, inside, arguments.get("root"))
         network = _network(config, _name(Path(path)), dt)
     files.hashes.update(inside.hashes)
     reads = sorted(inside.hashes)
@@ -106,7 +110,18 @@ def sonata_network(arguments: Mapping[str, Any], dt: float, files: FileStore) ->
     if asked is not None and asked != reads:
         missing = sorted(set(reads) ^ set(asked if isinstance(asked, list) else []))[:1]
         raise ConfigError(f"network.reads: the circuit reads other files now: {', '.join(missing) or shown(asked)}")
-    return network, {"config": path, "reads": reads}
+    said = read_json(inside.read(path, "network.config"), path)
+    root = {"root": str(config.root)} if "root" in arguments else {}
+    return network, {"config": path, **root, "reads": reads, "sections": _sections(said)}
+
+
+def _sections(document: Mapping[str, Any]) -> dict[str, str]:
+    """Each section's hash, but of `run` and `distsim`: of these is made the `run` of the experiment."""
+    # In the order in which they stand: the order of inputs numbers them.
+    return {
+        key: "sha256:" + hashlib.sha256(json.dumps(value).encode()).hexdigest()
+        for key, value in document.items() if key not in ("run", "distsim")
+    }  # fmt: skip
 
 
 def _network(config: Sections, name: str, dt: float) -> Network:

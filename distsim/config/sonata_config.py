@@ -1,7 +1,7 @@
 """SONATA configurations: a circuit and a simulation in JSON, with their variables resolved and their paths confined.
 
-The *circuit's directory* is that of the configuration which is run. Everything it refers to lies below it, links
-resolved: a configuration from elsewhere reads nothing else of the machine.
+The *circuit's directory* is that of the configuration which is run, or a wider one that the user names. Everything it
+refers to lies below it, links resolved: a configuration from elsewhere reads nothing else of the machine.
 """
 
 from __future__ import annotations
@@ -173,16 +173,20 @@ class Sections:
         )
 
 
-def read_configuration(path: str, files: FileStore) -> Sections:
-    """The SONATA configuration at `path` and all JSON that belongs to it.
+def read_configuration(path: str, files: FileStore, root: object = None) -> Sections:
+    """The SONATA configuration at `path` and all JSON that belongs to it; `root`: a circuit's directory above its own.
 
     Raises
     ------
     ConfigError
-        It is malformed, or leads out of its directory.
+        It is malformed, or leads out of the circuit's directory.
     """
     document = mapping(read_json(files.read(path, "network.config"), path), path)
-    found = Sections(Path(path).parent.resolve(), files)
+    own = Path(path).parent.resolve()
+    wider = own if root is None else Path(files.absolute(text(root, "root"))).resolve()
+    if wider != own and wider not in own.parents:
+        raise wrong("root", root, f"a directory that holds {own}")
+    found = Sections(wider, files)
     found.add(document, Path(path))
     if not found.nodes:
         raise ConfigError(f"{path}: networks.nodes: missing; a circuit has at least one file of nodes")
@@ -224,7 +228,8 @@ def confine(root: Path, base: Path, name: str, where: str) -> str:
     except (OSError, ValueError, RuntimeError):
         raise wrong(where, name, "a path") from None
     if path != root and root not in path.parents:
-        raise wrong(where, name, f"paths below the circuit's directory {root}")
+        raise wrong(where, name, f"paths below the circuit's directory {root}; a wider one is network.root, as in "
+                    "--set network.root=..")  # fmt: skip
     return str(path)
 
 

@@ -52,8 +52,8 @@ WORDS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ),
     ("Projection", "weight_bits"): ("Weights in 2^bits levels that keep mean and variance. Default: as they are.", {}),
     ("Projection", "storage"): (
-        "stored; procedural: drawn again for each spike; auto: procedural where memory would not hold it. Without "
-        "`stored` it is by_source, and no result depends on which of the three it is.", {},
+        "stored; procedural: drawn again for each spike; auto: procedural where memory would not hold it, stored "
+        "where it must be. Where there is a choice both imply by_source, and what is chosen changes no result.", {},
     ),
     ("Selection", "population"): ("The population.", {}),
     ("Selection", "slice"): ("[start, stop] or [start, stop, step] of local ids; stop is excluded.", {}),

@@ -138,6 +138,15 @@ def plain_scalar(text: str) -> bool | int | float | str | None:
     return float(text)
 
 
+# What the parser says, and what it mostly comes from.
+_WAYS = {
+    "expected <block end>": "this line is indented unlike those that it belongs to",
+    "mapping values are not allowed": "indented too far, a colon missing before, or a text with ': ' without quotes",
+    "could not find expected ':'": "a key needs a colon and a space after it",
+    "expected ',' or": "a comma, } or ] is missing before",
+}
+
+
 def _malformed(origin: str, error: yaml.MarkedYAMLError) -> NoReturn:
     mark: Any = error.problem_mark or error.context_mark
     place = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark else origin
@@ -148,7 +157,8 @@ def _malformed(origin: str, error: yaml.MarkedYAMLError) -> NoReturn:
         raise ConfigError(f"{place}: {problem}; anchors and aliases are not allowed") from None
     start: Any = error.context_mark
     since = f" ({error.context} from line {start.line + 1})" if start else ""
-    raise ConfigError(f"{place}: not valid YAML: {problem}{since}") from None
+    way = next((f"; {way}" for said, way in _WAYS.items() if said in problem), "")
+    raise ConfigError(f"{place}: not valid YAML: {problem}{since}{way}") from None
 
 
 class _Composer:

@@ -44,6 +44,12 @@ class Connections:
     def __len__(self) -> int:
         return self.source.size
 
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame with these five columns; needs pandas."""
+        import pandas
+
+        return pandas.DataFrame({name: getattr(self, name) for name in self.__dataclass_fields__})
+
 
 def read_connections(simulation: Simulation, source_id: int, target_id: int) -> Connections:
     """All connections from one population to another, from all ranks, on every rank."""

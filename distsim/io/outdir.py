@@ -89,7 +89,9 @@ def _refuse_content(path: Path | str, directory: Path, overwrite: bool) -> None:
     content = sorted(entry.name for entry in directory.iterdir())
     if content and not overwrite:
         shown = ", ".join(content[:3]) + (", ..." if len(content) > 3 else "")
-        raise ConfigError(f"output {path}: found {shown}; allowed: an empty or new directory, or --overwrite")
+        raise ConfigError(
+            f"output {path}: found {shown}; allowed: an empty or new directory, or --overwrite (overwrite=True)"
+        )
 
 
 def _remove_results(directory: Path) -> None:

@@ -121,6 +121,17 @@ def text(owner: h5py.Group | h5py.Dataset, name: str) -> str:
     return value
 
 
+def texts(owner: h5py.Group | h5py.Dataset, name: str) -> list[str]:
+    """The attribute `name`, a list of texts."""
+    where = f"{owner.file.filename}: {owner.name}: attribute {name}"
+    if name not in owner.attrs:
+        raise ResultError(f"{where}: missing")
+    attribute = owner.attrs.get_id(name)
+    if len(attribute.shape or ()) != 1 or h5py.check_string_dtype(attribute.dtype) is None:
+        raise ResultError(f"{where}: found {attribute.dtype}{list(attribute.shape or ())}; allowed: a list of texts")
+    return [x.decode("utf-8", "strict") if isinstance(x, bytes) else str(x) for x in owner.attrs[name]]
+
+
 def _attribute(owner: h5py.Group | h5py.Dataset, name: str, kinds: str) -> Any:
     where = f"{owner.file.filename}: {owner.name}: attribute {name}"
     if name not in owner.attrs:

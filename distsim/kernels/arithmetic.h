@@ -3,6 +3,7 @@
 // tests/unit/test_arithmetic.py.
 #pragma once
 #include "words.h"
+#include "vectors.h"
 
 // Philox4x32-10 (Salmon et al. 2011, doi:10.1145/2063384.2063405): four random words for a counter of
 // four words under a key of two.

@@ -86,15 +86,16 @@ KERNEL find_limits(const Connect* connect) {
     Found found;
     CountEvents count;
     clear(found);
-    GROUP_FOR(i, s.by_source ? c.n_sources : c.n_targets) {
+    GROUP_FOR(k, s.n_drawing) {
+        const uint64 i = s.order ? s.order[k] : (uint64)k;
         Seeker me = {0, 0, {0.0, 0.0, 0.0}, -1.0, ~0ull};
         if (s.by_source) {
             uint32 selection = 0;
-            while ((uint64)i >= c.sources.end[selection]) ++selection;
-            me.gid = gid_at(c.sources, (uint64)i);
+            while (i >= c.sources.end[selection]) ++selection;
+            me.gid = gid_at(c.sources, i);
             me.place = position_of(s.sources[selection], me.gid, c.seed);
         } else {
-            me.gid = target_at(c, (uint64)i).gid;
+            me.gid = target_at(c, i).gid;
             me.place = position_of(s.target, me.gid, c.seed);
         }
         const uint64 wanted = c.indegree;

@@ -72,6 +72,7 @@ def _head(double: bool) -> str:
         + _text("words.h")
         + f"enum {{ {streams} }};\n"
         + f"#define NO_ROW {loop.NO_ROW}u\n"
+        + _text("vectors.h")
         + _text("arithmetic.h")
         + _text("functions.h")
         + cpp_of(values.Sampler)
@@ -150,17 +151,19 @@ def regrowing_source(placed: bool = True, spatial: bool = True) -> str:
 def loop_source(double: bool, shapes: Sequence[GroupShape], host: bool = True, regrowing: str = "") -> str:
     """Everything that runs a network whose groups have these shapes.
 
-    `host` adds the host's own loop over the kernels, which a GPU's compiler passes over; `regrowing`
-    (`regrowing_source`) what draws the rows of procedural projections again.
+    A GPU's compiler takes the kernels of step.cpp, the host's its own loop over what they call, which `host` adds:
+    either would be much of the other's time to compile. `regrowing` (`regrowing_source`) is what draws the rows of
+    procedural projections again.
     """
     parts = [model_source(double, shapes), regrowing or "#define PROCEDURAL 0\n"]
-    parts += [_text("deliver.cpp"), _text("spread.cpp"), _all_models(shapes), _text("step.cpp")]
+    parts += [_text("deliver.cpp"), _text("spread.cpp")]
+    parts += ["#ifdef STEP_KERNELS\n", _all_models(shapes), _text("step.cpp"), "#endif\n"]
     parts += [cpp_of(reschedule.Reschedule), _text("reschedule.cpp")]
     if host:
         names = [s.model.symbol for s in shapes]
         members = " ".join(f"const Group_{n}* {n};" for n in names) or "int unused;"
         calls = "".join(f" update_{n}(groups->{n}, *loop, step, 0); DONE(update_{n});" for n in names)
-        parts.append(f"#ifndef __CUDACC__\nstruct Groups {{ {members} }};\n")
+        parts.append(f"#ifndef STEP_KERNELS\nstruct Groups {{ {members} }};\n")
         parts.append(f"enum {{ {', '.join(f'PROFILE_{k}' for k in profiled_kernels(names))} }};\n" + _text("profile.h"))
         parts.append(
             "static inline void update_all(Loop* loop, int64 step) {\n"

@@ -121,6 +121,14 @@ FN void measure(const Space& s, uint32 n, Pairs& pairs) {
         KEEP(top - 1);                                                                            \
     } break
 
+// The power of a whole number: of a number below zero that of its magnitude, with its sign where b is odd. The bits of
+// numbers of at least zero are those of OP_POW.
+FN double whole_power(double a, double b) {
+    const double size = magnitude(a);
+    const double found = size < 1e-300 ? 0.0 : power(size < 1e-300 ? 1.0 : size, b);
+    return a < 0.0 && ((int32)b & 1) ? -found : found;
+}
+
 // Runs a program for the first n lanes, one step for all of them at a time.
 FN_ONCE void evaluate_program(const Program& program, uint32 n, const Pairs& pairs, VARYING_REFERENCE(double, result)) {
     VARYING(double, stack[STACK_DEPTH]);
@@ -152,6 +160,7 @@ FN_ONCE void evaluate_program(const Program& program, uint32 n, const Pairs& pai
             BINARY_STEP(OP_MIN, a < b ? a : b);
             BINARY_STEP(OP_MAX, a > b ? a : b);
             BINARY_STEP(OP_POW, a < 1e-300 ? 0.0 : power(a < 1e-300 ? 1.0 : a, b));  // zero stays zero
+            BINARY_STEP(OP_WHOLE_POW, whole_power(a, b));
             UNARY_STEP(OP_SQUARE, a * a);
             UNARY_STEP(OP_NEGATE, -a);
             UNARY_STEP(OP_EXP, bounded_exp(a));

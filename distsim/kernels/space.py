@@ -80,7 +80,9 @@ Space = declare(
         ("limit", "double*"),
         ("last", "uint64*"),
         ("candidates", "uint32*"),
-        ("order", "uint32*"),  # by target: the local targets, cell by cell
+        # by target the local targets, cell by cell; while limits are searched for, those who need one
+        ("order", "const uint32*"),
+        ("n_drawing", "uint64"),  # how many these are
         ("most", "double"),  # that a chance can be
         ("weight", Program),
         ("delay", Program),

@@ -15,6 +15,7 @@ typedef long long int64;
 
 #ifdef __CUDACC__
 
+#define STEP_KERNELS  // the loop is step.cpp, not host_loop.cpp
 #define FN static __device__ __forceinline__
 #define FN_MEMBER __device__ __forceinline__
 #define FN_ONCE static __device__ __noinline__  // long and called from many places: one copy
@@ -155,9 +156,6 @@ FN uint64 group_sum_to(uint64 x) {
 
 #else
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
 #define FN static inline __attribute__((always_inline))
 #define FN_MEMBER inline __attribute__((always_inline))
 #define FN_ONCE static __attribute__((noinline, unused))

@@ -39,6 +39,7 @@ from distsim.models.izhikevich import izhikevich
 from distsim.models.mat2_psc_exp import amat2_psc_exp, mat2_psc_exp
 from distsim.models.parrot import parrot_neuron
 from distsim.models.pp_psc_delta import pp_psc_delta
+from distsim.nest_names import instead_of_model
 
 MODELS: dict[str, Model | Family] = {m.name: m for m in (
     iaf_psc_exp, iaf_psc_exp_multisynapse, iaf_psc_alpha, iaf_psc_alpha_multisynapse, iaf_psc_delta, iaf_tum_2000,
@@ -69,7 +70,7 @@ def model_named(name: str, where: str) -> Model | Family:
         )
     if name not in MODELS:
         way = "; a model of your own is written my_file.py:my_model" if name.endswith(".py") else ""
-        raise ConfigError(f"{where}: unknown model {name!r}; {nearest(name, MODELS)}{way}")
+        raise ConfigError(f"{where}: unknown model {name!r}; {instead_of_model(name) or nearest(name, MODELS)}{way}")
     return MODELS[name]
 
 

@@ -327,7 +327,9 @@ class Model:
 
     def check_params(self, values: Mapping[str, Any], size: int, where: str) -> dict[str, Any]:
         """All parameters, defaults filled in, scalars as Value, vectors as tuples of tuples of float."""
-        check_names(values, (p.name for p in self.parameters), dict(self.refused), self.name, where)
+        names = [p.name for p in self.parameters]
+        states = {s: "a state; its value at the start stands under initial" for s in self.settable if s not in names}
+        check_names(values, names, states | dict(self.refused), self.name, where)
         checked: dict[str, Any] = {}
         for parameter in self.parameters:
             at = f"{where}.{parameter.name}"
@@ -348,7 +350,9 @@ class Model:
         checked: dict[str, Value] = {}
         for key, given in values.items():
             if key not in self.settable:
-                raise ConfigError(f"{where}.{key}: unknown state of {self.name}; {nearest(key, self.settable)}")
+                parameter = key in (p.name for p in self.parameters)
+                way = "a parameter stands under params" if parameter else nearest(key, self.settable)
+                raise ConfigError(f"{where}.{key}: unknown state of {self.name}; {way}")
             value = scalar_or_list(given, size, f"{where}.{key}")
             state = self.state(key)
             bounds = Parameter(key, 0.0, state.unit, "", at_least=state.at_least, at_most=state.at_most)

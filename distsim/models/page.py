@@ -56,7 +56,8 @@ def _paragraphs(text: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; bars within cells are escaped."""
     lines = [heading, ["---"] * len(heading), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
@@ -65,7 +66,7 @@ def _switches(family: Family) -> str:
     if not family.flags:
         return ""
     rows = [(f"`{f.name}`", str(f.default).lower(), f.doc) for f in family.flags]
-    return _table(("switch", "default", "what"), rows)
+    return markdown_table(("switch", "default", "what"), rows)
 
 
 def _parameters(declared: Model | Family, model: Model) -> str:
@@ -83,7 +84,7 @@ def _parameters(declared: Model | Family, model: Model) -> str:
             rows.append((f"`{x.name}`", x.unit, default, ", ".join(_bounds(x)) or "–", f"{x.doc} (a list)"))
         for w in declared.wholes:
             rows.append((f"`{w.name}`", "1", f"{w.default}", f"whole, {w.least} to {w.most}", w.doc))
-    return _table(("parameter", "unit", "default", "allowed", "what"), rows) if rows else ""
+    return markdown_table(("parameter", "unit", "default", "allowed", "what"), rows) if rows else ""
 
 
 def _bounds(parameter: Parameter | ListParameter) -> list[str]:
@@ -113,7 +114,7 @@ def _recordables(model: Model) -> str:
         if s.recordable
     ]
     rows += [(f"`{p.name}`", p.unit, "–", p.doc) for p in model.probes]
-    return _table(("recordable", "unit", "at the start", "what"), rows) if rows else ""
+    return markdown_table(("recordable", "unit", "at the start", "what"), rows) if rows else ""
 
 
 def _ports_vary(family: Family) -> bool:

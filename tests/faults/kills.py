@@ -65,7 +65,7 @@ def hit_a_checkpoint(case: Case, run: Ranks) -> None:
         unfinished = newest >= wanted and not (root / newest / checkpoints.MANIFEST).exists()
         return unfinished or run.process.poll() is not None
 
-    wait(begun, 60.0, "a checkpoint", pause=0.0)
+    wait(begun, 60.0, "a checkpoint", pause=0.0005)
     time.sleep(delay)
 
 

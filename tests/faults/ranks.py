@@ -41,7 +41,7 @@ class Ranks:
 
     def all_pids(self, patience: float = 30.0) -> dict[int, int]:
         """The same, once all ranks are there."""
-        wait(lambda: len(self.pids()) == self.size or self.process.poll() is not None, patience, "ranks to start")
+        wait(lambda: len(self.pids()) == self.size or self.process.poll() is not None, patience, "ranks to start", 0.02)
         return self.pids()
 
     def end(self, within: float = GONE_WITHIN) -> tuple[int, str, float]:

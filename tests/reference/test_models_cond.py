@@ -22,10 +22,10 @@ from distsim.models import MODELS, Family, Model
 WHICH = ("const_current", "single_epsp", "train")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quickly_compiled() -> Iterator[None]:
-    """A hundred small runs, a kernel each: compiling is most of their time."""
-    with support.optimised("-O0"):
+@pytest.fixture(autouse=True)
+def quickly_compiled(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A hundred small runs, a kernel each: compiling is most of it, but not of a second of a hundred neurons."""
+    with support.optimised("-O1" if "small_network" in request.node.name else "-O0"):
         yield
 
 

@@ -112,7 +112,7 @@ def compared(case: Case, column: int) -> tuple[npt.NDArray[np.float64], npt.NDAr
 
 @functools.cache
 def results(entry: str) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
-    with support.optimised("-O1"):
+    with support.optimised("-O0"):
         if entry in OTHERS:
             return [compared(of_ours(entry), 0)]
         protocols = WHICH if NONLINEAR.match(entry) else WHICH[1:]

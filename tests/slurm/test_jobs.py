@@ -68,17 +68,19 @@ def test_wrong_input_fails_the_job(jobs: Jobs) -> None:
 
 
 def test_an_array_over_seeds(jobs: Jobs) -> None:
-    """Each task goes on by itself when its time has ended."""
+    """Each task goes on by itself when its time has ended: the last one, too, whose number is that of the array."""
     slowed = ("--set", "run.checkpoint.every=40.0")
     [job] = jobs.submit("array", "--ntasks=1", "--seeds=3,5", "job.yaml", "--out", "seeds", "-q", *slowed)
-    task = f"{job}_3"
-    jobs.computing(jobs.cluster.job(task)["JobId"], "seeds/seed3", ranks=1)
+    task = f"{job}_5"
+    jobs.wait_for("the last task", lambda: jobs.cluster.job(task)["JobState"] == "RUNNING")
+    assert jobs.cluster.job(task)["JobId"] == job
+    jobs.computing(job, "seeds/seed5", ranks=1)
     jobs.cluster.command("scancel", "--batch", "--signal=USR1", task)
     jobs.start_soon(task)
     jobs.wait_for("the tasks", lambda: not jobs.cluster.command("squeue", "-h", "-j", job).strip())
     for seed in (3, 5):
         jobs.check_result(f"seeds/seed{seed}", f"run.seed={seed}", ranks=1)
-    assert jobs.cluster.job(task)["Restarts"] == "1" and jobs.cluster.job(f"{job}_5")["Restarts"] == "0"
+    assert jobs.cluster.job(task)["Restarts"] == "1" and jobs.cluster.job(f"{job}_3")["Restarts"] == "0"
     assert jobs.digest("run.seed=3") != jobs.digest("run.seed=5")
 
 

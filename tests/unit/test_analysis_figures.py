@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from distsim.analysis import figures
 from distsim.analysis.figures import RasterPopulation, raster
+from distsim.analysis.panels import _log_ticks
 from distsim.errors import ResultError
 from distsim.io import SpikePopulation, SpikeSegments, merge_spikes, read_spikes
 
@@ -80,6 +82,16 @@ def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match=r"no\.h5"):
         raster(tmp_path / "no.h5", POPULATIONS, tmp_path / "r.png", start=0.0, stop=100.0)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("low", "high"), [(21.0, 39.0), (7.0, 450.0), (0.5, 1e4), (5.0, 490.0)])
+def test_a_logarithmic_axis_has_few_labels_and_some(low: float, high: float) -> None:
+    """Catches labels that overlap where the axis spans a decade, and an axis without any."""
+    axes = Figure().add_subplot()
+    _log_ticks(axes, low, high)
+    shown = [axes.xaxis.get_major_formatter()(x, None) for x in axes.get_xticks() if low <= x <= high]
+    assert 2 <= len(shown) <= 9 and all(low <= float(label) <= high for label in shown), shown
+    assert not any(axes.xaxis.get_minor_formatter().format_ticks(axes.get_xticks(minor=True)))
 
 
 def test_importing_does_not_import_matplotlib_or_scipy() -> None:

@@ -55,6 +55,44 @@ def test_check_reads_edge_files(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "explicit  listed  listed             1" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("more", "note"), [
+    ("", "nothing drives the network"),
+    ("  G: {model: poisson_generator, size: 1}\n", "populations.G: a generator that is the source of no projection"),
+    ("inputs: {a: {type: dc, targets: E, amplitude: 1.0}}\n", "populations.I: the target of no projection"),
+    ("inputs: {a: {type: dc, targets: [E, I], amplitude: 1.0}}\nrecord: {connections: all}\n", ""),
+])  # fmt: skip
+def test_what_drives_nothing_or_is_not_driven_is_noted(
+    more: str, note: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    populations = "populations:\n  E: {model: iaf_psc_exp, size: 4}\n  I: {model: iaf_psc_exp, size: 4}\n"
+    projections = "projections: [{source: E, target: E, rule: {fixed_indegree: 2}}]\n"
+    (tmp_path / "c.yaml").write_text(f"run: {{duration: 5.0}}\n{populations}{more}{projections}")
+    assert main(["check", str(tmp_path / "c.yaml")]) == 0
+    said = capsys.readouterr().out
+    assert f"\nnote: {note}" in said if note else "note:" not in said and "connections of all projections" in said
+
+
+@pytest.mark.parametrize(("model", "given", "said"), [
+    ("iaf_cond_exp", "weight: 2.0, receptor: inhibitory", "found 2 onto receptor 'inhibitory' of E (iaf_cond_exp)"),
+    ("iaf_cond_exp", "weight: {lognormal: [0.0, 0.1]}, receptor: inhibitory", "weights onto it are negative"),
+    ("iaf_cond_exp", "weight: -2.0, receptor: excitatory", "weights onto it are positive"),
+    ("aeif_cond_alpha_multisynapse", "weight: -2.0", "onto receptor '1'"),
+    ("iaf_cond_exp", "weight: -2.0, receptor: inhibitory", ""),
+    ("iaf_cond_exp", "weight: {normal: [0.0, 1.0]}", ""),
+    ("iaf_psc_exp", "weight: 2.0, receptor: inhibitory", ""),
+])  # fmt: skip
+def test_negative_conductances_are_told(
+    model: str, given: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text(
+        f"run: {{duration: 5.0}}\npopulations: {{E: {{model: {model}, size: 4, params: {{I_e: 1.0}}}}}}\n"
+        f"projections: [{{source: E, target: E, rule: all_to_all, {given}}}]\n"
+    )
+    assert main(["check", str(tmp_path / "c.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "warning: projections[0].weight: " in out and said in out if said else "warning" not in out
+
+
 @pytest.mark.parametrize("command", ["check", "estimate"])
 def test_a_wrong_experiment_is_one_line(command: str, repo_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, str(repo_root / "configs/balanced.yaml"), "--set", "run.sed=7"]) == 2

@@ -6,12 +6,11 @@ import argparse
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from distsim.cli import main
 from distsim.cli.parser import build_parser
 
 
@@ -49,19 +48,22 @@ def test_every_command_and_option_is_described(page: str) -> None:
         assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", synopsis[1].replace("-vv", "-v"))) <= options
 
 
-def test_every_example_runs(page: str, repo_root: Path, tmp_path: Path) -> None:
+def test_every_example_runs(
+    page: str, repo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "configs").symlink_to(repo_root / "configs")
-    environment = {n: v for n, v in os.environ.items() if not n.startswith(("PMI", "OMPI_", "SLURM_", "DISTSIM_RANKS"))}
-    environment["PYTHONPATH"] = str(repo_root)
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.startswith(("PMI", "OMPI_", "SLURM_", "DISTSIM_RANKS")):
+            monkeypatch.delenv(name)
     lines = examples(page)
     assert len(lines) >= len(commands())
     for words, code in lines:
         assert words[0] == "distsim"
-        done = subprocess.run(
-            [sys.executable, "-m", "distsim", *words[1:]], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == code, (words, done.stderr)
-        assert "Traceback" not in done.stderr
+        found = main(words[1:])
+        said = capsys.readouterr().err
+        assert found == code, (words, said)
+        assert "Traceback" not in said
     for name in (
         "results/seed7/figure.png",
         "figure.pdf",

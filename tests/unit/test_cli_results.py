@@ -187,6 +187,8 @@ def test_a_run_that_recorded_nothing_is_refused(tmp_path: Path, capsys: pytest.C
     assert main(["run", str(tmp_path / "c.yaml"), "-q", "--device", "cpu", "--out", str(tmp_path / "out")]) == 0
     assert main(["plot", str(tmp_path / "out")]) == 2
     assert "no spikes were recorded" in capsys.readouterr().err
+    assert main(["plot", str(tmp_path / "out"), "--what", "states"]) == 2
+    assert "record: {states: …} records them" in capsys.readouterr().err
 
 
 # ---- statistics

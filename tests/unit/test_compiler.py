@@ -61,9 +61,14 @@ def one_line(error: BaseException) -> str:
     return text
 
 
-def test_a_compiled_library_answers(fresh: Path) -> None:
-    """Catches a library that is built but not loadable, and leftovers of the build in the cache."""
-    module = open_backend("cpu").compile(SOURCE, "answer")
+def test_a_compiled_library_answers(fresh: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Catches a library that is built but not loadable, and leftovers of the build in the cache; and seconds in which
+    nothing is said."""
+    with caplog.at_level("INFO", "distsim"):
+        module = open_backend("cpu").compile(SOURCE, "answer")
+        open_backend("cpu").compile(SOURCE, "answer")
+    said = [r.getMessage() for r in caplog.records if getattr(r, "notice", False)]
+    assert len(said) == 1 and "compiling kernels" in said[0] and str(fresh) in said[0]
     assert module.function("answer", ctypes.c_int)() == 42
     module.launch("nothing", Values(), 1)
     assert len(libraries(fresh)) == 1

@@ -51,6 +51,11 @@ WRONG: list[tuple[str, str, str, str]] = [
         "populations.E.initial.V_m.normal.sd",
         "did you mean 'std'",
     ),
+    # in the wrong place
+    ("seed: 1}", "seed: 1}\nduration: 3.0", "duration", "it stands under run: run.duration"),
+    ("size: 4}", "size: 4, C_m: 2.0}", "populations.I.C_m", "under params: populations.I.params.C_m"),
+    ("size: 4}", "size: 4, V_m: 2.0}", "populations.I.V_m", "under initial: populations.I.initial.V_m"),
+    ("targets: [E", "target: [E", "inputs.background.targets", "missing; found 'target' in its place"),
     # missing keys
     ("duration: 100.0, ", "", "run.duration", "missing"),
     ("size: 8, ", "", "populations.E.size", "missing"),
@@ -62,6 +67,17 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("variables: [V_m], ", "", "record.states.E.variables", "missing"),
     # wrong types
     ("duration: 100.0", "duration: '100'", "run.duration", "found '100'; allowed: a number"),
+    ("duration: 100.0", "duration: 100 ms", "run.duration", "found '100 ms'; allowed: a number; without its unit"),
+    ("C_m: 250.0", "C_m: 250 pF", "populations.E.params.C_m", "without its unit"),
+    (
+        "weight: -351.2",
+        "weight: -351.2 pA",
+        "projections[1].weight",
+        "such as 10.0 * exp(-distance / 0.3); without its unit",
+    ),
+    ("weight: -351.2", "weight: '-351.2'", "projections[1].weight", "allowed: a number without quotes"),
+    ("weight: -351.2", "weight: strong", "projections[1].weight", "unknown name 'strong' in an expression"),
+    ("spikes: all", "connections: true", "record.connections", "a list of indices of projections such as [0, 2]"),
     ("duration: 100.0", "duration: [100]", "run.duration", "allowed: a number"),
     ("duration: 100.0", "duration: true", "run.duration", "found true; allowed: a number"),
     ("duration: 100.0", "duration: yes", "run.duration", "found 'yes'; allowed: a number"),

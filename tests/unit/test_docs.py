@@ -26,9 +26,9 @@ from distsim.rules import RULES
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = (
-    "README.md", "docs/architecture.md", "docs/cli.md", "docs/cluster.md", "docs/configuration.md",
-    "docs/connectivity.md", "docs/models.md", "docs/own_models.md", "docs/tutorial.md", "docs/reliability.md",
-    "docs/security.md", "docs/sonata.md", "CHANGELOG.md",
+    "README.md", "docs/analysis.md", "docs/architecture.md", "docs/cli.md", "docs/cluster.md", "docs/configuration.md",
+    "docs/connectivity.md", "docs/models.md", "docs/own_models.md", "docs/python.md", "docs/tutorial.md",
+    "docs/reliability.md", "docs/security.md", "docs/sonata.md", "CHANGELOG.md",
 )  # fmt: skip
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Folders of the repository: what begins with one of them is meant to be there.

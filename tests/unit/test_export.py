@@ -103,12 +103,13 @@ def test_what_sonata_cannot_say_is_told_and_the_command_writes_only_into_a_free_
 ) -> None:
     (tmp_path / "a.yaml").write_text(
         "run: {duration: 10.0}\npopulations: {E: {model: iaf_psc_exp, size: 4}}\n"
-        "inputs: {noise: {type: poisson, targets: E, rate: 100.0, weight: 1.0}}\n"
+        "inputs: {noise: {type: poisson, targets: E, rate: 100.0, weight: 1.0}}\nrecord: {spikes: [E]}\n"
     )
     arguments = ["export", str(tmp_path / "a.yaml"), "--out", str(tmp_path / "circuit")]
     assert main(arguments) == 0
     said = capsys.readouterr()
     assert "inputs.noise: poisson_generator cannot be said in SONATA; left out" in said.err
+    assert "record.spikes" not in said.err  # all neurons by their names
     assert "distsim run" in said.out
     assert json.loads((tmp_path / "circuit" / "simulation_config.json").read_text())["run"]["tstop"] == 10.0
     assert main(arguments) == 2

@@ -19,7 +19,7 @@ SCRIPT = """
 import sys
 import support
 from distsim.backend import host
-host.FLAGS = tuple("-O1" if flag == "-O3" else flag for flag in host.FLAGS) + ("-fsanitize=address",)
+host.FLAGS = tuple("-O0" if flag == "-O3" else flag for flag in host.FLAGS) + ("-fsanitize=address",)
 from distsim.distributions import Uniform
 from distsim import Experiment, Network, PairwiseBernoulli, RunSettings
 from distsim.space import Circular, box

@@ -16,6 +16,7 @@ from nvrtc import (
     construction_layout,
     entries,
     loop_text,
+    only,
     same_layout,
     shape,
     update_source,
@@ -66,15 +67,21 @@ def test_every_model_compiles(name: str) -> None:
     assert entries(compiled(text, ARCHITECTURES[number % 3])) == {"one_step"}
 
 
-@pytest.mark.parametrize(
-    ("architecture", "precision"), [("sm_80", "single"), ("sm_90", "double"), ("sm_100", "single")]
-)
+@pytest.mark.parametrize(("architecture", "precision"), [("sm_80", "single"), ("sm_90", "double")])
 def test_construction_compiles(architecture: str, precision: str) -> None:
     """Catches host-only C++ in a construction kernel, a kernel that is launched by a name that is not there, and a
     structure that the GPU's compiler lays out otherwise than ctypes."""
     text = construction_source(precision == "double") + construction_layout()
     found = entries(compiled(text, architecture))
     assert found == {*CONSTRUCTION_KERNELS, *SPATIAL_KERNELS, *TEST_KERNELS}
+
+
+def test_construction_compiles_for_the_newest() -> None:
+    """In two parts: the whole takes a quarter of a minute, and test_nvrtc_resources.py needs the first."""
+    text = construction_source(False, spatial=False)
+    assert entries(compiled(text, "sm_100")) == {*CONSTRUCTION_KERNELS, *TEST_KERNELS}
+    text = only(construction_source(False), SPATIAL_KERNELS) + construction_layout()
+    assert entries(compiled(text, "sm_100")) == set(SPATIAL_KERNELS)
 
 
 @pytest.mark.parametrize(("architecture", "network", "precision"), LOOPS)

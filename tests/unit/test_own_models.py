@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from distsim import Checkpoints, Network, simulate
+from distsim import Checkpoints, ConfigError, Network, simulate
 from distsim.cli import main
-from distsim.models import MODELS
+from distsim.kernels import integrate
+from distsim.models import MODELS, Dynamics, Family, Model, Parameter, State
+from distsim.models.declared import SCHEMES, check_declaration
 
 TEXT = (Path(__file__).parents[2] / "docs" / "own_models.md").read_text()
 (MODEL,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -93,3 +96,49 @@ def test_a_model_of_a_script_alone_cannot_go_on(folder: Path, capsys: pytest.Cap
     assert main(["resume", "script", "--set", "run.duration=2.0"]) == 2
     said = capsys.readouterr().err
     assert "populations.N.model: found 'iaf_psc_exp (declared in Python)'" in said and said.count("\n") == 1
+
+
+def declaration(**changes: Any) -> Model:
+    given: dict[str, Any] = {
+        "name": "mine", "doc": "Mine.", "parameters": (Parameter("a", 1.0, "1/ms", "a"),),
+        "states": (State("v", "1", "v", recordable=True),), "update": "INTEGRATE;\nspikes = v > (real)1 ? 1 : 0;",
+        "dynamics": Dynamics(("v",), "d_v = a - v;"),
+    }  # fmt: skip
+    return Model(**{**given, **changes})
+
+
+V = State("v", "1", "v")
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"dynamics": Dynamics(("v",), "a = d_v == 1;")}, "does not assign d_v"),
+    ({"dynamics": Dynamics(("v",), "d_v = a;", "magnus4")}, "does not assign rate_v"),
+    ({"dynamics": Dynamics(("w",), "d_w = a;")}, "unknown state 'w'"),
+    ({"dynamics": Dynamics(("v",), "d_v = a;", "rk5")}, "unknown scheme 'rk5'; did you mean 'rk"),
+    ({"dynamics": Dynamics(("v",), "d_v = a;", substeps=4)}, "found 4; allowed: (single, double)"),
+    ({"update": "spikes = 0;"}, "write INTEGRATE; on a line of its own"),
+    ({"update": "INTEGRATE; spikes = 0;"}, "write INTEGRATE; on a line of its own"),
+    ({"dynamics": None}, "has no dynamics"),
+    ({"states": (V, V)}, "'v' is declared twice"),
+    ({"states": (V, State("h", "1", "gate"))}, "'h' is a word of the kernel; call it otherwise"),
+    ({"states": (V, State("step", "1", "gate"))}, "'step' is a word of the kernel"),
+    ({"parameters": (Parameter("a", 1.0, "", ""), Parameter("g", 1.0, "nS", "g")),
+      "dynamics": Dynamics(("v",), "d_v = g * a;")}, "the parameter is g_"),
+])  # fmt: skip
+def test_a_declaration_that_computes_anything_is_refused(changes: dict[str, Any], said: str) -> None:
+    """Catches a derivative that is never assigned: it is whatever the memory held, another on every run."""
+    network = Network()
+    with pytest.raises(ConfigError, match=r"populations\.N\.model: model mine") as error:
+        network.population("N", 2, declaration(**changes))
+    assert said in str(error.value) and not network.populations
+
+
+def test_declarations_that_fit_are_accepted() -> None:
+    named = (Parameter("a", 1.0, "", ""), Parameter("g", 1.0, "nS", "g"))
+    for changes in ({}, {"parameters": named, "dynamics": Dynamics(("v",), "d_v = g_ * a; // in units of g")}):
+        Network().population("N", 2, declaration(**changes))
+    for model in MODELS.values():
+        check_declaration(model.example if isinstance(model, Family) else model, "here")
+    assert set(SCHEMES) == {*integrate.SCHEMES, "magnus4"}
+    with pytest.raises(ConfigError, match="the name of a model"):
+        Network().population("N", 2, 5)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from continuing import check_continued
 from procedural import drawn
 
 from distsim import (
+    AllToAll,
     Experiment,
     Explicit,
     FixedIndegree,
@@ -26,6 +27,7 @@ from distsim import (
 )
 from distsim.backend import HostBackend, open_backend
 from distsim.build import choosing
+from distsim.build.capacity import check_fits_device, smallest_ranks
 from distsim.build.estimate import bytes_a_source, estimate
 from distsim.build.procedural import regrowing
 from distsim.build.spatial import held_bytes
@@ -35,7 +37,7 @@ from distsim.config.identity import identity
 from distsim.engine import delivery
 from distsim.engine.readback import read_connections, read_windows
 from distsim.engine.simulation import Simulation, Tuning
-from distsim.errors import ConfigError
+from distsim.errors import CapacityError, ConfigError
 from distsim.profiles import gaussian
 from distsim.rules import is_spatial
 from distsim.space import Circular, grid
@@ -155,7 +157,7 @@ def network(rule: Any, **how: Any) -> Network:
             {},
             r"projections\[0\].storage: found 'procedural' with the rule fixed_indegree; its dr",
         ),
-        (FixedIndegree(3), {"storage": "auto"}, "'auto' with the rule fixed_indegree.*allowed: stored"),
+        (OneToOne(), {"storage": "auto", "generate": "by_target"}, "auto.* with generate: by_target.*by_source"),
         (SymmetricPairwiseBernoulli(0.1), {}, "symmetric_pairwise_bernoulli; a pair belongs to both"),
         (Explicit((0,), (1,), (1.0,), (1.0,)), {}, "explicit; a list of connections is stored already"),
         (OneToOne(), {"generate": "by_target"}, "generate: by_target.*allowed: by_source"),
@@ -171,6 +173,26 @@ def network(rule: Any, **how: Any) -> Network:
 def test_what_cannot_be_drawn_again(rule: Any, how: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         network(rule, **how)
+
+
+@pytest.mark.parametrize(
+    ("rule", "how"),
+    [
+        (FixedIndegree(3), {}),
+        (FixedIndegree(3), {"generate": "by_target"}),
+        (SymmetricPairwiseBernoulli(0.1), {}),
+        (Explicit((0,), (1,), (1.0,), (1.0,)), {}),
+        (AllToAll(), {"weight": [1.0] * 1600}),
+        (OneToOne(), {"delay": [1.0] * 40, "generate": "by_target"}),
+    ],
+)
+def test_auto_is_stored_where_it_must_be(rule: Any, how: dict[str, Any], tmp_path: Any) -> None:
+    """To the letter what `stored` describes, whatever the memory; and a run of either goes on as the other."""
+    asked, plain = (network(rule, **{**how, "storage": storage}) for storage in ("auto", "stored"))
+    assert asked.projections == plain.projections
+    document = described_document(Experiment(plain, RunSettings(1.0)), tmp_path)
+    written = {**document, "projections": [{**document["projections"][0], "storage": "auto"}]}
+    assert identity(written) == identity(document)
 
 
 def test_auto_is_by_source_whatever_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,3 +240,17 @@ def test_estimate_of_what_is_not_stored() -> None:
     made = Simulation(drawn("procedural"), Serial(), open_backend("cpu"), tuning=Tuning(block_bits=4))
     stored = made.rows.bytes("single") + made.routing.bytes()
     assert estimate(drawn("procedural"), 1).bytes_per_synapse == pytest.approx(stored / made.rows.synapses, rel=0.15)
+
+
+def test_lists_are_counted_for_hosts_alone() -> None:
+    """A GPU has a ring and no lists: where the run fits without them it is not refused."""
+    host, gpu = (estimate(drawn("procedural"), 1, lists_input=lists).largest for lists in (True, False))
+    lists = sum(int(a.nbytes) for a in Simulation(drawn("procedural"), Serial(), open_backend("cpu")).input._lists)
+    assert host.buffers - gpu.buffers == pytest.approx(lists, rel=0.02)
+    room = int(1.05 * (gpu.running + gpu.construction)) + 1
+    assert smallest_ranks(drawn("procedural"), room) == 1
+    check_fits_device(drawn("procedural"), 1, 1, room)
+    with pytest.raises(CapacityError):
+        check_fits_device(drawn("procedural"), 1, 1, room - lists // 2)
+    stored = [estimate(drawn("stored"), 1, lists_input=lists).largest for lists in (True, False)]
+    assert stored[0] == stored[1]

@@ -14,6 +14,7 @@ import support
 import distsim
 from distsim.analysis.results import load_results
 from distsim.build.selecting import selected_ids
+from distsim.cli import main
 from distsim.comm import Threads
 from distsim.config import load_experiment
 from distsim.io import read_spikes
@@ -83,7 +84,7 @@ def test_states_of_a_slice_and_a_fraction() -> None:
 
 
 def test_a_run_of_some_is_written_resumed_looked_at_and_verified(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     everything = tmp_path / "all"
     continuing.run(tmp_path, everything)
@@ -92,7 +93,12 @@ def test_a_run_of_some_is_written_resumed_looked_at_and_verified(
     continuing.stop_after(monkeypatch, 300)
     continuing.run(tmp_path, out, ranks=3, config=SOME)
     partial = load_results(out)
-    assert not partial.complete and partial.sizes == {"E": 13, "P": 2, "G": 2}
+    assert not partial.complete and partial.sizes == {"E": 13, "P": 2, "G": 2} and partial.spike_digest == ""
+    hertz = partial.spikes["E"][0].size / 13 / (partial.stop - partial.start) * 1000.0
+    assert partial.rates["E"] == pytest.approx(hertz) and hertz > 0.0
+    assert partial.states == {}
+    assert main(["plot", str(out), "--what", "raster", "--out", str(tmp_path / "so_far.svg")]) == 0
+    assert f"up to {partial.stop:g} ms" in capsys.readouterr().out and (tmp_path / "so_far.svg").stat().st_size > 1000
     continuing.stop_after(monkeypatch, None)
     continuing.run(tmp_path, out, ranks=2, config=SOME, resume=True)
     continuing.check_same_results(out, whole)

@@ -18,11 +18,13 @@ from support import check_same, run
 import distsim
 from distsim.cli import main
 from distsim.config import load_experiment
+from distsim.config.identity import identity
 from distsim.config.json_schema import experiment_schema
 from distsim.experiment import Experiment, RunSettings
 from distsim.io.safe_hdf5 import open_hdf5
 from distsim.io.sonata_edges import populations
 from distsim.io.spikes import read_spikes
+from distsim.resuming import check_resume
 
 
 def _types(path: Path) -> dict[int, dict[str, str]]:
@@ -95,6 +97,54 @@ def test_a_circuit_that_changed_is_no_more_the_experiment_that_was_written(tmp_p
     edit(tmp_path / "components/point_neuron_models/exc.json", lambda d: d.update(C_m=251.0))
     with pytest.raises(distsim.ConfigError, match=r"exc\.json has changed since the experiment was written"):
         load_experiment(document)
+
+
+def test_components_beside_the_circuit_are_read_where_the_user_says_so(
+    circuit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """BMTK's examples share `../point_components`."""
+    config = unpack(tmp_path / "a" / "circuit")
+    (config.parent / "components").rename(tmp_path / "a" / "components")
+    edit(
+        config,
+        lambda d: d["manifest"].update({"$COMPONENTS_DIR": "$BASE_DIR/../components"}),
+    )
+    assert main(["run", str(config), "-q"]) == 2
+    assert "--set network.root=.." in capsys.readouterr().err
+    for root in ("../..", ".."):  # a place, and no part of the network: the second finds all done
+        assert main(["run", str(config), "-q", "--set", f"network.root={root}", "--resume"]) == 0
+    for name in ("spikes.h5", "states.h5"):
+        assert (config.parent / "output" / name).read_bytes() == (circuit / "output" / name).read_bytes()
+    assert main(["check", str(config.parent / "output" / "experiment.yaml")]) == 0
+    assert main(["run", str(config), "-q", "--set", "network.root=output"]) == 2
+    assert "found 'output'; allowed: a directory that holds" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_to_another_tstop_of_the_same_configuration(tmp_path: Path) -> None:
+    """To the digest of a straight run; any other change of the file is refused by its section's name."""
+    config, out = unpack(tmp_path), tmp_path / "output"
+    edit(config, lambda d: d["run"].update(tstop=60.0))
+    assert main(["run", str(config), "-q", "--out", str(tmp_path / "straight")]) == 0
+    edit(config, lambda d: d["run"].update(tstop=30.0))
+    assert main(["run", str(config), "-q", "--set", "run.checkpoint={every: 30.0}"]) == 0
+    edit(config, lambda d: d["run"].update(tstop=60.0))
+    changes: list[tuple[Any, str]] = [
+        (lambda d: d["inputs"]["current_clamp"].update(amp=201.0), r"network\.config\.inputs: found contents with"),
+        (lambda d: d["inputs"].update(current_clamp=d["inputs"].pop("current_clamp")), r"network\.config\.inputs"),
+        (lambda d: d["run"].update(dt=0.05), r"run\.dt: found 0\.05"),
+        (lambda d: d.update(distsim={"run": {"seed": 2}}), r"run\.seed: found 2"),
+        (lambda d: d["components"].update(more="."), r"network\.config\.components"),
+    ]
+    document = config.read_text()
+    for change, message in changes:
+        edit(config, change)
+        with pytest.raises(distsim.ConfigError, match=message):
+            check_resume(out, identity(load_experiment(config).document), RunSettings(60.0))
+        config.write_text(document)
+    edit(config, lambda d: d.update(distsim={"run": {"partition": "block"}}))
+    assert main(["run", str(config), "-q", "--resume"]) == 0
+    straight, longer = (json.loads((tmp_path / d / "summary.json").read_text()) for d in ("straight", "output"))
+    assert longer["spike_digest"] == straight["spike_digest"] and straight["spikes"] > 30
 
 
 def test_libsonata_reads_the_results(circuit: Path) -> None:

@@ -13,6 +13,7 @@ from places import SEED, positions, two
 from readback import Synapses, connectivity
 
 from distsim import Network, PairwiseBernoulli, PairwisePoisson
+from distsim.build import spatial
 from distsim.build.quanta import inputs_bound
 from distsim.build.reach import evaluate
 from distsim.build.selecting import selected_ids
@@ -176,3 +177,20 @@ def test_any_mask_anywhere(case: tuple[Network, Projection], n_ranks: int, parti
     one = check_against_all_pairs(net, projection, fewest=0)
     found = connectivity(net, n_ranks=n_ranks, seed=SEED, partition=partition, precision="double", cell_budget=5000)
     assert one.same(found)
+
+
+def test_every_neuron_is_located_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The selected targets for their order and for the sources that they reach, and each source; nobody else."""
+    located: list[tuple[int, int]] = []
+    as_it_is = spatial.locate
+
+    def locate(at: Any, gid: int, step: int, ids: Any, first: int, n: int, *more: Any) -> Any:
+        located.append((gid, n))
+        return as_it_is(at, gid, step, ids, first, n, *more)
+
+    monkeypatch.setattr(spatial, "locate", locate)
+    net = two(None, box([1.0, 1.0]), box([1.0, 1.0]), (60, 40))
+    rule = PairwiseBernoulli(0.5, mask=Circular(0.3))
+    net.project([net.select("A", slice=[0, 60, 3]), "B"], net.select("B", slice=[4, 40, 2]), rule)
+    assert connectivity(net).n > 0
+    assert located == [(64, 18), (0, 20), (60, 40)]

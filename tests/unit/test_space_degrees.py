@@ -12,11 +12,12 @@ from readback import connectivity
 from scipy import stats
 
 from distsim import ConfigError, FixedIndegree, FixedOutdegree, Network, PairwiseBernoulli
+from distsim.build import degrees
 from distsim.build.quanta import inputs_bound
 from distsim.build.reach import evaluate
 from distsim.network import Projection
 from distsim.rules import chance_of
-from distsim.space import Circular, Space, box, grid
+from distsim.space import Circular, Space, box, grid, listed
 from distsim.streams import Stream
 
 MASK = Circular(0.5)
@@ -84,6 +85,31 @@ def test_degrees_are_exact_and_partners_those_of_the_definition(rule: type, mult
         assert one.same(connectivity(net, n_ranks=n_ranks, seed=SEED, partition=partition, cell_budget=9000)), partition
 
 
+@pytest.mark.parametrize("periodic", [True, False])
+def test_limits_are_those_of_sources_near_the_ranks_targets(periodic: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a source that is left out although it has a candidate, and ranks that search for all. Along a strip of 60
+    a rank of four has 15 rows, and sources up to 4 rows away; cells of 1.5 rows, two of them to spare, add up to 5."""
+    found: list[int] = []
+    as_it_is = degrees._sources_near
+
+    def near(*arguments: Any) -> Any:
+        chosen = as_it_is(*arguments)
+        found.append(chosen.size)
+        return chosen
+
+    net = Network(space=Space.of(extent=[0.4, 6.0], periodic=[False, periodic]))
+    for name in "AB":
+        net.population(name, 240, "iaf_psc_exp", positions=grid([4, 60]))
+    mask = Circular(0.3, anchor=None if periodic else (0.0, 0.1))
+    targets = ["A", net.select("B", slice=[0, 240, 2])]
+    net.project(["B", net.select("A", slice=[0, 180])], targets, FixedOutdegree(3, p="0.7 - distance", mask=mask), 2.0)
+    one = connectivity(net, seed=SEED)
+    assert np.bincount(one.source, minlength=480).tolist() == [3] * 180 + [0] * 60 + [3] * 240
+    monkeypatch.setattr(degrees, "_sources_near", near)
+    assert one.same(connectivity(net, n_ranks=4, seed=SEED, partition="block"))
+    assert len(found) == 4 and max(found) <= 2 * 4 * (15 + 2 * 9) < 420 < sum(found)
+
+
 @pytest.mark.parametrize("rule", [FixedIndegree, FixedOutdegree])
 def test_partners_are_drawn_in_proportion(rule: type) -> None:
     """Catches weights that are off by 1 %: chi-square over the displacements of a periodic grid, 400,000 draws with
@@ -142,6 +168,13 @@ def test_too_few_candidates_are_refused() -> None:
             net.project("A", "B", rule)
             connectivity(net)
         assert "\n" not in str(caught.value)
+    for n_ranks in (1, 3):  # the last source is far from the targets of any rank
+        net = two(
+            None, listed([*([0.01 * i, 0.2] for i in range(40)), [9.0, 0.0]]), grid([10, 10], [1.0, 1.0]), (41, 100)
+        )
+        net.project("A", "B", FixedOutdegree(2, mask=Circular(0.3)))
+        with pytest.raises(ConfigError, match="neuron 40 of 'A' has 0 candidates as target"):
+            connectivity(net, n_ranks=n_ranks, partition="block")
     net = two(space, grid([10, 10]), grid([10, 10]), (100, 100))
     with pytest.raises(ConfigError, match="a list"):
         net.project("A", "B", FixedIndegree(2, mask=Circular(0.3)), [1.0] * 200)

@@ -25,7 +25,7 @@ EXPRESSIONS = [
     "10.0 * exp(-distance / 0.3)", "0.1 * (distance < 0.5)", "dx * dx", "dx ** 2 + dy ** 2", "sqrt(distance + 1)",
     "min(dx, dy, 0.3) - max(source.x, 2)", "1 / source.x", "log(source.x) * cos(dx)", "abs(dx) ** 1.5", "-dx - -dy",
     "pow(source.x, dx)", "0.2 < distance < 0.7", "1.0 * (dx == 0) + (dy != 1) + (dx >= dy) * (dx <= 1) * (dx > dy)",
-    "sin(3 * dx) + 2e-1 * pi", "1 / (0.5 - dy)", "+dx * 3",
+    "sin(3 * dx) + 2e-1 * pi", "1 / (0.5 - dy)", "+dx * 3", "dx ** 3 - dy ** 7.0 / dy ** 4", "dy ** -3 + pow(dx, 5)",
 ]  # fmt: skip
 
 
@@ -95,6 +95,7 @@ def test_the_kernel_and_numpy_agree(text: str) -> None:
     ("[1.0][0]", "numbers, names"), ("'a' * 3", "numbers, names"), ("dx if dy else 1", "numbers, names"),
     ("True", "numbers, names"), ("distance.real", "unknown name"), ("1e400", "finite numbers"), ("9" * 400, "finite"),
     ("exp(exp(exp(exp(9 + distance))))", "exponents of at most"), ("dx ** -1.5", "powers of numbers"),
+    ("dx ** -3", "powers of numbers"), ("dx ** (1 + 2)", "powers of numbers"), ("dx ** 1e9", "powers of numbers"),
     ("(" * 400 + "1" + ")" * 400, "expression"), ("-" * 900 + "1", "expression|operations"),
     ("dx+" * 600 + "1", "at most 1000"),
     ("sin(1e15 * dx)", "angles of at most"), ("1e200 * 1e200 * dx", "stay finite"), ("dz + 1", "more dimensions"),
