@@ -176,6 +176,8 @@ def _build_and_run(
             publish_results(out, fresh, summary)
             draw(experiment, out, summary)
         comm.barrier()
+    if simulation.exchange is not None:
+        simulation.exchange.close()  # a program may run thousands of networks
     LOGGER.info("done: digest %s, peak memory of this rank %.1f MB", summary["spike_digest"], peak_bytes() / 1e6)
     return Outcome(summary, out)
 
