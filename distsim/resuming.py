@@ -69,7 +69,7 @@ def check_resume(directory: Path, config: Mapping[str, Any], run: RunSettings) -
     elif is_whole(directory, SUMMARY_FILE) and finished(directory, run) is None:
         raise ConfigError(
             f"run.duration: found {run.duration:g}; {directory} is finished and has no checkpoint to go on from; "
-            "write to another directory, with run.checkpoint"
+            "run it again into another directory with --set run.checkpoint={}, which keeps the end"
         )
 
 

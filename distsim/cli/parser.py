@@ -42,8 +42,9 @@ class _Parser(argparse.ArgumentParser):
 
 def _meant(option: str, command: _Parser) -> str:
     """The way out after an option that `command` does not have."""
-    if option.split("=")[0] in ("-n", "-np", "--np", "--ntasks", "--ranks"):
-        return "; ranks are started from outside: launch/run -n RANKS CONFIG, or mpiexec"
+    rest = {"run": "CONFIG", "resume": "resume DIR", "export": "export CONFIG"}.get(command.prog.rpartition(" ")[2])
+    if rest and option.split("=")[0] in ("-n", "-np", "--np", "--ntasks", "--ranks"):
+        return f"; ranks are started from outside: launch/run -n RANKS {rest}, or mpiexec"
     options = [name for action in command._actions for name in action.option_strings if name.startswith("--")]
     close = difflib.get_close_matches(option.split("=")[0], options, n=1) if option.startswith("-") else []
     return f"; did you mean {close[0]!r}?" if close else ""

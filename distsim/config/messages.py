@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from distsim.config.yaml_reader import KeyPath
 from distsim.errors import ConfigError, nearest, with_advice
+from distsim.nest_names import instead_of_key
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -122,7 +123,8 @@ def _detail(detail: ErrorDetails, document: Mapping[str, Any]) -> str:
         return f"{shown_path(path)}: missing; {way}"
     if kind == "unknown_key":
         key = context["key"]
-        way = _elsewhere(path, key, found) or nearest(key, context["valid"])
+        section, valid = str(path[0]) if path else "", context["valid"]
+        way = _elsewhere(path, key, found) or instead_of_key(section, key, valid) or nearest(key, valid)
         return f"{shown_path((*path, key))}: unknown key {key!r}; {way}"
     if kind == "form":
         return _form(shown_path(path), found, detail["msg"])

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from distsim.config import load_experiment
+from distsim.config import load_experiment, schema
 from distsim.errors import ConfigError
+from distsim.nest_names import KEYS
 
 GOOD = """\
 name: small
@@ -56,6 +57,13 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("size: 4}", "size: 4, C_m: 2.0}", "populations.I.C_m", "under params: populations.I.params.C_m"),
     ("size: 4}", "size: 4, V_m: 2.0}", "populations.I.V_m", "under initial: populations.I.initial.V_m"),
     ("targets: [E", "target: [E", "inputs.background.targets", "missing; found 'target' in its place"),
+    # in the words of other simulators
+    ("warmup:", "resolution:", "run.resolution", "it is called 'dt' here"),
+    ("seed: 1}", "seed: 1, local_num_threads: 4}", "run.local_num_threads", "launch/run -n RANKS"),
+    ("size: 8", "n: 8", "populations.E.n", "it is called 'size' here"),
+    ("rule: {fixed_indegree: 2}", "conn_spec: all_to_all", "projections[0].conn_spec", "it is called 'rule' here"),
+    ("delay: 0.8", "synapse_model: stdp_synapse", "projections[1].synapse_model", "synapses are static"),
+    ("variables:", "record_from:", "record.states.E.record_from", "it is called 'variables' here"),
     # missing keys
     ("duration: 100.0, ", "", "run.duration", "missing"),
     ("size: 8, ", "", "populations.E.size", "missing"),
@@ -273,3 +281,12 @@ def test_invalid_utf8(tmp_path: Path) -> None:
 def test_no_network_at_all(tmp_path: Path) -> None:
     assert "populations: missing" in _message(tmp_path, "run: {duration: 1}\n")
     assert "populations: missing" in _message(tmp_path, "run: {duration: 1}\npopulations: {}\n")
+
+
+def test_words_that_are_offered_instead_are_keys() -> None:
+    forms = {"run": [schema.RunSpec], "populations": [schema.PopulationSpec], "projections": [schema.ProjectionSpec],
+             "record": [schema.RecordSpec, schema.StatesSpec]}  # fmt: skip
+    assert forms.keys() == KEYS.keys()
+    for section, words in KEYS.items():
+        valid = {key for form in forms[section] for key in form.model_fields}
+        assert set(words.values()) <= valid and not set(words) & valid

@@ -117,6 +117,16 @@ def test_run_starts_one_plain_process(repo_root: Path, tmp_path: Path, fake_pyth
     assert printed[3].split(":")[0] == f"path={repo_root}"
 
 
+def test_other_commands_that_compute_and_a_file_of_their_name(
+    repo_root: Path, tmp_path: Path, fake_python: Path
+) -> None:
+    settings = {"DISTSIM_NO_INSTALL": "1", "DISTSIM_PYTHON": str(fake_python)}
+    (tmp_path / "export").write_text("")
+    for given, expected in (("resume a b", "resume a b"), ("run c.yaml", "run c.yaml"), ("export -q", "run export -q")):
+        result = launch(repo_root, "run", *given.split(), cwd=tmp_path, **settings)
+        assert result.stdout.splitlines()[0] == f"python=-m distsim {expected}"
+
+
 @pytest.mark.parametrize("arguments", [("-n", "3", "c.yaml"), ("-n3", "c.yaml"), ("c.yaml", "-n", "3")])
 def test_run_starts_ranks_through_the_launcher(
     repo_root: Path, fake_python: Path, fake_launcher: Path, arguments: tuple[str, ...]
