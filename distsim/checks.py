@@ -28,8 +28,8 @@ from distsim.selection import shared_neurons
 from distsim.spatial import with_space
 
 if TYPE_CHECKING:
+    from distsim.elements import Input, Projection
     from distsim.experiment import Experiment, RunSettings
-    from distsim.network import Input, Projection
 
 MAX_DELAY_STEPS = 2**15  # delays are 16-bit in a run
 
@@ -191,12 +191,12 @@ def check_experiment(experiment: Experiment) -> None:
     rates = network.rate_recording
     if rates is not None and not on_grid(rates.bin, run.dt):
         raise wrong("record.rates.bin", rates.bin, f"a multiple of dt = {run.dt} ms")
-    for number in network.record_connections:
+    for number in network.connection_recording:
         n = len(network.projections)
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < n:
             raise wrong("record.connections", number, f"numbers of projections, 0 to {n - 1}")
-    if len(set(network.record_connections)) != len(network.record_connections):
-        raise wrong("record.connections", list(network.record_connections), "each projection once")
+    if len(set(network.connection_recording)) != len(network.connection_recording):
+        raise wrong("record.connections", list(network.connection_recording), "each projection once")
 
 
 def _check_partition(experiment: Experiment) -> None:

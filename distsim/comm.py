@@ -139,6 +139,10 @@ class _MpiCollective(Collective):
     def wait(self) -> None:
         self._request.Wait()
 
+    def free(self) -> None:
+        if self._persistent:  # others are freed by waiting for them
+            self._request.Free()
+
 
 class _MpiNeighbours(Peers):
     """A graph of ranks. Its collectives are begun anew each time: persistent ones all ranks would have to remake."""
@@ -165,6 +169,9 @@ class _MpiNeighbours(Peers):
             if n:
                 requests.append(graph.Isend([send[a : a + n], kind], rank))
         self._mpi.Request.Waitall(requests)
+
+    def free(self) -> None:
+        self._graph.Free()
 
 
 class _NeighbourCollective(Collective):

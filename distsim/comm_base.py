@@ -39,6 +39,10 @@ class Collective(ABC):
         self.start()
         self.wait()
 
+    def free(self) -> None:
+        """Give back what MPI holds for it, which does not follow from its being forgotten; it is not started again."""
+        return None
+
 
 class Peers(ABC):
     """Ranks that this one sends words to and receives words from, again and again.
@@ -64,6 +68,10 @@ class Peers(ABC):
     ) -> None:
         """The same, once. Destinations and sources of this call, who know of it, are all who must call."""
 
+    def free(self) -> None:
+        """Give back what MPI holds for them (every rank must call): it has room for some two thousand graphs."""
+        return None
+
 
 class Everyone(Peers):
     """All ranks, by all-to-all: who prepares or brings anything does it on all ranks at once."""
@@ -80,7 +88,9 @@ class Everyone(Peers):
     def bring(
         self, send: Words, send_counts: Counts, send_at: Counts, receive: Words, counts: Counts, at: Counts
     ) -> None:
-        self.prepare(send, send_counts, send_at, receive, counts, at).run()
+        once = self.prepare(send, send_counts, send_at, receive, counts, at)
+        once.run()
+        once.free()
 
 
 class Communicator(ABC):

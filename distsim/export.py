@@ -19,6 +19,7 @@ import numpy.typing as npt
 from distsim.build.locations import located
 from distsim.build.sampling import population_values
 from distsim.build.selecting import selected_ids
+from distsim.elements import Population
 from distsim.engine.edges_dump import Dump, dump_connections, dumped
 from distsim.engine.simulation import Simulation
 from distsim.io.circuit import (
@@ -42,7 +43,7 @@ from distsim.io.edges import EDGES_FILE
 from distsim.io.new_hdf5 import new_hdf5
 from distsim.lengths import AXES
 from distsim.models import MODELS
-from distsim.network import Network, Population
+from distsim.network import Network
 from distsim.rules import Explicit
 from distsim.selection import Selection
 from distsim.space import Space

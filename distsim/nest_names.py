@@ -35,7 +35,7 @@ THREADS = ("threads", "n_threads", "local_num_threads", "total_num_virtual_procs
 
 
 def instead_of_key(section: str, key: str, valid: Collection[str]) -> str:
-    """What to do about an unknown `key` of a section of a file where `valid` ones may stand; "" if nothing is known."""
+    """What to do about an unknown `key` of a section of a file, where `valid` ones may stand; "" if unknown."""
     if section == "run" and key in THREADS and "seed" in valid:
         return "ranks are started from outside: launch/run -n RANKS CONFIG"
     if section == "projections" and key in ("synapse_model", "syn_spec") and "rule" in valid:

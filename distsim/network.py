@@ -3,100 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from distsim.checks import check_input, check_projection
-from distsim.devices import Device, device_named
-from distsim.distributions import Value, Within
+from distsim.devices import device_named
+from distsim.distributions import Within
+from distsim.elements import Input, Population, Projection
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.given import is_number, plain, value_of
 from distsim.models import Family, Model, model_named
 from distsim.models.declared import check_declaration
-from distsim.recordings import RateRecording as RateRecording
-from distsim.recordings import StateRecording as StateRecording
-from distsim.recordings import state_recording, time_above_0
+from distsim.recordings import RateRecording, StateRecording, connection_recording, state_recording, time_above_0
 from distsim.rules import Explicit, Generate, Rule, check_form, generated
-from distsim.selection import Selection, names_of, select, some_of
+from distsim.selection import Selection, names_of, select
 from distsim.space import Layout, Positions, Space, check_positions
 from distsim.storage import Storage, settled
 
 MAX_GIDS = 2**40
-
-
-@dataclass(frozen=True, repr=False)
-class Population:
-    """`size` neurons of one model; global ids first_gid … first_gid + size - 1.
-
-    population[:100], population[5] and population[[1, 5]] are selections of it.
-    """
-
-    name: str
-    size: int
-    model: Model
-    first_gid: int
-    params: Mapping[str, Any] = field(default_factory=dict)  # Value, or lists of lists for vectors
-    initial: Mapping[str, Value] = field(default_factory=dict)
-    positions: Positions | None = None
-    __iter__ = None  # a population is no list of its neurons
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, which: int | slice | Sequence[int]) -> Selection:
-        return some_of(self, which)
-
-    def __repr__(self) -> str:
-        return f"<Population {self.name}: {self.size:,} {self.model.name}>"
-
-
-@dataclass(frozen=True, repr=False)
-class Projection:
-    """Connections of one rule from the concatenation of `sources` to that of `targets`."""
-
-    sources: tuple[Selection, ...]
-    targets: tuple[Selection, ...]
-    rule: Rule
-    weight: Value  # in the unit of the target's receptor
-    delay: Value  # ms
-    receptor: str | None  # a port name, or None: by the sign of the weight
-    generate: Generate = "by_target"  # whose identity the draws belong to
-    weight_bits: int | None = None  # resolution of the weights: 16, 8 or 4; None: as they are
-    space: Space | None = None  # of the network
-    storage: Storage = "stored"  # of its synapses; anything else is by_source
-
-    @property
-    def n_sources(self) -> int:
-        return sum(p.size for p in self.sources)
-
-    @property
-    def n_targets(self) -> int:
-        return sum(p.size for p in self.targets)
-
-    @property
-    def by_source(self) -> bool:
-        return self.generate == "by_source"
-
-    def __repr__(self) -> str:
-        return f"<Projection {names_of(self.sources)} to {names_of(self.targets)}: {self.rule.name}>"
-
-
-@dataclass(frozen=True, repr=False)
-class Input:
-    """A device on every neuron of `targets`, active at grid times t with start < t <= stop (ms)."""
-
-    name: str
-    device: Device
-    targets: tuple[Selection, ...]
-    params: Mapping[str, Any]  # see Device.check
-    weight: float  # spikes: in the receptor's unit; currents: a factor
-    receptor: str | None = None
-    start: float = 0.0
-    stop: float = math.inf
-
-    def __repr__(self) -> str:
-        return f"<Input {self.name}: {self.device.name} onto {names_of(self.targets)}>"
 
 
 Side = Population | str | Selection | Sequence[Population | str | Selection]
@@ -109,6 +33,11 @@ class Network:
     projection or an input is its position in its list.
     """
 
+    __slots__ = (  # what is misspelt is an error, and not an attribute that nobody reads
+        "connection_recording", "inputs", "name", "populations", "projections", "rate_recording", "reference_rates",
+        "reference_source", "space", "spike_recording", "state_recordings", "warnings",
+    )  # fmt: skip
+
     def __init__(self, name: str = "network", space: Space | None = None) -> None:
         self.name = name
         if space is not None and not isinstance(space, Space):
@@ -117,10 +46,10 @@ class Network:
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
         self.inputs: list[Input] = []
+        self.spike_recording: tuple[Selection, ...] | None = None  # None: all neurons
         self.state_recordings: list[StateRecording] = []
-        self.record_connections: tuple[int, ...] = ()  # projections whose synapses are written to edges.h5
         self.rate_recording: RateRecording | None = None
-        self.record_spikes: Sequence[Population | str | Selection] | None = None  # None: all neurons
+        self.connection_recording: tuple[int, ...] = ()  # projections whose synapses are written to edges.h5
         self.reference_rates: dict[str, float] = {}  # published rates in Hz, printed beside ours
         self.reference_source: str = ""
         self.warnings: list[str] = []  # what of a description from elsewhere is not read, told when it runs
@@ -302,6 +231,19 @@ class Network:
         self.inputs.append(described)
         return described
 
+    def record_spikes(self, populations: Side) -> None:
+        """Keep the spikes of these populations or selections alone, [] for none; all neurons' without this."""
+        if self.spike_recording is not None:
+            raise ConfigError("record.spikes: described twice; list all populations together")
+        nothing = isinstance(populations, (list, tuple)) and not populations
+        self.spike_recording = () if nothing else self._selections(populations)
+
+    def record_connections(self, projections: Projection | int | Iterable[Projection | int] | None = None) -> None:
+        """Write the synapses of these projections (or of their numbers; None: of all so far) to edges.h5."""
+        if self.connection_recording:
+            raise ConfigError("record.connections: described twice; list all projections together")
+        self.connection_recording = connection_recording(self.projections, projections)
+
     def record_states(
         self,
         population: Population | str | Selection,
@@ -339,9 +281,9 @@ class Network:
 
     def recorded_neurons(self) -> tuple[Selection, ...]:
         """The neurons whose spikes are written: all, or those of `record_spikes`; each population once."""
-        if self.record_spikes is None:
-            return tuple(Selection.whole(p) for p in self.populations if p.model.is_neuron)
-        return self._selections(self.record_spikes) if self.record_spikes else ()
+        if self.spike_recording is not None:
+            return self.spike_recording
+        return tuple(Selection.whole(p) for p in self.populations if p.model.is_neuron)
 
     def _selections(self, chosen: Side) -> tuple[Selection, ...]:
         """A side as selections; all of one network, each population once."""

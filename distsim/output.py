@@ -32,7 +32,8 @@ from distsim.io.rates import RATES_FILE, RateReport, RateSegments, merge_rates
 from distsim.io.spikes import SPIKES_FILE
 from distsim.io.states import STATES_FILE
 from distsim.io.summary import SUMMARY_FILE
-from distsim.network import Network, RateRecording
+from distsim.network import Network
+from distsim.recordings import RateRecording
 
 
 class SegmentFiles:
@@ -81,7 +82,7 @@ def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, P
         fresh[STATES_FILE] = out / f".{STATES_FILE}.new"
         reports = [_report(experiment, i) for i in range(len(network.state_recordings))]
         merge_states(out, reports, last=run.end, base=out / STATES_FILE if merged else None, target=fresh[STATES_FILE])
-    if network.record_connections:
+    if network.connection_recording:
         fresh[EDGES_FILE] = out / EDGES_FILE  # written when the network was built
     if network.rate_recording is not None:
         fresh[RATES_FILE] = out / f".{RATES_FILE}.new"

@@ -1,9 +1,9 @@
-"""What is recorded of a network under description: states every so often, and spikes counted in bins."""
+"""What is recorded of a network under description beside spikes: states every so often, counts in bins, synapses."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from distsim.given import is_number, plain
 from distsim.selection import Selection, select
 
 if TYPE_CHECKING:
-    from distsim.network import Population
+    from distsim.elements import Population, Projection
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,29 @@ def state_recording(
             raise wrong(f"{where}.neurons", neurons, "a list of local ids")
         chosen = select(target, neurons=sorted(neurons), where=where)
     return StateRecording(chosen, variables, every)
+
+
+def connection_recording(
+    described: Sequence[Projection], chosen: Projection | int | Iterable[Projection | int] | None
+) -> tuple[int, ...]:
+    """Numbers of the projections that are `chosen`; of all where None is.
+
+    Raises
+    ------
+    ConfigError
+        A projection of another network, or anything else.
+    """
+    if chosen is None:
+        return tuple(range(len(described)))
+    parts = list(chosen) if isinstance(chosen, Iterable) else [chosen]
+    found = []
+    for part in parts:
+        own = [k for k, p in enumerate(described) if p is part or (k == part and not isinstance(part, bool))]
+        if not own:
+            allowed = f"projections of this network, or their numbers, 0 to {len(described) - 1}"
+            raise wrong("record.connections", part, allowed if described else "nothing: there are no projections")
+        found += own
+    return tuple(found)
 
 
 def time_above_0(value: Any, where: str) -> float:

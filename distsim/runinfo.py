@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.build.selecting import selected_ids
+from distsim.elements import Population
 from distsim.errors import ResultError
 from distsim.experiment import Experiment
 from distsim.io.spikes import SpikePopulation
 from distsim.io.summary import read_json, write_json
-from distsim.network import Population
 from distsim.selection import select
 from distsim.version import __version__
 

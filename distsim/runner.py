@@ -80,7 +80,7 @@ def run_experiment(
     before = resident_bytes()
     if out is None and (experiment.run.checkpoint is not None or experiment.run.wall_time is not None):
         raise ConfigError("run.checkpoint, run.wall_time: need an output directory; name one, or leave them out")
-    if out is None and experiment.network.record_connections:
+    if out is None and experiment.network.connection_recording:
         raise ConfigError("record.connections: need an output directory; name one, or use Simulator.dump_connections")
     record = None
     if out is not None:
@@ -127,9 +127,9 @@ def _build_and_run(
         f"{stored / max(1, synapses):.2f} bytes each; {exchange}"
         f"delivery by {_delivery(simulation)}",
     )  # fmt: skip
-    if out is not None and experiment.network.record_connections:
+    if out is not None and experiment.network.connection_recording:
         _tell(reporter, "connections", f"writing connections to {out / EDGES_FILE}")
-        dump_connections(simulation, experiment.network.record_connections, out / EDGES_FILE)
+        dump_connections(simulation, experiment.network.connection_recording, out / EDGES_FILE)
     _warn_of_rounding(simulation, reporter)
     weight_error = _weight_error(simulation)
     started_after = process_age()
@@ -176,6 +176,8 @@ def _build_and_run(
             publish_results(out, fresh, summary)
             draw(experiment, out, summary)
         comm.barrier()
+    if simulation.exchange is not None:
+        simulation.exchange.close()  # a program may run thousands of networks
     LOGGER.info("done: digest %s, peak memory of this rank %.1f MB", summary["spike_digest"], peak_bytes() / 1e6)
     return Outcome(summary, out)
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from distsim.errors import wrong
 
 if TYPE_CHECKING:
+    from distsim.elements import Population
     from distsim.models import Model
-    from distsim.network import Population
 
 MAX_LISTED = 2**32
 

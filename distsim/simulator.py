@@ -14,6 +14,7 @@ from distsim.build.locations import located
 from distsim.checks import check_experiment, check_ranks
 from distsim.collect import Collected, Spikes, States
 from distsim.comm import Communicator, connect
+from distsim.elements import Population
 from distsim.engine.edges_dump import dump_connections
 from distsim.engine.readback import Connections, read_connections
 from distsim.engine.simulation import Simulation, Sinks
@@ -21,7 +22,7 @@ from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import Experiment, RunSettings
 from distsim.grid import on_grid
 from distsim.measurement import mean_rate
-from distsim.network import Network, Population
+from distsim.network import Network
 from distsim.results import Stretch
 
 

@@ -15,7 +15,7 @@ from distsim.rules import DegreeRule, PairRule, PairwiseBernoulli, PairwisePoiss
 from distsim.space import Space
 
 if TYPE_CHECKING:
-    from distsim.network import Projection
+    from distsim.elements import Projection
     from distsim.selection import Selection
 
 

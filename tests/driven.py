@@ -79,7 +79,7 @@ def driven(precision: Any = "single", duration: float = 40.0, partition: Any = "
     network.record_states(e, ["V_m", "I_syn_ex"], interval=0.4)
     network.record_states(a, ["V_m", "w"], interval=0.5)
     network.record_states(m, ["V_m"], interval=0.1)
-    network.record_spikes = tuple(x.name for x in network.populations)
+    network.record_spikes(tuple(x.name for x in network.populations))
     assert {i.device for i in network.inputs} == set(DEVICES)
     assert len({p.model.name for p in network.populations if p.model.is_neuron}) == 11
     assert set(GENERATORS) == {n for n, x in MODELS.items() if not getattr(x, "example", x).is_neuron}

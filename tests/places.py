@@ -10,7 +10,7 @@ from readback import construction
 
 from distsim import Network
 from distsim.build.spatial import layer, locate
-from distsim.network import Population
+from distsim.elements import Population
 from distsim.space import Space
 
 Floats = npt.NDArray[np.float64]

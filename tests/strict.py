@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from distsim.comm import Communicator
+from distsim.comm import Collective, Communicator
 
 
 class Strict:
@@ -27,7 +27,7 @@ class Strict:
 
 
 @dataclass(frozen=True)
-class _Counted:
+class _Counted(Collective):
     ranks: Strict
     collective: Any
 
@@ -37,7 +37,3 @@ class _Counted:
 
     def wait(self) -> None:
         self.collective.wait()
-
-    def run(self) -> None:
-        self.start()
-        self.wait()

@@ -329,7 +329,7 @@ def late_spikes() -> Experiment:
     network.project(g, p, AllToAll(), 1.0, 3.2)
     network.project(g, p, AllToAll(), 1.0, 0.1)
     network.project(p, n, AllToAll(), 400.0, Uniform(0.1, 3.2))
-    network.record_spikes = ("G", "P", "N")
+    network.record_spikes(("G", "P", "N"))
     return Experiment(network, RunSettings(duration=12.0))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from distsim.build.costs import expected_synapses
 from distsim.build.projections import LocalProjection
-from distsim.network import Population
+from distsim.elements import Population
 
 CELL_BUDGET = 256 * 2**20  # bytes of counters, or of keys, of one chunk
 CELLS_A_SYNAPSE = 2.0  # more of them, and sorting costs less than counting

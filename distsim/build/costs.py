@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from distsim.build.reach import mean_number
+from distsim.elements import Projection
 from distsim.experiment import Experiment
 from distsim.kernels.integrate import SCHEMES
 from distsim.models import Model
-from distsim.network import Projection
 from distsim.rules import (
     AllToAll,
     Explicit,

@@ -26,6 +26,7 @@ from distsim.build.signals import factor_arrays
 from distsim.build.spatial import held_bytes
 from distsim.distributions import Listed
 from distsim.edges import BLOCK_EDGES
+from distsim.elements import Projection
 from distsim.engine.binning import RATE_ROOM_BYTES
 from distsim.engine.delivery import delivers_by_ring, lists_bytes, n_slots
 from distsim.engine.edges_dump import WINDOW_SYNAPSES
@@ -36,7 +37,6 @@ from distsim.engine.simulation import Tuning
 from distsim.experiment import Experiment
 from distsim.io.spikes import WINDOW_SPIKES
 from distsim.kernels.update import GroupShape
-from distsim.network import Projection
 from distsim.periods import n_periods
 from distsim.rules import Explicit, FixedOutdegree, FixedTotalNumber, is_spatial
 
@@ -365,7 +365,7 @@ class _Rank:
     def _dumping(self) -> float:
         """What writing connections takes: a window of this rank's own, on the first rank of everybody's."""
         network = self.expectation.experiment.network
-        written = sum(expected_synapses(network.projections[k]) for k in network.record_connections)
+        written = sum(expected_synapses(network.projections[k]) for k in network.connection_recording)
         here = self.connectivity.synapses + self.connectivity.drawn
         mine = written if self.connectivity.layout.rank == 0 else min(written, here)
         return DUMP_BYTES * min(mine, float(WINDOW_SYNAPSES))

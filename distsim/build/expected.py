@@ -24,10 +24,10 @@ from distsim.build.sampling import Delays
 from distsim.build.selecting import LocalSelection, local_selection, places_to_ids
 from distsim.checks import delay_distribution
 from distsim.edges import EdgeList
+from distsim.elements import Projection
 from distsim.experiment import Experiment
 from distsim.grid import rounded_to_steps
 from distsim.kernels.connect import LONGEST_RUN
-from distsim.network import Projection
 from distsim.rules import (
     AllToAll,
     Explicit,

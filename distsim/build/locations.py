@@ -11,7 +11,7 @@ import numpy.typing as npt
 from distsim.backend import Array, Backend
 from distsim.build.kernels import space_kernels
 from distsim.build.spatial import layer, locate
-from distsim.network import Population
+from distsim.elements import Population
 
 WINDOW = 2**20  # neurons located at once
 

@@ -22,10 +22,10 @@ from distsim.build.partition import Layout, Partition, WholePopulations
 from distsim.build.routing import broadcast_pays
 from distsim.build.selecting import places_to_ids
 from distsim.edges import is_among
+from distsim.elements import Projection
 from distsim.errors import during
 from distsim.experiment import Experiment
 from distsim.grid import rounded_to_steps
-from distsim.network import Projection
 from distsim.rules import Explicit, OneToOne
 from distsim.selection import Selection
 

@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from distsim.build.costs import population_costs
 from distsim.checks import check_ranks
+from distsim.elements import Population
 from distsim.errors import during
 from distsim.experiment import Experiment
 from distsim.models import Model
-from distsim.network import Population
 
 Gids = npt.NDArray[np.int64]
 

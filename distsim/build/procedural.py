@@ -25,9 +25,10 @@ from distsim.build.partition import Layout
 from distsim.build.projections import LocalProjection
 from distsim.build.rows import RowBuilder, Rows
 from distsim.build.spatial import array_of, is_placed
+from distsim.elements import Projection
 from distsim.kernels import connect, procedural
 from distsim.kernels.sources import regrowing_source
-from distsim.network import Network, Projection
+from distsim.network import Network
 from distsim.rules import AllToAll, OneToOne, is_spatial
 
 ALL_ROWS = 2**62

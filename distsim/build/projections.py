@@ -27,11 +27,12 @@ from distsim.build.weights import Levels, weight_levels
 from distsim.checks import delay_distribution
 from distsim.distributions import Listed, Value, support
 from distsim.edges import EdgeList, is_among
+from distsim.elements import Projection
 from distsim.exact import exact_context
 from distsim.expressions import Expression
 from distsim.grid import rounded_to_steps
 from distsim.kernels import connect as structs
-from distsim.network import Network, Projection
+from distsim.network import Network
 from distsim.rules import (
     AllToAll,
     Explicit,

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from distsim.build.reach import spatial_bound
 from distsim.checks import receptor_names
 from distsim.distributions import support
+from distsim.elements import Population, Projection
 from distsim.errors import BuildError
 from distsim.models.weighing import row_scale
-from distsim.network import Network, Population, Projection
+from distsim.network import Network
 from distsim.rules import (
     Explicit,
     FixedIndegree,

@@ -8,10 +8,10 @@ import weakref
 import numpy as np
 import numpy.typing as npt
 
+from distsim.elements import Projection
 from distsim.expressions import NAMES, Program
 from distsim.lengths import AXES
 from distsim.masks import AnyMask
-from distsim.network import Projection
 from distsim.rules import FixedIndegree, FixedOutdegree, PairwiseBernoulli, PairwisePoisson, chance_of, is_spatial
 from distsim.selection import Selection
 from distsim.space import Ellipse, Grid, PositionList

@@ -24,12 +24,12 @@ from distsim.distributions import (
     Value,
     support,
 )
+from distsim.elements import Population
 from distsim.exact import exact_context, log_gamma, normal_cdf
 from distsim.expressions import Expression
 from distsim.grid import round_to_steps
 from distsim.kernels import values as structs
 from distsim.kernels.connect import SURE
-from distsim.network import Population
 from distsim.streams import Stream
 
 GUIDE_BITS = 12

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from distsim.backend import Array, Backend, Module
 from distsim.build.quanta import share_bound
 from distsim.build.selecting import Shared, shared_places
+from distsim.elements import Projection
 from distsim.errors import BuildError
 from distsim.kernels import connect as structs
-from distsim.network import Projection
 from distsim.rules import FixedTotalNumber, Rule
 from distsim.selection import Selection
 

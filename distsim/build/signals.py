@@ -15,8 +15,9 @@ from distsim.build.sampling import draw
 from distsim.build.selecting import local_selection
 from distsim.checks import receptor_names
 from distsim.distributions import Listed
+from distsim.elements import Input
 from distsim.grid import round_to_steps
-from distsim.network import Input, Network
+from distsim.network import Network
 from distsim.selection import Selection
 from distsim.streams import Stream
 

@@ -18,11 +18,11 @@ import numpy.typing as npt
 from distsim.backend import Array, Backend, Module
 from distsim.build.partition import Part
 from distsim.build.selecting import LocalSelection, indices, selected_ids
+from distsim.elements import Population, Projection
 from distsim.expressions import NAMES, OPERATIONS, Expression, Program
 from distsim.kernels import space as structs
 from distsim.lengths import AXES
 from distsim.masks import AnyMask, Circular
-from distsim.network import Population, Projection
 from distsim.rules import chance_of, is_spatial
 from distsim.selection import Selection
 from distsim.space import Box, Ellipse, Grid, PositionList

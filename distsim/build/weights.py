@@ -22,8 +22,9 @@ from distsim.backend import Backend, Module
 from distsim.build.quanta import PlaneTable
 from distsim.build.sampling import sampler
 from distsim.distributions import Listed, support
+from distsim.elements import Projection
 from distsim.kernels import values as structs
-from distsim.network import Network, Projection
+from distsim.network import Network
 from distsim.rules import Explicit
 
 Floats = npt.NDArray[np.float64]

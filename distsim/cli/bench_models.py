@@ -65,7 +65,7 @@ def _nanoseconds(setting: Setting, populations: dict[str, int], model: str, prec
     network = Network("models")
     for name, size in populations.items():
         network.population(name, size, model)
-    network.record_spikes = ()
+    network.spike_recording = ()
     neurons = sum(populations.values())
     steps = max(20, round(UPDATES / neurons))
     settings: dict[str, Any] = {"precision": precision, "duration": (setting.repeat + 1) * steps * 0.1}

@@ -23,7 +23,7 @@ def procedural_document(storage: Storage, neurons: int | None, duration: float) 
     """The microcircuit by source; fewer neurons keep their full in-degrees."""
     whole = sum(derive(1.0, 1.0, True).sizes)
     network = microcircuit(min(1.0, (neurons or whole) / whole), 1.0, storage=storage, generate="by_source")
-    network.record_spikes = ()
+    network.spike_recording = ()
     experiment = Experiment(network, RunSettings(duration, warmup=50.0))
     with tempfile.TemporaryDirectory(prefix="distsim-bench-") as folder:  # where lists would go; it has none
         return described_document(experiment, Path(folder))

@@ -24,9 +24,10 @@ from distsim.distributions import (
     Within,
 )
 from distsim.doubts import doubts
+from distsim.elements import Input, Population, Projection
 from distsim.experiment import Experiment
 from distsim.expressions import Expression
-from distsim.network import Input, Network, Population, Projection
+from distsim.network import Network
 from distsim.rules import (
     Explicit,
     FixedIndegree,
@@ -80,9 +81,9 @@ def describe(experiment: Experiment, every: bool = False) -> str:
     if network.rate_recording is not None:
         counted = ", ".join(p.name for p in network.rate_recording.populations)
         parts.append(f"          rates of {counted} in bins of {number(network.rate_recording.bin)} ms")
-    if network.record_connections:
-        some = ", ".join(f"[{k}]" for k in network.record_connections)
-        every_one = len(network.record_connections) == len(network.projections)
+    if network.connection_recording:
+        some = ", ".join(f"[{k}]" for k in network.connection_recording)
+        every_one = len(network.connection_recording) == len(network.projections)
         parts.append(f"          connections of {'all projections' if every_one else some}")
     parts += [f"warning: {text}" for text in (*network.warnings, *doubts(network))]
     parts += [f"note: {text}" for text in _alone(network)]

@@ -26,9 +26,10 @@ from distsim.distributions import (
     Uniform,
     UniformInt,
 )
+from distsim.elements import Population
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import Checkpoints, RunSettings
-from distsim.network import Network, Population
+from distsim.network import Network
 from distsim.profiles import linear_distance
 from distsim.rules import RULES, Rule
 from distsim.selection import Selection, select
@@ -75,12 +76,9 @@ def _input(network: Network, given: schema.InputSpec, label: str, files: FileSto
 
 def record(network: Network, spec: schema.RecordSpec) -> None:
     """Replace what `network` records by `spec`."""
-    if spec.spikes == "all":
-        network.record_spikes = None
-    else:
-        network.record_spikes = tuple(
-            s.name if s.is_whole else s for s in _selections(network, spec.spikes, "record.spikes", empty=True)
-        )
+    network.spike_recording = None
+    if spec.spikes != "all":
+        network.record_spikes(_selections(network, spec.spikes, "record.spikes", empty=True))
     network.state_recordings.clear()
     for name, states in spec.states.items():
         if not any(p.name == name for p in network.populations):
@@ -91,7 +89,7 @@ def record(network: Network, spec: schema.RecordSpec) -> None:
         chosen = select(network[name], **which, where=f"record.states.{name}")
         network.record_states(chosen, states.variables, states.interval)
     every = tuple(range(len(network.projections)))
-    network.record_connections = every if spec.connections == "all" else tuple(spec.connections)
+    network.connection_recording = every if spec.connections == "all" else tuple(spec.connections)
     network.rate_recording = None
     if spec.rates is not None:
         names = None if spec.rates.populations == "all" else list(spec.rates.populations)

@@ -20,10 +20,11 @@ from distsim.distributions import (
     UniformInt,
     Value,
 )
+from distsim.elements import Input, Population, Projection
 from distsim.experiment import Experiment
 from distsim.expressions import Expression
 from distsim.models import GIVEN_IN_PYTHON, MODELS, Model
-from distsim.network import Input, Network, Population, Projection
+from distsim.network import Network
 from distsim.rules import Explicit
 from distsim.selection import Selection
 from distsim.space import Ellipse, Grid, PositionList, Positions, Space
@@ -176,7 +177,7 @@ def _write_edges(rule: Explicit, path: Path) -> None:
 
 
 def _record(network: Network) -> dict[str, Any]:
-    spikes: Any = "all" if network.record_spikes is None else [s.document() for s in network.recorded_neurons()]
+    spikes: Any = "all" if network.spike_recording is None else [s.document() for s in network.recorded_neurons()]
     states = {
         r.population.name: {
             "variables": list(r.variables), "interval": r.interval, "draw": 0,
@@ -186,7 +187,7 @@ def _record(network: Network) -> dict[str, Any]:
     }  # fmt: skip
     rates = network.rate_recording
     counted = {"rates": {"bin": rates.bin, "populations": [p.name for p in rates.populations]}} if rates else {}
-    return {"spikes": spikes, "states": states, **counted, "connections": list(network.record_connections)}
+    return {"spikes": spikes, "states": states, **counted, "connections": list(network.connection_recording)}
 
 
 def _which(selection: Selection) -> dict[str, Any]:

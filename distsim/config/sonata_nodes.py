@@ -19,10 +19,11 @@ from distsim.config.files import told_of
 from distsim.config.sonata_config import Sections
 from distsim.config.sonata_glif import is_allen_glif, nest_parameters
 from distsim.config.sonata_types import TypeTable
+from distsim.elements import Population
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.io.safe_hdf5 import child, dataset, names, open_hdf5, whole
 from distsim.models import MODELS, Family, ListParameter, Model
-from distsim.network import Network, Population
+from distsim.network import Network
 from distsim.selection import Selection, select
 
 Ids = npt.NDArray[np.int64]

@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from distsim.checks import receptor_names
 from distsim.distributions import support
+from distsim.elements import Projection
 from distsim.engine.readback import read_windows
 from distsim.engine.simulation import Simulation
 from distsim.io.edges import EDGE, EDGES_FILE, EdgeParts, EdgePopulation, merge_edges, part_path, remove_parts
-from distsim.network import Network, Projection
+from distsim.network import Network
 from distsim.rules import Explicit
 
 WINDOW_SYNAPSES = 2**20  # of a rank, held at once

@@ -193,6 +193,12 @@ class SpikeExchange:
             setattr(loop, "in", side.received.address)
             loop.in_begin, loop.received_start = pointer(side.device_begin), side.start
 
+    def close(self) -> None:
+        """Give back what MPI holds for it (every rank must call): nothing is exchanged any more."""
+        for side in self._sides:
+            side.collective.free()
+        self.peers.free()
+
     def grow_out(self, capacity: int) -> None:
         """Room for `capacity` messages to each destination; what is packed already is kept."""
         side = self._sides[self._turn]
@@ -275,6 +281,7 @@ class SpikeExchange:
         side.send = backend.messages(n * columns, self._direct)
         side.received = backend.messages(int(in_words.sum()), self._direct)
         side.collect = side.send.collector(side.out, columns)
+        side.collective.free()
         side.collective = self.peers.prepare(
             side.send.words, self._header + side.out_pair, np.arange(n, dtype=np.int64) * columns,
             side.received.words, in_words, side.begin,

@@ -17,7 +17,8 @@ from distsim.build.selecting import indices, local_selection
 from distsim.engine.groups import GroupState
 from distsim.grid import round_to_steps
 from distsim.kernels.loop import ALL, NONE, SOME, Recorder
-from distsim.network import Network, StateRecording
+from distsim.network import Network
+from distsim.recordings import StateRecording
 
 SPIKE_ROOM = 2**20
 STATE_ROOM_BYTES = 16 * 2**20

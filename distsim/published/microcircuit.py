@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from distsim.distributions import Normal, NormalClipped
+from distsim.elements import Population
 from distsim.errors import wrong
-from distsim.network import Network, Population
+from distsim.network import Network
 from distsim.published import microcircuit_tables as tables
 from distsim.published.arguments import check_positive
 from distsim.rules import FixedTotalNumber, Generate

@@ -12,7 +12,7 @@ from distsim.io import checkpoints
 from faults import network, ranks
 from faults.campaign import Campaign, Case, expect, to_stderr
 
-GROWTH = 0.01
+GROWTH = 0.01  # up to 0.9 MB a rank are Python's table of interned strings: names of checkpoints make it grow, once
 SHOWN = 60  # samples: five minutes
 SETTINGS = (
     "run.duration=100000000.0",

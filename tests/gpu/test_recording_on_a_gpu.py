@@ -21,7 +21,7 @@ def test_some_neurons_and_rates(tuning: Any) -> None:
     network = experiment.network
     network.record_rates(0.7)
     names = [p.name for p in network.recorded()]
-    network.record_spikes = [network.select(names[0], fraction=0.3), *names[2:]]
+    network.record_spikes([network.select(names[0], fraction=0.3), *names[2:]])
     wanted = [i + s.population.first_gid for s in network.recorded_neurons() for i in selected_ids(s, 11)]
     found = support.put_together([support.run_share(Serial(), experiment, tuning, backend=open_backend("cuda"))])
     assert np.array_equal(found.spikes, everything.spikes[np.isin(everything.spikes[:, 1], wanted)])

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distsim.comm import Communicator, Threads, connect
+from distsim.build.capacity import resident_bytes
+from distsim.comm import Communicator, Everyone, Threads, connect
 from distsim.errors import CommunicationError, ResultError
 
 pytestmark = pytest.mark.mpi
@@ -127,6 +128,20 @@ def test_prepared_collective_runs_again_and_again(comm: Communicator) -> None:
     both(comm, work)
 
 
+def test_bringing_leaves_nothing_in_memory(comm: Communicator) -> None:
+    """In a run of days pairs overflow thousands of times; MPI keeps 2 kB and more of what is not freed."""
+    n = comm.size
+    words, counts, at = np.zeros((2, n), np.uint32), np.ones(n, np.int64), np.arange(n, dtype=np.int64)
+
+    def resident_after(times: int) -> int:
+        for _ in range(times):
+            Everyone(comm).bring(words[0], counts, at, words[1], counts, at)
+        return resident_bytes()
+
+    before = resident_after(100)
+    assert resident_after(600) - before < 2**18
+
+
 def test_neighbours(comm: Communicator) -> None:
     """A ring: unequal counts, gaps, several turns; two graphs at once; the rest goes between pairs that have any."""
 
@@ -151,6 +166,8 @@ def test_neighbours(comm: Communicator) -> None:
         few_from = np.where((peers.sources == before) & (c.rank % 2 == 1), 4, 0)
         few_to = np.where((peers.destinations == after) & (c.rank % 2 == 0) & (after % 2 == 1), 4, 0)
         peers.bring(send, few_to, send_at, receive, few_from, at)
+        peers.free()
+        other.free()
         return [*results, receive]
 
     both(comm, work)

@@ -33,7 +33,7 @@ def repeated(rates: list[float], neurons: int, steps: int, seed: int) -> npt.NDA
     net.population("P", neurons, "parrot_neuron")
     for rate in rates:
         net.poisson("P", rate, 1.0)
-    net.record_spikes = ("P",)
+    net.record_spikes(("P",))
     table = np.zeros(neurons * steps, np.uint8)
 
     def keep(at: npt.NDArray[np.uint64], gids: npt.NDArray[np.uint64]) -> None:

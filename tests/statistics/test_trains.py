@@ -20,7 +20,7 @@ Counts = npt.NDArray[np.int64]
 
 def counts_of(network: Network, name: str, duration: float) -> Counts:
     """int64[steps, neurons] of one population."""
-    network.record_spikes = (name,)
+    network.record_spikes((name,))
     spikes = support.run(Experiment(network, RunSettings(duration=duration, seed=17))).spikes
     p, steps = network[name], round(duration * 10)
     flat = (spikes[:, 0] - 1) * p.size + spikes[:, 1] - p.first_gid

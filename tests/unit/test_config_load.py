@@ -103,9 +103,9 @@ def described(experiment: distsim.Experiment) -> dict[str, Any]:
         "projections",
         "inputs",
         "state_recordings",
-        "record_spikes",
+        "spike_recording",
         "rate_recording",
-        "record_connections",
+        "connection_recording",
     )
     return {"run": experiment.run, **{key: getattr(network, key) for key in keys}}
 
@@ -133,7 +133,7 @@ def test_every_form_of_every_value(folder: Path) -> None:
     assert network.projections[1].weight == 2.0 and type(network.projections[1].weight) is float
     assert network.projections[3].delay == NormalClipped(1.5, 1.0)
     assert network.projections[5].receptor == "inhibitory"
-    assert network.record_spikes == ("E", "stim")
+    assert [s.name for s in network.recorded_neurons()] == ["E", "stim"]
     assert [(r.variables, r.interval, r.selection.neurons) for r in network.state_recordings] == [
         (("V_m", "I_syn_ex"), 0.5, (0, 2)), (("V_m",), 1.0, None),
     ]  # fmt: skip
@@ -230,7 +230,11 @@ def test_an_error_that_an_override_did_not_cause_names_the_file(folder: Path) ->
 
 def test_a_builder_of_ones_own(folder: Path) -> None:
     network = load_experiment(folder / "built.yaml", ["network.scale=1", "record={spikes: [E]}"]).experiment.network
-    assert network["E"].size == 5 and network["E"].params["C_m"] == 250.0 and network.record_spikes == ("E",)
+    assert (
+        network["E"].size == 5
+        and network["E"].params["C_m"] == 250.0
+        and [s.name for s in network.recorded_neurons()] == ["E"]
+    )
     (folder / "any.yaml").write_text("network: {builder: mine.py:anything, n: 3}\nrun: {duration: 1}\nname: x\n")
     loaded = load_experiment(folder / "any.yaml")
     assert loaded.experiment.network.size == 3 and loaded.experiment.network.name == "x"

@@ -37,8 +37,8 @@ from distsim.build.quanta import inputs_bound, plan_planes
 from distsim.build.selecting import local_selection, selected_ids, shared_places
 from distsim.build.weights import weight_errors
 from distsim.comm import Threads
+from distsim.elements import Projection
 from distsim.engine.simulation import Simulation, Tuning
-from distsim.network import Projection
 from distsim.selection import Selection, meeting, shared_neurons
 
 PARTITIONS = ("round_robin", "block", "populations")

@@ -233,7 +233,7 @@ def test_rate_bins_and_written_connections_are_estimated() -> None:
     """Each adds what it needs and nothing else: 2 to 3 MiB of bins, 180 bytes for each connection in a window."""
     plain, counted, dumped = network(), network(), network()
     counted.network.record_rates(1.0)
-    dumped.network.record_connections = (0,)
+    dumped.network.record_connections(0)
     base, bins, edges = (estimate(x, 1).largest for x in (plain, counted, dumped))
     assert 2 * 2**20 <= bins.recording - base.recording <= 3 * 2**20
     assert edges.recording == base.recording

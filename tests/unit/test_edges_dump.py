@@ -101,6 +101,6 @@ def test_wrong_projections_end_with_one_line(tmp_path: Path, given: str, message
     with pytest.raises(distsim.ConfigError, match=message):
         continuing.run(tmp_path, tmp_path / "out", config=CONFIG.replace("[0, 2]", given))
     described = net()
-    described.record_connections = (0,)
+    described.record_connections()
     with pytest.raises(distsim.ConfigError, match="need an output directory"):
         distsim.simulate(described, 1.0)

@@ -128,7 +128,7 @@ def test_results_in_a_directory_are_those_in_memory(tmp_path: Path) -> None:
     """Catches columns of states that are mixed up, times off by a sample, and ids that count the recorded neurons."""
     net = distsim.Network("day")
     e = net.population("E", 20, "iaf_psc_exp", I_e=distsim.Uniform(380.0, 500.0))
-    net.record_spikes = [e[5:15]]
+    net.record_spikes([e[5:15]])
     net.record_states(e[3:7], ["I_syn_ex", "V_m"], interval=0.3)
     net.record_rates(2.5)
     in_memory = distsim.simulate(net, 60.0, warmup=30.3)
@@ -210,3 +210,32 @@ def test_classes_of_the_page_on_python_are_all_there_are() -> None:
     for name in ("grid", "box", "ellipse", "sphere", "annulus", "listed", "Circular", "Doughnut", "Rectangular"):
         assert f"`{name}`" in text and hasattr(distsim.space, name), name
     assert all(f"`{name}`" in text or f"profiles.{name}(" in text for name in distsim.profiles.PROFILES)
+
+
+def test_what_is_recorded_is_said_once(tmp_path: Path) -> None:
+    net = distsim.Network()
+    e, i = net.population("E", 20, "iaf_psc_exp"), net.population("I", 5, "iaf_psc_exp")
+    first = net.project(e, i, distsim.AllToAll(), 1.0, 1.0)
+    second = net.project(i, e, distsim.AllToAll(), -1.0, 1.0)
+    assert [s.name for s in net.recorded_neurons()] == ["E", "I"]
+    with pytest.raises(distsim.ConfigError, match="unknown population 'X'"):
+        net.record_spikes(["E", "X"])
+    net.record_spikes([e[:3], "I"])
+    assert [s.size for s in net.recorded_neurons()] == [3, 5]
+    with pytest.raises(distsim.ConfigError, match=r"record\.spikes: described twice"):
+        net.record_spikes(e)
+    none = distsim.Network()
+    none.population("E", 20, "iaf_psc_exp")
+    none.record_spikes([])
+    assert none.recorded_neurons() == ()
+    with pytest.raises(AttributeError):
+        net.record_spikes = ["E"]  # type: ignore[method-assign, assignment]  # as if it were a list
+    for wrong in (7, True, distsim.Network().project):
+        with pytest.raises(distsim.ConfigError, match=r"record\.connections: found .*0 to 1"):
+            net.record_connections(wrong)  # type: ignore[arg-type]
+    net.record_connections([second, 0])
+    assert net.connection_recording == (1, 0) and net.projections[0] is first
+    with pytest.raises(distsim.ConfigError, match=r"record\.connections: described twice"):
+        net.record_connections()
+    distsim.simulate(net, 1.0, out=tmp_path / "out")
+    assert (tmp_path / "out" / "edges.h5").is_file()

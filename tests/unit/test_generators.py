@@ -21,7 +21,7 @@ def emitted(model: str, size: int = 4, duration: float = 60.0, ranks: int = 1, s
     """Counts of each generator in each step, int64[steps + 1, size]; step 0 is empty."""
     network = Network()
     network.population("G", size, model, params=params)
-    network.record_spikes = ("G",)
+    network.record_spikes(("G",))
     found = support.run(Experiment(network, RunSettings(duration=duration, seed=seed)), ranks)
     assert found.count == 0  # no neuron: not in the digest
     steps = round(duration * 10) + 1

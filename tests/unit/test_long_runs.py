@@ -17,7 +17,7 @@ from continuing import run
 from distsim import Experiment, FixedIndegree, Network, RunSettings
 from distsim.backend import open_backend
 from distsim.checkpointing import Keeper
-from distsim.comm import Serial
+from distsim.comm import Collective, Peers, Serial
 from distsim.engine.recording import FlushTimes
 from distsim.engine.simulation import Simulation, Sinks
 from distsim.io import StateReport, StateSegments, merge_states
@@ -94,3 +94,15 @@ def test_merging_many_segments_holds_the_neurons_once(tmp_path: Path, monkeypatc
     finally:
         tracemalloc.stop()
     assert peak < ids.nbytes * segments / 4
+
+
+@pytest.mark.parametrize("how", ["alltoall", "neighbourhood"])
+def test_a_run_gives_back_what_mpi_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """A program runs thousands of networks; MPI has room for two thousand graphs of ranks."""
+    freed: list[type] = []
+    for kind in (Collective, Peers):
+        monkeypatch.setattr(kind, "free", lambda self: freed.append(type(self)))
+    run(tmp_path, tmp_path / "out", 2, [f"run.exchange={how}", "run.duration=1.0"])
+    assert sum(issubclass(kind, Peers) for kind in freed) == 2
+    # Each rank: one that stood in before the first was prepared, and the last; more where a pair has overflowed.
+    assert sum(issubclass(kind, Collective) for kind in freed) >= 4

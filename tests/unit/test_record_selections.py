@@ -28,7 +28,8 @@ SOME = continuing.CONFIG.replace("spikes: [E, P, G]", """spikes:
 
 def some(experiment: distsim.Experiment) -> None:
     net = experiment.network
-    net.record_spikes = [net.select("E", fraction=0.25), net.select("P", slice=[1, 5, 3]), "G"]
+    net.spike_recording = None  # of the file
+    net.record_spikes([net.select("E", fraction=0.25), net.select("P", slice=[1, 5, 3]), "G"])
 
 
 def chosen(experiment: distsim.Experiment) -> set[int]:

@@ -36,8 +36,8 @@ from distsim.build.selecting import selected_ids
 from distsim.checks import delay_distribution
 from distsim.comm import Serial, Threads
 from distsim.distributions import support
+from distsim.elements import Projection
 from distsim.engine.simulation import Simulation, Tuning
-from distsim.network import Projection
 from distsim.streams import Stream
 
 

@@ -133,12 +133,12 @@ def test_results_of_a_python_script_can_be_run_again(tmp_path: Path) -> None:
     net.project(["E", "I"], lists, distsim.FixedTotalNumber(40), 60.0, 1.5, receptor="inhibitory")
     net.project(stim, lists, distsim.Explicit([0, 1], [2, 0], [500.0, -0.1], [0.5, 1.0], ["excitatory", "inhibitory"]))
     net.poisson(["E", lists], 2000.0, 30.0, name="noise")
-    net.record_spikes = ("E", "lists")
+    net.record_spikes(("E", "lists"))
     first = distsim.simulate(net, 200.0, warmup=20.0, seed=9, out=tmp_path / "first")
     loaded = load_experiment(tmp_path / "first" / "experiment.yaml")
     again = run_experiment(loaded.experiment, Serial(), open_backend("cpu"))
     assert again.summary["spike_digest"] == first.spike_digest and first.spike_count > 0
-    assert loaded.experiment.network.record_spikes == ("E", "lists")
+    assert [s.name for s in loaded.experiment.network.recorded_neurons()] == ["E", "lists"]
 
 
 def test_spikes_as_pandas_and_as_neo() -> None:

@@ -17,7 +17,7 @@ from distsim.build import spatial
 from distsim.build.quanta import inputs_bound
 from distsim.build.reach import evaluate
 from distsim.build.selecting import selected_ids
-from distsim.network import Projection
+from distsim.elements import Projection
 from distsim.rules import chance_of
 from distsim.space import (
     Circular,

@@ -15,7 +15,7 @@ from distsim import ConfigError, FixedIndegree, FixedOutdegree, Network, Pairwis
 from distsim.build import degrees
 from distsim.build.quanta import inputs_bound
 from distsim.build.reach import evaluate
-from distsim.network import Projection
+from distsim.elements import Projection
 from distsim.rules import chance_of
 from distsim.space import Circular, Space, box, grid, listed
 from distsim.streams import Stream

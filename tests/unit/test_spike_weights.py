@@ -48,7 +48,7 @@ def experiment(weighted: bool = True) -> Experiment:
         network.project(g, tum, AllToAll(), -128.0 * w, 2.5)
         network.project(g, relays, OneToOne(), 1.0, 1.0)
     network.record_states(tum, ["V_m"], 0.1)
-    network.record_spikes = ("tum", "relays")
+    network.record_spikes(("tum", "relays"))
     return Experiment(network, RunSettings(duration=30.0))
 
 
