@@ -34,8 +34,8 @@ class Network:
     """
 
     __slots__ = (  # what is misspelt is an error, and not an attribute that nobody reads
-        "connection_recording", "inputs", "name", "populations", "projections", "rate_recording", "reference_rates",
-        "reference_source", "space", "spike_recording", "state_recordings", "warnings",
+        "__weakref__", "connection_recording", "inputs", "name", "populations", "projections", "rate_recording",
+        "reference_rates", "reference_source", "space", "spike_recording", "state_recordings", "warnings",
     )  # fmt: skip
 
     def __init__(self, name: str = "network", space: Space | None = None) -> None:

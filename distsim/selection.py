@@ -121,10 +121,13 @@ def some_of(population: Population, which: int | slice | Sequence[int]) -> Selec
     where = f"{population.name}[…]"
     if isinstance(which, slice):
         return select(population, slice=which, where=where)
-    if hasattr(which, "__index__"):
-        number = operator.index(which)
-        return select(population, neurons=[number + population.size if number < 0 else number], where=where)
-    return select(population, neurons=which, where=where)
+    try:
+        number = operator.index(which)  # type: ignore[arg-type]
+    except TypeError:  # also of an array, though it has __index__
+        if not hasattr(which, "__iter__"):
+            raise wrong(where, which, "a local id, a slice, or a list of local ids") from None
+        return select(population, neurons=which, where=where)  # type: ignore[arg-type]
+    return select(population, neurons=[number + population.size if number < 0 else number], where=where)
 
 
 def select(

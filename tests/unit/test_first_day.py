@@ -57,6 +57,7 @@ REFUSED: list[tuple[Act, str, str]] = [
     (lambda n: n["E"][18:40:-1], "E[…].slice", "start < stop"),
     (lambda n: n["E"][[3, 1]], "E[…].neurons", "ascending"),
     (lambda n: n["E"][20], "E[…].neurons", "0 to 19"),
+    (lambda n: n["E"][1.5], "E[…]", "a slice, or a list"),  # type: ignore[index]
     (lambda n: distsim.simulate(n, 1.0, seeds=3), "run.seeds", "did you mean 'seed'"),
     (lambda n: distsim.simulate(n, "1.0"), "run.duration", "a number"),  # type: ignore[arg-type]
     (lambda n: distsim.Simulator(n, warmup=10.0), "run.warmup", "first stretch"),
@@ -88,6 +89,7 @@ def test_a_population_is_indexed_as_in_python() -> None:
     assert e[:7] == net.select(e, slice=[0, 7]) == net.select(e, slice=slice(7))
     assert e[-5:] == net.select(e, slice=[15, 20]) and e[::2] == net.select(e, slice=[0, 20, 2])
     assert e[np.int64(-1)] == net.select(e, neurons=[19]) and e[[1, 5]] == net.select(e, neurons=np.array([1, 5]))
+    assert e[np.array([1, 5])] == e[[1, 5]] and e[range(3)] == e[[0, 1, 2]]
     assert e[:] == net.select(e) and e[:].is_whole
     with pytest.raises(TypeError):
         list(e)  # type: ignore[call-overload]

@@ -122,6 +122,7 @@ def test_other_commands_that_compute_and_a_file_of_their_name(
 ) -> None:
     settings = {"DISTSIM_NO_INSTALL": "1", "DISTSIM_PYTHON": str(fake_python)}
     (tmp_path / "export").write_text("")
+    (tmp_path / "resume").mkdir()  # as `export CONFIG --out export` leaves one
     for given, expected in (("resume a b", "resume a b"), ("run c.yaml", "run c.yaml"), ("export -q", "run export -q")):
         result = launch(repo_root, "run", *given.split(), cwd=tmp_path, **settings)
         assert result.stdout.splitlines()[0] == f"python=-m distsim {expected}"
