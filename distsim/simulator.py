@@ -62,7 +62,7 @@ class Simulator:
         self._simulation = Simulation(experiment, self._comm, backend, sinks)
         self._network, self._run = network, experiment.run
         self._ids = {p.name: i for i, p in enumerate(network.populations)}
-        self._described = _extent(network)
+        self._described, self._closed = _extent(network), False
 
     @property
     def time(self) -> float:
@@ -76,6 +76,8 @@ class Simulator:
             raise wrong("duration", duration, f"a multiple of dt = {self._run.dt} ms")
         if _extent(self._network) != self._described:
             raise ConfigError("the network was changed after it was built; make another Simulator of it")
+        if self._closed:
+            raise ConfigError("the Simulator was closed; make another one")
         simulation, first = self._simulation, self._simulation.step
         before = simulation.spike_counts()
         simulation.extend(first + steps)
@@ -91,6 +93,16 @@ class Simulator:
         }
         digest = simulation.digest()
         return Stretch(spikes, states, rates, str(digest), digest.count, rate_bins=bins)
+
+    def close(self) -> None:
+        """Give back what MPI holds for it; it goes on no more, but can still be asked.
+
+        Every rank must call. Without it MPI keeps that until the program ends: it has room for some two thousand
+        Simulators.
+        """
+        if self._simulation.exchange is not None and not self._closed:
+            self._simulation.exchange.close()
+        self._closed = True
 
     def get(self, population: Population | str, name: str) -> npt.NDArray[np.float64]:
         """A parameter or recordable state of every neuron of `population`, float64[size]."""
@@ -180,10 +192,10 @@ def _numbers(value: Any, size: int, where: str) -> npt.NDArray[np.float64] | flo
     return float(array) if array.ndim == 0 else array.reshape(size)
 
 
-def _extent(network: Network) -> tuple[int, ...]:
-    """How much was described."""
+def _extent(network: Network) -> tuple[object, ...]:
+    """How much was described, and of what spikes are kept."""
     parts = (network.populations, network.projections, network.inputs, network.state_recordings)
-    return tuple(len(part) for part in parts)
+    return (*(len(part) for part in parts), network.spike_recording, network.rate_recording)
 
 
 __all__ = ["Connections", "Simulator", "Spikes", "States", "Stretch"]

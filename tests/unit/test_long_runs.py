@@ -14,15 +14,22 @@ import numpy as np
 import pytest
 from continuing import run
 
-from distsim import Experiment, FixedIndegree, Network, RunSettings
+from distsim import Experiment, FixedIndegree, Network, RunSettings, Simulator
 from distsim.backend import open_backend
 from distsim.checkpointing import Keeper
-from distsim.comm import Collective, Peers, Serial
+from distsim.comm import Collective, Peers, Serial, Threads
 from distsim.engine.recording import FlushTimes
 from distsim.engine.simulation import Simulation, Sinks
 from distsim.io import StateReport, StateSegments, merge_states
 
 WEEK = 7 * 86400.0
+
+
+def regular() -> Network:
+    network = Network("regular")
+    n = network.population("N", 12, "iaf_psc_exp", I_e=900.0)
+    network.project(n, n, FixedIndegree(3), 10.0, 1.0)
+    return network
 
 
 def test_data_are_handed_over_more_rarely_in_a_long_run() -> None:
@@ -45,12 +52,9 @@ def test_data_are_handed_over_more_rarely_in_a_long_run() -> None:
 def test_data_are_handed_over_between_stretches_of_one_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where an interval takes longer than ranks take to meet, each stretch is one; then time asks between two."""
     monkeypatch.setattr("distsim.engine.simulation.FLUSH_EVERY", 0.05)
-    network = Network("regular")
-    n = network.population("N", 12, "iaf_psc_exp", I_e=900.0)
-    network.project(n, n, FixedIndegree(3), 10.0, 1.0)
     handed: list[int] = []
     sinks = Sinks(spikes=lambda steps, gids: handed.append(int(steps[-1])))
-    simulation = Simulation(Experiment(network, RunSettings(duration=100.0)), Serial(), open_backend("cpu"), sinks)
+    simulation = Simulation(Experiment(regular(), RunSettings(duration=100.0)), Serial(), open_backend("cpu"), sinks)
     simulation.interval = simulation._stepper.most_steps = 100
     for stop in range(100, 1001, 100):
         simulation.run_to(stop)
@@ -106,3 +110,6 @@ def test_a_run_gives_back_what_mpi_holds(tmp_path: Path, monkeypatch: pytest.Mon
     assert sum(issubclass(kind, Peers) for kind in freed) == 2
     # Each rank: one that stood in before the first was prepared, and the last; more where a pair has overflowed.
     assert sum(issubclass(kind, Collective) for kind in freed) >= 4
+    freed.clear()
+    Threads.run(2, lambda comm: Simulator(regular(), comm=comm, exchange=how).close())
+    assert sum(issubclass(kind, Peers) for kind in freed) == 2

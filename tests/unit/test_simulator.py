@@ -36,6 +36,10 @@ def session(comm: Communicator) -> dict[str, Any]:
     sim.set("E", I_e=np.linspace(300.0, 400.0, 50))
     changed = sim.get("I", "V_m"), sim.get("I", "E_L"), sim.get("E", "I_e")
     last = sim.simulate(1200.0)  # beyond the second for which digests had room
+    sim.close()
+    sim.close()
+    with pytest.raises(distsim.ConfigError, match="was closed"):
+        sim.simulate(1.0)
     recurrent = sim.connections("E", "E")
     return {
         "spikes": [stretch.spikes for stretch in (first, second, last)],
