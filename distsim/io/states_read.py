@@ -31,15 +31,17 @@ def read_states(path: Path | str) -> dict[str, StateArrays]:
             data = whole(file, f"report/{name}/data", "f", 2)
             nodes = whole(file, f"report/{name}/mapping/node_ids", "ui").astype(np.int64)
             time = whole(file, f"report/{name}/mapping/time", "f")
-            listed = file[f"report/{name}/data"].attrs.get("variables", ())
-            variables = [v if isinstance(v, str) else v.decode() for v in listed]
+            variables = texts(child(file, f"report/{name}/data"), "variables")
             if data.shape[1] != len(nodes) * len(variables) or time.shape != (3,):
                 raise ResultError(
                     f"{path}: report/{name}: found {data.shape[1]} columns of {len(nodes)} neurons; "
                     f"allowed: one for each of {len(variables)} variables of a neuron"
                 )
-            if not time[2] > 0.0:
-                raise ResultError(f"{path}: report/{name}: found an interval of {time[2]} ms; allowed: a time above 0")
+            if not (time[2] > 0.0 and 0.0 <= time[0] / time[2] < 2.0**53):
+                raise ResultError(
+                    f"{path}: report/{name}: found samples from {time[0]} ms on, every {time[2]} ms; "
+                    "allowed: times from 0 on, and an interval above 0"
+                )
             first = np.uint64(round(time[0] / time[2]))  # samples are multiples of the interval
             times = step_times(first + np.arange(data.shape[0], dtype=np.uint64), time[2])
             values = data.reshape(data.shape[0], len(nodes), len(variables))

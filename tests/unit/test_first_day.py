@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -151,6 +152,14 @@ def test_results_in_a_directory_are_those_in_memory(tmp_path: Path) -> None:
     for name, values in b.values.items():
         assert np.array_equal(a.values[name], values) and values.shape == (200, 4)
     assert not (a.values["I_syn_ex"] == a.values["V_m"]).any()
+    for damage in ((np.nan, 90.3, 0.3), (-1.0, 90.3, 0.3), (30.6, 90.3, 0.0), None):
+        with h5py.File(tmp_path / "out" / "states.h5", "r+") as file:
+            if damage is None:
+                del file["report/E/data"].attrs["variables"]
+            else:
+                file["report/E/mapping/time"][...] = damage
+        with pytest.raises(distsim.DistsimError, match=r"found samples|variables: missing"):
+            _ = distsim.load_results(tmp_path / "out").states
 
 
 def simulator() -> distsim.Simulator:
