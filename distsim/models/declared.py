@@ -22,7 +22,7 @@ def check_declaration(model: object, where: str) -> Model:
     at = f"{where}: model {model.name}"
     states = [s.name for s in model.states]
     names = [*(p.name for p in model.parameters), *(c.name for c in model.constants), *states]
-    code = re.sub(r"//[^\n]*", "", model.code)
+    code = _without_comments(model.code)
     for k, name in enumerate(names):
         if name in names[:k]:
             raise ConfigError(
@@ -48,11 +48,16 @@ def _check_dynamics(dynamics: Dynamics, states: list[str], at: str) -> None:
             f"{at}: dynamics.scheme: unknown scheme {dynamics.scheme!r}; {nearest(dynamics.scheme, SCHEMES)}"
         )
     steps = dynamics.substeps
-    if not (isinstance(steps, tuple) and len(steps) == 2 and all(isinstance(n, int) and n > 0 for n in steps)):
+    if not (isinstance(steps, (tuple, list)) and len(steps) == 2 and all(isinstance(n, int) and n > 0 for n in steps)):
         raise wrong(f"{at}: dynamics.substeps", steps, "(single, double): sub-steps a step in either precision")
+    derivatives = _without_comments(dynamics.derivatives)
     for name in dynamics.variables:
         if name not in states:
             raise ConfigError(f"{at}: dynamics.variables: unknown state {name!r}; {nearest(name, states)}")
         for assigned in (f"rate_{name}", f"drive_{name}") if dynamics.scheme == "magnus4" else (f"d_{name}",):
-            if re.search(rf"\b{assigned}\s*=(?!=)", dynamics.derivatives) is None:
+            if re.search(rf"\b{assigned}\s*=(?!=)", derivatives) is None:
                 raise ConfigError(f"{at}: dynamics.derivatives does not assign {assigned}, though {name} is a variable")
+
+
+def _without_comments(code: str) -> str:
+    return re.sub(r"//[^\n]*|/\*.*?\*/", " ", code, flags=re.DOTALL)

@@ -112,6 +112,7 @@ V = State("v", "1", "v")
 
 @pytest.mark.parametrize(("changes", "said"), [
     ({"dynamics": Dynamics(("v",), "a = d_v == 1;")}, "does not assign d_v"),
+    ({"dynamics": Dynamics(("v",), "/* d_v = 1; */ // d_v = a;")}, "does not assign d_v"),
     ({"dynamics": Dynamics(("v",), "d_v = a;", "magnus4")}, "does not assign rate_v"),
     ({"dynamics": Dynamics(("w",), "d_w = a;")}, "unknown state 'w'"),
     ({"dynamics": Dynamics(("v",), "d_v = a;", "rk5")}, "unknown scheme 'rk5'; did you mean 'rk"),
@@ -135,7 +136,7 @@ def test_a_declaration_that_computes_anything_is_refused(changes: dict[str, Any]
 
 def test_declarations_that_fit_are_accepted() -> None:
     named = (Parameter("a", 1.0, "", ""), Parameter("g", 1.0, "nS", "g"))
-    for changes in ({}, {"parameters": named, "dynamics": Dynamics(("v",), "d_v = g_ * a; // in units of g")}):
+    for changes in ({}, {"parameters": named, "dynamics": Dynamics(("v",), "d_v = g_ * a; // in units of g\n/* g */")}):
         Network().population("N", 2, declaration(**changes))
     for model in MODELS.values():
         check_declaration(model.example if isinstance(model, Family) else model, "here")
