@@ -76,9 +76,9 @@ class Results:
         """Population → mean rate of its neurons in Hz; of an unfinished run that of those recorded, so far."""
         if self.complete:
             return dict(self.summary["rates"])
-        seconds = (self.stop - self.start) / 1000.0
+        span = self.stop - self.start
         return {
-            name: times.size / (self.sizes[name] * seconds) if seconds > 0.0 else float("nan")
+            name: 1000.0 * times.size / (self.sizes[name] * span) if span > 0.0 else float("nan")
             for name, (times, _) in self.spikes.items()
         }
 

@@ -32,10 +32,6 @@ def identity(document: Mapping[str, Any]) -> dict[str, Any]:
     """The resolved document without what may differ, in types of JSON, with hashes for files and long lists."""
     files = {str(path): str(digest) for path, digest in document.get("files", {}).items()}
     kept = {key: value for key, value in document.items() if key not in ("name", "files", "run")}
-    if isinstance(kept.get("network"), Mapping) and kept["network"].get("builder") == "sonata":
-        kept["network"] = {
-            key: value for key, value in kept["network"].items() if key != "root"
-        }  # a place, as of files
     run = {key: value for key, value in document.get("run", {}).items() if key not in FREE}
     if isinstance(kept.get("projections"), Sequence):
         kept["projections"] = [_drawn(p) for p in kept["projections"]]
@@ -65,10 +61,12 @@ def _is_list(value: Any) -> bool:
 
 def _said_by_sections(network: Mapping[str, Any]) -> Mapping[str, Any]:
     """A builder's arguments; of sonata its configuration as sections, and the other files that were read."""
-    if network.get("builder") != "sonata" or "sections" not in network:
+    if network.get("builder") != "sonata":
         return network
-    found = {key: value for key, value in network.items() if key != "sections"}
+    found = {key: value for key, value in network.items() if key not in ("sections", "root")}  # root is only a place
     config = network.get("config")
+    if "sections" not in network:
+        return found
     return {**found, "config": network["sections"], "reads": [f for f in network.get("reads", ()) if f != config]}
 
 
