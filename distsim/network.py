@@ -295,7 +295,10 @@ class Network:
         return tuple(part if isinstance(part, Selection) else Selection.whole(part) for part in whole)
 
     def _side(self, chosen: Population | str | Sequence[Population | str]) -> tuple[Population, ...]:
-        parts = [chosen] if isinstance(chosen, (str, Population)) else list(chosen)
+        parts = list(chosen) if isinstance(chosen, Iterable) and not isinstance(chosen, str) else [chosen]
+        for part in parts:
+            if not isinstance(part, (str, Population)):
+                raise wrong("population", part, "a whole population, or its name")
         side = tuple(self[part] if isinstance(part, str) else part for part in parts)
         if not side:
             raise ConfigError("a list of populations is empty; name at least one")

@@ -51,6 +51,8 @@ def state_recording(
     (chosen,) = side
     target = chosen.population
     where = f"record.states.{target.name}"
+    if not isinstance(variables, Iterable):
+        raise wrong(f"{where}.variables", variables, "names of state variables")
     variables = (variables,) if isinstance(variables, str) else tuple(variables)
     for variable in variables:
         if variable not in target.model.recordables:

@@ -20,6 +20,7 @@ from distsim.engine.readback import Connections, read_connections
 from distsim.engine.simulation import Simulation, Sinks
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import Experiment, RunSettings
+from distsim.given import is_number, plain
 from distsim.grid import on_grid
 from distsim.measurement import mean_rate
 from distsim.network import Network
@@ -71,7 +72,8 @@ class Simulator:
 
     def simulate(self, duration: float) -> Stretch:
         """Go on for `duration` ms; returns what was recorded in this stretch."""
-        steps = on_grid(duration, self._run.dt)
+        duration = plain(duration)
+        steps = on_grid(duration, self._run.dt) if is_number(duration) else None
         if steps is None or steps < 0:
             raise wrong("duration", duration, f"a multiple of dt = {self._run.dt} ms")
         if _extent(self._network) != self._described:

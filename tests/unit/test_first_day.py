@@ -53,6 +53,9 @@ REFUSED: list[tuple[Act, str, str]] = [
     (lambda n: n.record_states("E", ["V_m"], interval="1"), "record.states.E.interval", "a time in ms > 0"),
     (lambda n: n.record_states("E", ["V_m"], neurons=3), "record.states.E.neurons", "a list of local ids"),
     (lambda n: n.record_rates("x"), "record.rates.bin", "a time in ms > 0"),
+    (lambda n: n.record_rates(1.0, n["E"][:3]), "population", "a whole population, or its name"),  # type: ignore[arg-type]
+    (lambda n: n.record_spikes([3]), "population", "a whole population, or its name"),  # type: ignore[list-item]
+    (lambda n: n.record_states("E", None), "record.states.E.variables", "names of state"),  # type: ignore[arg-type]
     (lambda n: n.select(["E", "I"], fraction=0.5), "select", "one population at a time"),
     (lambda n: distsim.simulate(n["E"], 1.0), "network", "a distsim.Network"),
     (lambda n: n["E"][18:40:-1], "E[…].slice", "start < stop"),
@@ -188,6 +191,7 @@ def test_a_simulator_refuses_what_it_would_take_for_something_else() -> None:
         (lambda: sim.set("E", V_m=distsim.Uniform(-70.0, -60.0)), "one number per neuron"),
         (lambda: sim.set("E", V_m=[1.0, 2.0]), "one number for each of 20 neurons"),
         (lambda: sim.set("E", V=1.0), "did you mean 'V_m'"),
+        (lambda: sim.simulate(None), "found None; allowed: a multiple of dt"),  # type: ignore[arg-type]
         (lambda: sim.get("F", "V_m"), "allowed: E, I"),
     ):
         with pytest.raises(distsim.ConfigError, match=re.escape(says)):
