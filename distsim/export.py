@@ -25,7 +25,6 @@ from distsim.distributions import Listed
 from distsim.elements import Input, Population
 from distsim.engine.edges_dump import Dump, dump_connections, dumped
 from distsim.engine.simulation import Simulation
-from distsim.experiment import RunSettings
 from distsim.io.circuit import (
     CIRCUIT,
     COMPONENTS,
@@ -55,6 +54,7 @@ from distsim.space import Space
 FIRST_TYPE = 100  # ids of types, as BMTK counts them
 LONG_LIST = 1000  # longer lists of an input are files
 COLUMN = "value"  # of theirs
+ALWAYS = 1e9  # ms: how long a current without an end lasts
 
 
 def export_circuit(simulation: Simulation, out: Path) -> list[str]:
@@ -78,6 +78,7 @@ def export_circuit(simulation: Simulation, out: Path) -> list[str]:
     _write_nodes(simulation, kinds, out / NODES_FILE)
     every = tuple(range(len(network.projections)))
     dumps = _typed(network, dumped(network, every)) if every else []
+    left_out += [text for dump in dumps for text in _merged(simulation, dump)]
     if dumps:
         dump_connections(simulation, every, out / EDGES_FILE, dumps=dumps)
     trains = {p.name: _spike_trains(p) for p in network.populations if p.model.name == "spike_generator"}
@@ -195,6 +196,24 @@ def _typed(network: Network, dumps: Sequence[Dump]) -> list[Dump]:
     return typed
 
 
+def _merged(simulation: Simulation, dump: Dump) -> list[str]:
+    """Where the synapses of one population of edges lie in several planes: read back, they are one list in one."""
+    planes, population = simulation.planes, dump.population
+    model = simulation.experiment.network.populations[dump.target].model
+    receptors = np.repeat(np.arange(len(model.receptors)), planes.per_receptor[model.symbol])
+    used = {
+        plane.index
+        for (number, target, _), endpoint in planes.endpoints.items() if target == dump.target
+        and number in population.projections for plane in (endpoint.positive, endpoint.negative)
+        if plane is not None
+    }  # fmt: skip
+    mine = [r for r in receptors[sorted(used)].tolist() if dump.receptors is None or r in dump.receptors]
+    if len(set(mine)) == len(mine):
+        return []
+    numbers = ", ".join(str(number) for number in population.projections)
+    return [f"projections {numbers}: in {population.name} the finer resolution of weights that are 2^7 smaller"]
+
+
 def _edge_rows(network: Network, dump: Dump, out: Path) -> list[dict[str, str]]:
     """The types of a population of edges; a receptor is named where the sign of the weight does not say it."""
     population, rows = dump.population, []
@@ -230,15 +249,15 @@ def _spike_trains(population: Population) -> Trains:
     return Trains(times, weights if weighs else ())
 
 
-def _clamp(given: Input, run: RunSettings) -> dict[str, Any] | None:
-    """An input as SONATA's current clamp; None where it is another, or never on."""
+def _clamp(given: Input, dt: float) -> dict[str, Any] | None:
+    """An input as SONATA's current clamp; None where it is another."""
     amplitude = given.params.get("amplitude")
-    stop = min(given.stop, run.end * run.dt)
-    if given.device.name != "dc_generator" or not isinstance(amplitude, float) or stop <= given.start:
+    if given.device.name != "dc_generator" or not isinstance(amplitude, float):
         return None
+    length = ALWAYS if math.isinf(given.stop) else given.stop - given.start
     return {
         "input_type": "current_clamp", "module": "IClamp", "amp": amplitude * given.weight, "delay": given.start,
-        "duration": round(math.floor((stop - given.start) / run.dt + 0.5) * run.dt, 9),
+        "duration": round(math.floor(length / dt + 0.5) * dt, 9),
     }  # fmt: skip
 
 
@@ -284,7 +303,7 @@ def _simulation(
 
     own_inputs: dict[str, Any] = {}
     for number, given in enumerate(network.inputs):
-        clamp = _clamp(given, run)
+        clamp = _clamp(given, run.dt)
         if clamp is None:
             own_inputs[given.name] = _own_input(given, number, columns)
         else:
@@ -302,6 +321,8 @@ def _simulation(
         left_out.append("record.spikes: SONATA writes the spikes of all neurons")
     if network.rate_recording is not None:
         left_out.append("record.rates: SONATA has no such report")
+    if network.connection_recording:
+        left_out.append("record.connections: SONATA has no such report")
     own: dict[str, Any] = {
         "run": {"duration": run.duration, "warmup": run.warmup, "seed": run.seed, "precision": run.precision}
     }

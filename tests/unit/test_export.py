@@ -73,6 +73,10 @@ def test_it_runs_again_to_the_same_spikes(circuit: Path) -> None:
     expected = run(described())
     loaded = load_experiment(circuit / "simulation_config.json")
     assert expected.count > 100 and loaded.experiment.run == RunSettings(100.0, warmup=10.0, seed=12)
+    before, after = (
+        [(i.name, i.start, min(i.stop, 1e8)) for i in e.network.inputs] for e in (described(), loaded.experiment)
+    )
+    assert after == before  # also for a longer run
     for ranks in (1, 2, 3):
         found = run(loaded.experiment, ranks)
         assert (found.digest, found.count, found.synapses) == (expected.digest, expected.count, expected.synapses)
@@ -120,12 +124,19 @@ def test_what_sonata_cannot_say_is_told_and_the_command_writes_only_into_a_free_
     (tmp_path / "a.yaml").write_text(
         "run: {duration: 10.0}\npopulations: {E: {model: iaf_psc_exp, size: 4}}\n"
         "inputs: {noise: {type: poisson, targets: E, rate: 100.0, weight: 1.0}}\n"
-        "record: {spikes: [E], rates: {bin: 1.0}}\n"
+        "projections: [{source: E, target: E, rule: all_to_all, weight: 50.0, delay: 1.0},\n"
+        "  {source: E, target: E, rule: all_to_all, weight: 0.1, delay: 1.0}]\n"
+        "record: {spikes: [E], rates: {bin: 1.0}, connections: [0]}\n"  # spikes: all neurons by their names
     )
     arguments = ["export", str(tmp_path / "a.yaml"), "--out", str(tmp_path / "circuit")]
     assert main(arguments) == 0
     said = capsys.readouterr()
-    assert said.err == "distsim: warning: record.rates: SONATA has no such report; left out\n"
+    assert said.err.splitlines() == [
+        f"distsim: warning: {said}; left out" for said in (
+            "projections 0, 1: in E_to_E_excitatory the finer resolution of weights that are 2^7 smaller",
+            "record.rates: SONATA has no such report", "record.connections: SONATA has no such report",
+        )
+    ]  # fmt: skip
     assert "distsim run" in said.out
     assert json.loads((tmp_path / "circuit" / "simulation_config.json").read_text())["run"]["tstop"] == 10.0
     assert main(arguments) == 2
