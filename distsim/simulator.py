@@ -63,6 +63,23 @@ class Simulator:
         self._network, self._run = network, experiment.run
         self._ids = {p.name: i for i, p in enumerate(network.populations)}
         self._described = _extent(network)
+        self._closed = False
+
+    def __enter__(self) -> Simulator:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if raised[0] is None:  # other ranks may not come here
+            self.close()
+
+    def close(self) -> None:
+        """Give back what MPI holds for it (every rank must call): a program may make thousands of them.
+
+        Nothing is simulated any more; what there is can still be read. A `with` statement does it at its end.
+        """
+        if not self._closed and self._simulation.exchange is not None:
+            self._simulation.exchange.close()
+        self._closed = True
 
     @property
     def time(self) -> float:
@@ -71,6 +88,8 @@ class Simulator:
 
     def simulate(self, duration: float) -> Stretch:
         """Go on for `duration` ms; returns what was recorded in this stretch."""
+        if self._closed:
+            raise ConfigError("the Simulator is closed; make another one")
         steps = on_grid(duration, self._run.dt)
         if steps is None or steps < 0:
             raise wrong("duration", duration, f"a multiple of dt = {self._run.dt} ms")

@@ -48,6 +48,18 @@ def session(comm: Communicator) -> dict[str, Any]:
     }
 
 
+def test_closed_at_the_end_of_with() -> None:
+    def session_of(comm: Communicator) -> float:
+        with distsim.Simulator(network(), comm=comm, seed=4) as sim:
+            sim.simulate(1.0)
+        sim.close()  # twice does no harm
+        with pytest.raises(distsim.ConfigError, match="closed"):
+            sim.simulate(1.0)
+        return float(sim.get("E", "V_m").sum())
+
+    assert len({session_of(Serial()), *Threads.run(2, session_of)}) == 1
+
+
 def test_a_session_is_the_same_on_any_number_of_ranks() -> None:
     """Catches values or connections that a rank reads or sets by its own numbering."""
     alone = session(Serial())
