@@ -1,15 +1,16 @@
 """A built network as a SONATA circuit, from all ranks: `distsim export`.
 
 What SONATA can say is said so that it runs again to the same spikes: weights and delays as simulated, parameters and
-initial values that were drawn as numbers of the nodes, spike generators as virtual nodes with their spikes. What it
-cannot say (Poisson backgrounds and the like) is told.
+initial values that were drawn as numbers of the nodes, spike generators as virtual nodes with their spikes. Inputs that
+it has no words for (Poisson backgrounds and the like) stand in our own section, which others pass over. What else it
+cannot say is told.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ import numpy.typing as npt
 from distsim.build.locations import located
 from distsim.build.sampling import population_values
 from distsim.build.selecting import selected_ids
-from distsim.elements import Population
+from distsim.config.describe import input_document
+from distsim.distributions import Listed
+from distsim.elements import Input, Population
 from distsim.engine.edges_dump import Dump, dump_connections, dumped
 from distsim.engine.simulation import Simulation
 from distsim.io.circuit import (
@@ -49,6 +52,9 @@ from distsim.selection import Selection
 from distsim.space import Space
 
 FIRST_TYPE = 100  # ids of types, as BMTK counts them
+LONG_LIST = 1000  # longer lists of an input are files
+COLUMN = "value"  # of theirs
+ALWAYS = 1e9  # ms: how long a current without an end lasts
 
 
 def export_circuit(simulation: Simulation, out: Path) -> list[str]:
@@ -72,10 +78,12 @@ def export_circuit(simulation: Simulation, out: Path) -> list[str]:
     _write_nodes(simulation, kinds, out / NODES_FILE)
     every = tuple(range(len(network.projections)))
     dumps = _typed(network, dumped(network, every)) if every else []
+    left_out += [text for dump in dumps for text in _merged(simulation, dump)]
     if dumps:
         dump_connections(simulation, every, out / EDGES_FILE, dumps=dumps)
     trains = {p.name: _spike_trains(p) for p in network.populations if p.model.name == "spike_generator"}
-    simulated = _simulation(simulation, trains, left_out)
+    columns: dict[str, Listed] = {}
+    simulated = _simulation(simulation, trains, columns, left_out)
 
     def write_documents() -> None:
         write_table(out / NODE_TYPES, [_node_row(i, k, out) for i, k in enumerate(kinds)])
@@ -84,6 +92,8 @@ def export_circuit(simulation: Simulation, out: Path) -> list[str]:
             write_table(out / EDGE_TYPES, [row for d in dumps for row in _edge_rows(network, d, out)])
         if trains:
             write_spike_inputs(out / SPIKE_INPUTS, trains)
+        for file, numbers in columns.items():
+            write_table(out / COMPONENTS / file, [{COLUMN: repr(x)} for x in numbers.values])
         write_json(out / CIRCUIT, circuit_document(kinds, names, EDGES_FILE))
         write_json(out / SIMULATION, simulated)
 
@@ -186,6 +196,24 @@ def _typed(network: Network, dumps: Sequence[Dump]) -> list[Dump]:
     return typed
 
 
+def _merged(simulation: Simulation, dump: Dump) -> list[str]:
+    """Where the synapses of one population of edges lie in several planes: read back, they are one list in one."""
+    planes, population = simulation.planes, dump.population
+    model = simulation.experiment.network.populations[dump.target].model
+    receptors = np.repeat(np.arange(len(model.receptors)), planes.per_receptor[model.symbol])
+    used = {
+        plane.index
+        for (number, target, _), endpoint in planes.endpoints.items() if target == dump.target
+        and number in population.projections for plane in (endpoint.positive, endpoint.negative)
+        if plane is not None
+    }  # fmt: skip
+    mine = [r for r in receptors[sorted(used)].tolist() if dump.receptors is None or r in dump.receptors]
+    if len(set(mine)) == len(mine):
+        return []
+    numbers = ", ".join(str(number) for number in population.projections)
+    return [f"projections {numbers}: in {population.name} the finer resolution of weights that are 2^7 smaller"]
+
+
 def _edge_rows(network: Network, dump: Dump, out: Path) -> list[dict[str, str]]:
     """The types of a population of edges; a receptor is named where the sign of the weight does not say it."""
     population, rows = dump.population, []
@@ -221,38 +249,65 @@ def _spike_trains(population: Population) -> Trains:
     return Trains(times, weights if weighs else ())
 
 
-def _simulation(simulation: Simulation, trains: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:
+def _clamp(given: Input, dt: float) -> dict[str, Any] | None:
+    """An input as SONATA's current clamp; None where it is another."""
+    amplitude = given.params.get("amplitude")
+    if given.device.name != "dc_generator" or not isinstance(amplitude, float):
+        return None
+    length = ALWAYS if math.isinf(given.stop) else given.stop - given.start
+    return {
+        "input_type": "current_clamp", "module": "IClamp", "amp": amplitude * given.weight, "delay": given.start,
+        "duration": round(math.floor(length / dt + 0.5) * dt, 9),
+    }  # fmt: skip
+
+
+def _own_input(given: Input, number: int, columns: dict[str, Listed]) -> dict[str, Any]:
+    """An input in the words of our files; long lists become files of `columns`."""
+    document = input_document(given)
+    for name, value in given.params.items():
+        if isinstance(value, Listed) and len(value.values) > LONG_LIST:
+            file = f"input_{number}_{name}.csv"
+            columns[file] = value
+            document[name] = {"file": f"./{COMPONENTS}/{file}", "column": COLUMN}
+    return document
+
+
+def _free(label: str, taken: Container[str]) -> str:
+    """`label`, or more of it where that name is taken."""
+    while label in taken:
+        label += "_"
+    return label
+
+
+def _simulation(
+    simulation: Simulation, trains: Mapping[str, Any], columns: dict[str, Listed], left_out: list[str]
+) -> dict[str, Any]:
     experiment = simulation.experiment
     network, run = experiment.network, experiment.run
-    inputs: dict[str, Any] = {
-        f"spikes_of_{name}": {
-            "input_type": "spikes",
-            "module": "h5",
-            "input_file": f"./{SPIKE_INPUTS}",
-            "node_set": name,
-        }
-        for name in trains
-    }
+    names = [given.name for given in network.inputs]
+    inputs: dict[str, Any] = {}
+    for name in trains:
+        inputs[_free(f"spikes_of_{name}", [*names, *inputs])] = {
+            "input_type": "spikes", "module": "h5", "input_file": f"./{SPIKE_INPUTS}", "node_set": name,
+        }  # fmt: skip
     sets: dict[str, Any] = {}
+
+    def added(label: str, value: Any) -> str:
+        label = _free(label, sets)
+        sets[label] = value
+        return label
 
     def node_set(label: str, chosen: Sequence[Selection]) -> str:
         parts = [_as_set(s, run.seed) for s in chosen]
-        sets[label] = parts[0] if len(parts) == 1 else [f"{label}_{i}" for i in range(len(parts))]
-        sets.update({f"{label}_{i}": part for i, part in enumerate(parts) if len(parts) > 1})
-        return label
+        return added(label, parts[0] if len(parts) == 1 else [added(f"{label}_{i}", p) for i, p in enumerate(parts)])
 
-    for given in network.inputs:
-        amplitude = given.params.get("amplitude")
-        if given.device.name != "dc_generator" or not isinstance(amplitude, float):
-            left_out.append(f"inputs.{given.name}: {given.device.name} cannot be said in SONATA")
-            continue
-        stop = min(given.stop, run.end * run.dt)
-        inputs[given.name] = {
-            "input_type": "current_clamp", "module": "IClamp",
-            "node_set": node_set(f"onto_{given.name}", given.targets),
-            "amp": amplitude * given.weight, "delay": given.start,
-            "duration": round(math.floor((stop - given.start) / run.dt + 0.5) * run.dt, 9),
-        }  # fmt: skip
+    own_inputs: dict[str, Any] = {}
+    for number, given in enumerate(network.inputs):
+        clamp = _clamp(given, run.dt)
+        if clamp is None:
+            own_inputs[given.name] = _own_input(given, number, columns)
+        else:
+            inputs[given.name] = {"node_set": node_set(f"onto_{given.name}", given.targets), **clamp}
     reports: dict[str, Any] = {}
     for recording in network.state_recordings:
         cells = node_set(f"recorded_of_{recording.population.name}", [recording.selection])
@@ -266,12 +321,20 @@ def _simulation(simulation: Simulation, trains: Mapping[str, Any], left_out: lis
         left_out.append("record.spikes: SONATA writes the spikes of all neurons")
     if network.rate_recording is not None:
         left_out.append("record.rates: SONATA has no such report")
-    own = {"duration": run.duration, "warmup": run.warmup, "seed": run.seed, "precision": run.precision}
+    if network.connection_recording:
+        left_out.append("record.connections: SONATA has no such report")
+    own: dict[str, Any] = {
+        "run": {"duration": run.duration, "warmup": run.warmup, "seed": run.seed, "precision": run.precision}
+    }
+    if own_inputs:
+        own["inputs"] = own_inputs
+        if len(own_inputs) < len(network.inputs):
+            own["input_order"] = names
     return {
         "version": 2, "manifest": {"$OUTPUT_DIR": "./output"}, "network": f"./{CIRCUIT}", "target_simulator": "NEST",
         "run": {"tstart": 0.0, "tstop": round(run.end * run.dt, 9), "dt": run.dt},
         "node_sets": sets, "inputs": inputs, "reports": reports,
-        "output": {"output_dir": "$OUTPUT_DIR", "spikes_file": "spikes.h5"}, "distsim": {"run": own},
+        "output": {"output_dir": "$OUTPUT_DIR", "spikes_file": "spikes.h5"}, "distsim": own,
     }  # fmt: skip
 
 

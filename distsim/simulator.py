@@ -63,7 +63,24 @@ class Simulator:
         self._simulation = Simulation(experiment, self._comm, backend, sinks)
         self._network, self._run = network, experiment.run
         self._ids = {p.name: i for i, p in enumerate(network.populations)}
-        self._described, self._closed = _extent(network), False
+        self._described = _extent(network)
+        self._closed = False
+
+    def __enter__(self) -> Simulator:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if raised[0] is None:  # other ranks may not come here
+            self.close()
+
+    def close(self) -> None:
+        """Give back what MPI holds for it (every rank must call): a program may make thousands of them.
+
+        Nothing is simulated any more; what there is can still be read. A `with` statement does it at its end.
+        """
+        if not self._closed and self._simulation.exchange is not None:
+            self._simulation.exchange.close()
+        self._closed = True
 
     @property
     def time(self) -> float:
@@ -72,14 +89,14 @@ class Simulator:
 
     def simulate(self, duration: float) -> Stretch:
         """Go on for `duration` ms; returns what was recorded in this stretch."""
+        if self._closed:
+            raise ConfigError("the Simulator is closed; make another one")
         duration = plain(duration)
         steps = on_grid(duration, self._run.dt) if is_number(duration) else None
         if steps is None or steps < 0:
             raise wrong("duration", duration, f"a multiple of dt = {self._run.dt} ms")
         if _extent(self._network) != self._described:
             raise ConfigError("the network was changed after it was built; make another Simulator of it")
-        if self._closed:
-            raise ConfigError("the Simulator was closed; make another one")
         simulation, first = self._simulation, self._simulation.step
         before = simulation.spike_counts()
         simulation.extend(first + steps)
@@ -95,16 +112,6 @@ class Simulator:
         }
         digest = simulation.digest()
         return Stretch(spikes, states, rates, str(digest), digest.count, rate_bins=bins)
-
-    def close(self) -> None:
-        """Give back what MPI holds for it; it goes on no more, but can still be asked.
-
-        Every rank must call. Without it MPI keeps that until the program ends: it has room for some two thousand
-        Simulators.
-        """
-        if self._simulation.exchange is not None and not self._closed:
-            self._simulation.exchange.close()
-        self._closed = True
 
     def get(self, population: Population | str, name: str) -> npt.NDArray[np.float64]:
         """A parameter or recordable state of every neuron of `population`, float64[size]."""

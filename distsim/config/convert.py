@@ -57,13 +57,14 @@ def described_network(spec: schema.ExperimentSpec, name: str, dt: float, files: 
             positions=to_positions(population.positions, population.size, f"{where}.positions", files),
         )
     for label, given in spec.inputs.items():
-        _input(network, given, label, files)
+        described_input(network, given, label, files)
     for i, projection in enumerate(spec.projections):
         _project(network, projection, f"projections[{i}]", dt, files)
     return network
 
 
-def _input(network: Network, given: schema.InputSpec, label: str, files: FileStore) -> None:
+def described_input(network: Network, given: schema.InputSpec, label: str, files: FileStore) -> None:
+    """Add the input `label` of a file to the network."""
     where = f"inputs.{label}"
     device_named(given.type, f"{where}.type")  # before its parameters
     targets = _selections(network, given.targets, f"{where}.targets")

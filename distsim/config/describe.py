@@ -43,7 +43,7 @@ def described_document(experiment: Experiment, directory: Path) -> dict[str, Any
         **({"space": _space(network.space)} if network.space is not None else {}),
         "populations": {},
         "inputs": {
-            i.name: _input(i)
+            i.name: input_document(i)
             for i in network.inputs
         },
         "projections": [_projection(p, k, directory, files) for k, p in enumerate(network.projections)],
@@ -81,7 +81,8 @@ def _without_none(settings: dict[str, Any]) -> dict[str, Any]:
     return {k: _without_none(v) if k == "checkpoint" and v else v for k, v in settings.items() if v is not None}
 
 
-def _input(described: Input) -> dict[str, Any]:
+def input_document(described: Input) -> dict[str, Any]:
+    """As an input stands in an experiment file, in full."""
     params = {k: list(v) if isinstance(v, tuple) else _value(v) for k, v in described.params.items()}
     optional = {"receptor": described.receptor, "stop": described.stop if math.isfinite(described.stop) else None}
     return {

@@ -19,6 +19,7 @@ from distsim.config.sonata_config import Sections, is_sonata, mapping, number, r
 from distsim.config.sonata_edges import read_edges
 from distsim.config.sonata_inputs import currents, reports, spike_inputs
 from distsim.config.sonata_nodes import read_nodes
+from distsim.config.sonata_own import own_inputs, own_section
 from distsim.errors import ConfigError, nearest, wrong
 from distsim.network import Network
 
@@ -116,12 +117,14 @@ def sonata_network(arguments: Mapping[str, Any], dt: float, files: FileStore) ->
 
 
 def _sections(document: Mapping[str, Any]) -> dict[str, str]:
-    """Each section's hash, but of `run` and `distsim`: of these is made the `run` of the experiment."""
+    """Each section's hash, but of `run` and `distsim.run`: of these is made the `run` of the experiment."""
+    own = {key: value for key, value in document.get("distsim", {}).items() if key != "run"}
+    said = {key: value for key, value in document.items() if key not in ("run", "distsim")}
     # In the order in which they stand: the order of inputs numbers them.
     return {
         key: "sha256:" + hashlib.sha256(json.dumps(value).encode()).hexdigest()
-        for key, value in document.items() if key not in ("run", "distsim")
-    }  # fmt: skip
+        for key, value in ({**said, "distsim": own} if own else said).items()
+    }
 
 
 def _network(config: Sections, name: str, dt: float) -> Network:
@@ -134,6 +137,7 @@ def _network(config: Sections, name: str, dt: float) -> Network:
     for key in conditions:
         if key != "v_init":
             network.warnings.append(f"conditions.{key}: not read; point neurons have no such condition")
+    own = own_section(config)
     trains = spike_inputs(config, dt)
     nodes = read_nodes(network, config, trains, v_init)
     for population in trains:
@@ -142,6 +146,7 @@ def _network(config: Sections, name: str, dt: float) -> Network:
             raise ConfigError(f"inputs: unknown population {population!r} of virtual nodes; {near}")
     read_edges(network, config, nodes, dt)
     currents(network, config, nodes, dt)
+    own_inputs(network, config, own)
     run = config.section("run")
     reports(network, config, nodes, dt, float(run.get("tstop", run.get("duration", 0.0)) or 0.0))
     spikes_file = config.section("output").get("spikes_file", "spikes.h5")

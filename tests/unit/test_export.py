@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import continuing
 import h5py
@@ -11,6 +13,7 @@ import libsonata
 import numpy as np
 import pytest
 from places import positions
+from sonata_circuit import edit
 from support import run
 
 import distsim
@@ -18,13 +21,15 @@ from distsim.backend import open_backend
 from distsim.cli import main
 from distsim.comm import Communicator, Serial, Threads
 from distsim.config import load_experiment
+from distsim.config.identity import check_same, identity
 from distsim.engine.simulation import Simulation
 from distsim.experiment import Experiment, RunSettings
 from distsim.export import export_circuit
 
 
 def described() -> Experiment:
-    """Populations whose names are not in the order of their ids; drawn parameters; a receptor by name."""
+    """Populations whose names are not in the order of their ids; drawn parameters; a receptor by name; inputs of all
+    kinds, those that SONATA can say between others, so that numbers of streams and sums depend on their order."""
     network = distsim.Network("exported", distsim.space.Space.of("mm", [2.0, 1.0]))
     network.population("stim", 3, "spike_generator", spike_times=[[5.0, 5.0, 30.0], [1.0, 12.3], []],
                        spike_weights=[[1.0, 2.5, 0.5], [0.25, 1.0], []])  # fmt: skip
@@ -37,7 +42,16 @@ def described() -> Experiment:
     network.project(e, i, distsim.PairwiseBernoulli(0.2), 25.0, 0.7)
     network.project(i, e, distsim.PairwiseBernoulli(0.3), -100.0, 1.0)
     network.project(i, i, distsim.PairwiseBernoulli(0.3), 40.0, 1.5, receptor="inhibitory")
+    some = [network.select(i, slice=[2, 9, 3]), network.select(e, fraction=0.5, draw=3)]
+    network.input("noise_generator", e, mean=5.0, std=40.0, shared=True)
+    network.poisson(some, 4000.0, 20.0)
     network.input("dc_generator", network.select(e, slice=[0, 10]), amplitude=80.0, start=20.0, stop=60.0)
+    network.poisson([i, e], distsim.Uniform(500.0, 4000.0), -10.0)
+    network.poisson(some, [100.0 * k for k in range(23)], 5.0, receptor="inhibitory")
+    network.input("ac_generator", network.select(e, neurons=[3, 17]), amplitude=90.0, frequency=33.0, phase=20.0)
+    network.input("step_current_generator", i, amplitude_times=[10.0, 50.1], amplitude_values=[60.0, -30.0], stop=80.0)
+    network.input("dc_generator", [i, e], amplitude=20.0, weight=0.7, name="spikes_of_stim")
+    network.input("dc_generator", i, amplitude=20.0, start=110.0, name="later than the run")
     network.record_states(network.select(e, neurons=[3, 17]), ["V_m"], 0.5)
     return Experiment(network, RunSettings(100.0, warmup=10.0, seed=12))
 
@@ -47,17 +61,23 @@ def exported(comm: Communicator, out: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def circuit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def circuit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     out = tmp_path_factory.mktemp("exported")
-    assert exported(Serial(), out) == []
-    return out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("distsim.export.LONG_LIST", 20)  # so that a list of our size becomes a file
+        assert exported(Serial(), out) == []
+        yield out
 
 
 def test_it_runs_again_to_the_same_spikes(circuit: Path) -> None:
     expected = run(described())
     loaded = load_experiment(circuit / "simulation_config.json")
     assert expected.count > 100 and loaded.experiment.run == RunSettings(100.0, warmup=10.0, seed=12)
-    for ranks in (1, 3):
+    before, after = (
+        [(i.name, i.start, min(i.stop, 1e8)) for i in e.network.inputs] for e in (described(), loaded.experiment)
+    )
+    assert after == before  # also for a longer run
+    for ranks in (1, 2, 3):
         found = run(loaded.experiment, ranks)
         assert (found.digest, found.count, found.synapses) == (expected.digest, expected.count, expected.synapses)
         assert np.array_equal(found.states["E"], expected.states["E"])
@@ -103,14 +123,66 @@ def test_what_sonata_cannot_say_is_told_and_the_command_writes_only_into_a_free_
 ) -> None:
     (tmp_path / "a.yaml").write_text(
         "run: {duration: 10.0}\npopulations: {E: {model: iaf_psc_exp, size: 4}}\n"
-        "inputs: {noise: {type: poisson, targets: E, rate: 100.0, weight: 1.0}}\nrecord: {spikes: [E]}\n"
+        "inputs: {noise: {type: poisson, targets: E, rate: 100.0, weight: 1.0}}\n"
+        "projections: [{source: E, target: E, rule: all_to_all, weight: 50.0, delay: 1.0},\n"
+        "  {source: E, target: E, rule: all_to_all, weight: 0.1, delay: 1.0}]\n"
+        "record: {spikes: [E], rates: {bin: 1.0}, connections: [0]}\n"  # spikes: all neurons by their names
     )
     arguments = ["export", str(tmp_path / "a.yaml"), "--out", str(tmp_path / "circuit")]
     assert main(arguments) == 0
     said = capsys.readouterr()
-    assert "inputs.noise: poisson_generator cannot be said in SONATA; left out" in said.err
-    assert "record.spikes" not in said.err  # all neurons by their names
+    assert said.err.splitlines() == [
+        f"distsim: warning: {said}; left out" for said in (
+            "projections 0, 1: in E_to_E_excitatory the finer resolution of weights that are 2^7 smaller",
+            "record.rates: SONATA has no such report", "record.connections: SONATA has no such report",
+        )
+    ]  # fmt: skip
     assert "distsim run" in said.out
     assert json.loads((tmp_path / "circuit" / "simulation_config.json").read_text())["run"]["tstop"] == 10.0
     assert main(arguments) == 2
     assert "circuit" in capsys.readouterr().err
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    (lambda d: d.update(input={}), "input: unknown key 'input'; did you mean 'inputs'?"),
+    (lambda d: d["inputs"]["poisson1"].update(rat=1.0), "inputs.poisson1.rat: unknown parameter of poisson_generator"),
+    (lambda d: d["inputs"]["poisson1"].update(rate="1"), "inputs.poisson1.rate: found '1'; allowed: a number"),
+    (lambda d: d["inputs"]["poisson1"].update(stop=None), "inputs.poisson1.stop: found null"),
+    (lambda d: d["inputs"]["poisson1"].update(targets=["e"]), "inputs.poisson1.targets: unknown population 'e'"),
+    (lambda d: d["inputs"]["poisson4"]["rate"].update(file="../a.csv"), "inputs.poisson4.rate.file: found"),
+    (lambda d: d["inputs"].update(dc2=d["inputs"]["ac5"]), "inputs.dc2: found in inputs, too"),
+    (lambda d: d["input_order"].append("no"), "input_order[9]: unknown input 'no'"),
+    (lambda d: d["input_order"].append("dc2"), "input_order[9]: input 'dc2' stands twice"),
+    (lambda d: d["input_order"].remove("dc2"), "input_order: 'dc2' is missing"),
+])  # fmt: skip
+def test_our_section_is_read_as_strictly_as_an_experiment_file(circuit: Path, change: Change, says: str) -> None:
+    config = circuit / "simulation_config.json"
+    before = config.read_text()
+    try:
+        edit(config, lambda d: change(d["distsim"]))
+        with pytest.raises(distsim.ConfigError) as error:
+            load_experiment(config)
+    finally:
+        config.write_text(before)
+    assert f"network.config: distsim.{says}" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_inputs_of_our_section_count_for_going_on_and_its_run_does_not(circuit: Path) -> None:
+    config = circuit / "simulation_config.json"
+    before, said = identity(load_experiment(config).document), config.read_text()
+    changes: list[Change] = [
+        lambda d: d["inputs"]["poisson1"].update(rate=4001.0), lambda d: d["input_order"].reverse(),
+    ]  # fmt: skip
+    try:
+        edit(config, lambda d: d["distsim"]["run"].update(duration=200.0))
+        check_same(before, identity(load_experiment(config).document), "it")
+        for change in changes:
+            edit(config, lambda d, change=change: change(d["distsim"]))
+            with pytest.raises(distsim.ConfigError, match=r"network\.config\.distsim: found contents with"):
+                check_same(before, identity(load_experiment(config).document), "it")
+            config.write_text(said)
+    finally:
+        config.write_text(said)

@@ -159,7 +159,7 @@ def network(rule: Any, **how: Any) -> Network:
         ),
         (OneToOne(), {"storage": "auto", "generate": "by_target"}, "auto.* with generate: by_target.*by_source"),
         (SymmetricPairwiseBernoulli(0.1), {}, "symmetric_pairwise_bernoulli; a pair belongs to both"),
-        (Explicit((0,), (1,), (1.0,), (1.0,)), {}, "explicit; a list of connections is stored already"),
+        (Explicit((0,), (1,), (1.0,), (1.0,)), {"delay": 1.0}, "explicit; a list of connections is stored already"),
         (OneToOne(), {"generate": "by_target"}, "generate: by_target.*allowed: by_source"),
         (OneToOne(), {"weight": [1.0] * 40}, "a list as weight.*allowed: stored"),
         (OneToOne(), {"storage": "precedural"}, "storage: found 'precedural'; allowed: stored, procedural, auto"),

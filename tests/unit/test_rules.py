@@ -302,6 +302,7 @@ def networks(draw: st.DrawFn) -> Network:
                 tuple(rng.integers(0, n_sources, n).tolist()), tuple(rng.integers(0, n_targets, n).tolist()),
                 tuple(rng.normal(0.0, 5.0, n).tolist()), tuple((0.1 * rng.integers(1, 50, n)).tolist()),
             )  # fmt: skip
+            weight, delay = 1.0, 1.0  # the defaults: a list has its own
         elif kind == 5 and n_sources * n_targets <= 600:
             rng = np.random.default_rng(draw(st.integers(0, 2**16)))
             rule, weight = AllToAll(), rng.normal(1.0, 2.0, n_sources * n_targets).tolist()

@@ -36,10 +36,6 @@ def session(comm: Communicator) -> dict[str, Any]:
     sim.set("E", I_e=np.linspace(300.0, 400.0, 50))
     changed = sim.get("I", "V_m"), sim.get("I", "E_L"), sim.get("E", "I_e")
     last = sim.simulate(1200.0)  # beyond the second for which digests had room
-    sim.close()
-    sim.close()
-    with pytest.raises(distsim.ConfigError, match="was closed"):
-        sim.simulate(1.0)
     recurrent = sim.connections("E", "E")
     return {
         "spikes": [stretch.spikes for stretch in (first, second, last)],
@@ -50,6 +46,18 @@ def session(comm: Communicator) -> dict[str, Any]:
         "recurrent": recurrent,
         "time": sim.time,
     }
+
+
+def test_closed_at_the_end_of_with() -> None:
+    def session_of(comm: Communicator) -> float:
+        with distsim.Simulator(network(), comm=comm, seed=4) as sim:
+            sim.simulate(1.0)
+        sim.close()  # twice does no harm
+        with pytest.raises(distsim.ConfigError, match="closed"):
+            sim.simulate(1.0)
+        return float(sim.get("E", "V_m").sum())
+
+    assert len({session_of(Serial()), *Threads.run(2, session_of)}) == 1
 
 
 def test_a_session_is_the_same_on_any_number_of_ranks() -> None:
