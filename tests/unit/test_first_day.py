@@ -196,9 +196,11 @@ def test_a_simulator_refuses_what_it_would_take_for_something_else() -> None:
     ):
         with pytest.raises(distsim.ConfigError, match=re.escape(says)):
             act()
-    net.record_states("E", "V_m")
-    with pytest.raises(distsim.ConfigError, match="changed after it was built"):
-        sim.simulate(1.0)
+    for change in (lambda: net.record_spikes(["I"]), lambda: net.record_states("E", "V_m")):
+        change()
+        with pytest.raises(distsim.ConfigError, match="changed after it was built"):
+            sim.simulate(1.0)
+        net.spike_recording = None
 
 
 def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
