@@ -98,6 +98,8 @@ def test_a_run_of_some_is_written_resumed_looked_at_and_verified(
     hertz = partial.spikes["E"][0].size / 13 / (partial.stop - partial.start) * 1000.0
     assert partial.rates["E"] == pytest.approx(hertz) and hertz > 0.0
     assert partial.states == {}
+    assert main(["plot", str(out), "--what", "states"]) == 2
+    assert "when the run is finished" in capsys.readouterr().err
     assert main(["plot", str(out), "--what", "raster", "--out", str(tmp_path / "so_far.svg")]) == 0
     assert f"up to {partial.stop:g} ms" in capsys.readouterr().out and (tmp_path / "so_far.svg").stat().st_size > 1000
     continuing.stop_after(monkeypatch, None)
