@@ -32,7 +32,7 @@ def traced(results: Results) -> list[tuple[str, str]]:
     )
     found = [(name, variable) for name in names for variable in results.states[name].values]
     if not found:
-        way = "record: {states: …} records them" if results.complete else "they are put together when the run is finished"
+        way = "record: {states: …} records them" if results.complete else "they are there when the run is finished"
         raise ConfigError(f"plot --what: states: {results.directory} has none; {way}")
     return found
 
