@@ -181,7 +181,7 @@ def test_what_cannot_be_drawn_again(rule: Any, how: dict[str, Any], words: str) 
         (FixedIndegree(3), {}),
         (FixedIndegree(3), {"generate": "by_target"}),
         (SymmetricPairwiseBernoulli(0.1), {}),
-        (Explicit((0,), (1,), (1.0,), (1.0,)), {}),
+        (Explicit((0,), (1,), (1.0,), (1.0,)), {"delay": 1.0}),
         (AllToAll(), {"weight": [1.0] * 1600}),
         (OneToOne(), {"delay": [1.0] * 40, "generate": "by_target"}),
     ],
