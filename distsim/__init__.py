@@ -25,7 +25,7 @@ from distsim.distributions import (
     Uniform,
     UniformInt,
 )
-from distsim.errors import BackendError, BuildError, ConfigError, DistsimError, SimulationError, Stopped
+from distsim.errors import BackendError, BuildError, ConfigError, DistsimError, ResultError, SimulationError, Stopped
 from distsim.experiment import Checkpoints, Experiment, RunSettings
 from distsim.expressions import Expression
 from distsim.network import Network
@@ -70,6 +70,7 @@ __all__ = [
     "PairwiseBernoulli",
     "PairwisePoisson",
     "Result",
+    "ResultError",
     "RunSettings",
     "Selection",
     "SimulationError",
