@@ -19,6 +19,8 @@ from distsim.io.checkpoints import Totals
 from distsim.profile import counted, profile_document
 from distsim.version import __version__
 
+_STAT, _UPTIME = Path("/proc/self/stat"), Path("/proc/uptime")
+
 
 class Measurement:
     """Times and events of the measured part: differences to the state at its start, after what earlier parts took.
@@ -151,8 +153,8 @@ def _how_spikes_travel(simulation: Simulation) -> dict[str, Any]:
 def process_age() -> float:
     """Seconds since this process started (to 10 ms)."""
     try:
-        started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        started = int(_STAT.read_text().rpartition(")")[2].split()[19])
+        uptime = float(_UPTIME.read_text().split()[0])
     except OSError:
         return time.process_time()
     return uptime - started / os.sysconf("SC_CLK_TCK")

@@ -13,8 +13,10 @@ import dataclasses
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,9 @@ from distsim.io.parts import check_part
 from distsim.io.sealed import check_seal
 
 CHECKPOINTS = "checkpoints"  # folder inside an output directory
-MANIFEST = "manifest.json"
+# Paths intern their parts, and forget them with the last path. Names that come again and again are held here: a table
+# of Python's that takes up each anew doubles (940 kB) after some ten thousand.
+MANIFEST = sys.intern("manifest.json")
 FORMAT = 1
 MOST_MANIFEST_BYTES = 2**28
 _FOLDER = re.compile(r"\d{12,13}")
@@ -81,7 +85,12 @@ class Manifest:
 
 def folder_of(directory: Path, step: int) -> Path:
     """Where the checkpoint of `step` lies."""
-    return directory / CHECKPOINTS / f"{step:012d}"
+    return directory / CHECKPOINTS / _folder_name(step)
+
+
+@lru_cache(maxsize=8)
+def _folder_name(step: int) -> str:
+    return sys.intern(f"{step:012d}")
 
 
 def part_path(directory: Path, step: int, rank: int) -> Path:
@@ -89,9 +98,10 @@ def part_path(directory: Path, step: int, rank: int) -> Path:
     return folder_of(directory, step) / part_name(rank)
 
 
+@cache
 def part_name(rank: int) -> str:
     """The name of a rank's file."""
-    return f"rank{rank:04d}.npz"
+    return sys.intern(f"rank{rank:04d}.npz")
 
 
 def read_part(folder: Path, manifest: Manifest, index: int) -> dict[str, npt.NDArray[Any]]:
