@@ -165,6 +165,11 @@ class RunSettings:
         """The last step, of warm-up and duration together."""
         return self.steps(self.warmup) + self.steps(self.duration)
 
+    @property
+    def steps_per_second(self) -> int:
+        """Of biological time; one where dt is longer."""
+        return max(1, self.steps(1000.0))
+
     def steps(self, time: float) -> int:
         """Whole steps in `time` ms (which lies on the grid)."""
         return math.floor(time / self.dt + 0.5)

@@ -86,7 +86,7 @@ def _check_spikes(directory: Path, info: RunInfo) -> Iterator[Finding]:
     try:
         summary = read_json(directory / SUMMARY_FILE)
         run = RunSettings(float(summary["duration"]), warmup=float(summary["warmup"]), dt=info.dt)
-        per_second = max(1, run.steps(1000.0))
+        per_second = run.steps_per_second
         silent = run.steps(run.warmup)
         hidden = n_periods(silent, per_second) if silent else 0  # periods whose spikes are not all written
         populations = {p.name: p for p in info.populations}

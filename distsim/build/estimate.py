@@ -357,7 +357,7 @@ class _Rank:
             bins = 8.0 * len(network.rate_recording.populations) * run.duration / network.rate_recording.bin
             # The buffer; at a flush what was counted, and zeros to begin anew.
             held += 2.0 * RATE_ROOM_BYTES + (min(bins, RATE_ROOM_BYTES) if self.files else bins)
-        held += 2.0 * 40.0 * n_periods(run.end, max(1, run.steps(1000.0))) * len(network.populations)
+        held += 2.0 * 40.0 * n_periods(run.end, run.steps_per_second) * len(network.populations)
         merged = layout.rank == 0 and self.files and run.duration > 0.0 and recorded
         writing = min(everyone, WINDOW_SPIKES) * MERGE_BYTES + FIGURE_BYTES if merged else 0.0
         return held, max(writing, self._dumping() if self.files else 0.0)

@@ -226,7 +226,7 @@ class Simulation:
         hold("count_in_digest", np.array([p.model.is_neuron for p in network.populations], np.uint8))
         loop.record_after = run.steps(run.warmup)
         self.end = loop.record_after + run.steps(run.duration)
-        loop.steps_per_second = max(1, run.steps(1000.0))
+        loop.steps_per_second = run.steps_per_second
         loop.short_periods, loop.seconds_in_long = periods.SHORT_PERIODS, periods.SECONDS_IN_LONG
         loop.n_periods = periods.n_periods(self.end, loop.steps_per_second)
         hold("digest", np.zeros((len(network.populations), loop.n_periods, 5), np.uint64))
