@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from distsim.backend.cuda_compile import OPTIONS
 from distsim.backend.host import cache_folder
 from distsim.kernels import connect, loop, values
 from distsim.kernels.reschedule import Reschedule
@@ -22,7 +23,6 @@ from distsim.kernels.update import GroupShape
 from distsim.models import MODELS, example_of
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
-OPTIONS = ("--std=c++17", "--fmad=false")
 PRECISIONS = ("single", "double")
 
 

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import ctypes
 import re
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from standin_nvrtc import Nvrtc, text_of
 from standin_streams import STREAMS, CUDARuntimeError, Event, Stream, current_stream, get_elapsed_time
 
 from distsim.backend import HostBackend
@@ -33,10 +36,6 @@ class CUDADriverError(RuntimeError):
 
 
 class OutOfMemoryError(MemoryError):
-    pass
-
-
-class CompileException(Exception):
     pass
 
 
@@ -129,12 +128,18 @@ class Kernel:
 
 
 class RawModule:
-    def __init__(self, owner: Cupy, code: str, options: tuple[str, ...], backend: str) -> None:
-        assert backend == "nvrtc" and "--fmad=false" in options and not any("fast" in o for o in options)
-        self._owner, self._code = owner, code
+    """Kernels in a file; `code`, which CuPy would compile with options of its own, is not among what it takes."""
+
+    def __init__(self, owner: Cupy, path: str) -> None:
+        self._owner, self._path = owner, path
+        self._code = ""
         self._library: Any = None
 
     def compile(self) -> None:
+        try:
+            self._code = text_of(Path(self._path).read_bytes())
+        except (OSError, ValueError) as error:
+            raise CUDADriverError(f"CUDA_ERROR_INVALID_IMAGE: {error}") from error
         # Construction is the host's own text, so one library serves both; the loop is that of a GPU.
         if "\nKERNEL run_steps(" in self._code:
             self._library = HostBackend().compile("#define STEP_KERNELS\n" + self._code, "standin")
@@ -154,9 +159,12 @@ class RawModule:
 
 
 class Device:
-    def __init__(self, number: int, count: int) -> None:
+    """Its current one is each thread's own, at first 0. Whoever makes one current makes a context on it."""
+
+    def __init__(self, number: int, owner: Cupy, count: int) -> None:
         assert 0 <= number < count, "cudaErrorInvalidDevice"
-        self.id = number
+        self.id, self._owner = number, owner
+        self.compute_capability = "90"
         self.pci_bus_id = f"0000:{number:02x}:00.0"
         self.attributes = {
             "MultiProcessorCount": 3,
@@ -166,11 +174,19 @@ class Device:
             "L2CacheSize": 2**22,
         }
 
+    def use(self) -> Device:
+        self._owner.set_device(self.id)
+        return self
+
     def __enter__(self) -> Device:
+        before = self._owner.current.__dict__.setdefault("before", [])
+        before.append(self._owner.device())
+        if self.id != self._owner.device():
+            self._owner.set_device(self.id)
         return self
 
     def __exit__(self, *_: object) -> None:
-        return None
+        self._owner.set_device(self._owner.current.before.pop())
 
 
 class Cupy:
@@ -192,6 +208,8 @@ class Cupy:
         As a device that has cooperative launches.
     free
         Bytes that memGetInfo finds free.
+    contexts
+        Devices on which this process has a context.
     """
 
     def __init__(
@@ -207,20 +225,22 @@ class Cupy:
         self.taken = 0
         self.ranges: list[str] = []  # NVTX: all that were opened
         self.open_ranges: list[str] = []
+        self.current, self.contexts = threading.local(), set[int]()
         self._devices, self._error = devices, error
         self.ndarray = ndarray
         self.RawModule = lambda **how: RawModule(self, **how)
         runtime = SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError, memcpyHostToDevice=H2D, memcpyDeviceToHost=D2H,
             memcpyDeviceToDevice=D2D,
-            memGetInfo=lambda: (free, 2**41), getDeviceCount=self._count,
+            memGetInfo=lambda: (self.contexts.add(self.device()) or free, 2**41), getDeviceCount=self._count,
             memcpyAsync=self._copy, memcpy2DAsync=self._copy_2d,
             getDeviceProperties=lambda number: {"name": b"stand-in"},
         )  # fmt: skip
         self.streams: list[Stream] = []
 
         def stream(non_blocking: bool = False) -> Stream:
-            made = Stream(non_blocking)
+            self.contexts.add(self.device())
+            made = Stream(non_blocking, self.device)
             if fail_capture:
                 made.begin_capture = self._no_capture  # type: ignore[method-assign]
             self.streams.append(made)
@@ -234,18 +254,26 @@ class Cupy:
         )  # fmt: skip
 
         def device(number: int) -> Device:
-            made = Device(number, self._devices)
+            made = Device(number, self, self._devices)
             made.attributes["CooperativeLaunch"] = int(cooperative)
             return made
 
         self.cuda = SimpleNamespace(
             runtime=runtime, driver=driver, Event=Event, get_elapsed_time=lambda a, b: self.elapsed(a, b),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-            compiler=SimpleNamespace(CompileException=CompileException), Stream=stream,
+            nvrtc=Nvrtc(), Stream=stream,
             Device=device, alloc_pinned_memory=self._pinned,
             is_available=lambda: True,
             nvtx=SimpleNamespace(RangePush=self._push, RangePop=self._pop),
         )  # fmt: skip
+
+    def device(self) -> int:
+        """The current device of this thread."""
+        return getattr(self.current, "device", 0)
+
+    def set_device(self, number: int) -> None:
+        self.current.device = number
+        self.contexts.add(number)
 
     def _push(self, name: str) -> None:
         self.ranges.append(name)

@@ -16,8 +16,9 @@ class Stream:
 
     current = threading.local()
 
-    def __init__(self, non_blocking: bool = False) -> None:
+    def __init__(self, non_blocking: bool = False, current: Callable[[], int] = lambda: 0) -> None:
         assert non_blocking, "a stream that waits for the default stream cannot be captured beside other libraries"
+        self.device, self._current = current(), current
         self.ptr = id(self)
         self.queue: list[Callable[[], None]] = []
         self.captured: list[Callable[[], None]] | None = None
@@ -26,6 +27,7 @@ class Stream:
         STREAMS[self.ptr] = self
 
     def __enter__(self) -> Stream:
+        assert self.device == self._current(), "the stream is one of another device"
         Stream.current.__dict__.setdefault("stack", []).append(self)
         return self
 

@@ -11,6 +11,7 @@ import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,14 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.backend.base import Array, Backend, Later, Messages, Mirror, Module, Stepper
+from distsim.backend.cuda_compile import kept_kernels
 from distsim.backend.cuda_machine import THREADS, DeviceFigures, seconds_a_launch
 from distsim.backend.cuda_memory import CudaLater, CudaMessages, CudaMirror
 from distsim.backend.profile import Profiler
-from distsim.errors import BackendError, CompileError, during
+from distsim.errors import BackendError, during
 
-# The same arithmetic as on the host: no contraction to FMA, correctly rounded division and root, subnormals
-# kept; never --use_fast_math.
-OPTIONS = ("-std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false")
 LOOPS = ("auto", "graph", "persistent", "steps")
 BLOCKS_PER_PROCESSOR = 8  # fill a multiprocessor's 2048 threads; loops in kernels stride over the rest
 WAY_OUT = "install CuPy (DISTSIM_CUDA=13 launch/run --setup; 12 for drivers before 580), or use --device cpu"
@@ -69,6 +68,7 @@ class CudaModule(Module):
 
     def __init__(self, backend: CudaBackend, raw: Any) -> None:
         self._backend, self._raw = backend, raw
+        self._loaded: dict[str, Any] = {}
 
     def launch(self, kernel: str, arguments: ctypes.Structure, n: int) -> None:
         if n > 0:
@@ -80,13 +80,16 @@ class CudaModule(Module):
 
     def start(self, kernel: str, arguments: Array, blocks: int, threads: int = THREADS) -> None:
         """Launch on arguments that lie on the device."""
+        launch = self.prepared(kernel)
         with self._backend.at_work():
-            self._raw.get_function(kernel)((blocks,), (threads,), (arguments,))
+            launch((blocks,), (threads,), (arguments,))
 
     def prepared(self, kernel: str) -> Any:
         """The kernel as CuPy's object, loaded, for launches without a detour."""
-        with self._backend.at_work():
-            return self._raw.get_function(kernel)
+        if kernel not in self._loaded:
+            with self._backend.at_work():
+                self._loaded[kernel] = self._raw.get_function(kernel)
+        return self._loaded[kernel]
 
 
 class CudaBackend(DeviceFigures, Backend):
@@ -185,7 +188,8 @@ class CudaBackend(DeviceFigures, Backend):
 
     def available_bytes(self, local_rank: int) -> tuple[int, int] | None:
         devices = count_devices(self.cupy)
-        with _errors(self.cupy), self.cupy.cuda.Device(local_rank % devices):
+        with _errors(self.cupy):
+            self.cupy.cuda.Device(local_rank % devices).use()  # and stay there, as at_work
             return int(self.cupy.cuda.runtime.memGetInfo()[0]), devices
 
     def release(self) -> None:
@@ -203,18 +207,25 @@ class CudaBackend(DeviceFigures, Backend):
 
     @during("compile")
     def compile(self, source: str, label: str) -> Module:
+        nvrtc = self.cupy.cuda.nvrtc
         with self.at_work():
-            raw = self.cupy.RawModule(code=source, options=OPTIONS, backend="nvrtc")
             try:
-                raw.compile()
-            except self.cupy.cuda.compiler.CompileException as error:
-                message = f"device cuda: kernels {label} do not compile: {_first_line(error)}"
-                raise CompileError(message, str(error)) from error
+                kept = kept_kernels(nvrtc, self._device.compute_capability, source, label)
             except (ImportError, OSError, RuntimeError) as error:
-                if "nvrtc" not in str(error).lower():
+                if isinstance(error, BackendError) or "nvrtc" not in str(error).lower():
                     raise
                 raise BackendError(f"device cuda: no NVRTC ({_first_line(error)}); {WAY_OUT}") from error
+            try:
+                raw = self._load(kept)
+            except self.cupy.cuda.driver.CUDADriverError:  # cut short or damaged by somebody else: make it anew, once
+                kept.unlink(missing_ok=True)
+                raw = self._load(kept_kernels(nvrtc, self._device.compute_capability, source, label))
         return CudaModule(self, raw)
+
+    def _load(self, kept: Path) -> Any:
+        raw = self.cupy.RawModule(path=str(kept))
+        raw.compile()  # loads it
+        return raw
 
     def stepper(self, module: Module, loop: Mirror, groups: Sequence[tuple[str, Mirror]]) -> Stepper:
         from distsim.backend.cuda_loop import CudaStepper
@@ -244,17 +255,23 @@ class CudaBackend(DeviceFigures, Backend):
         with _errors(self.cupy):
             self._device = self.cupy.cuda.Device(self._number)
             self.processors = int(self._device.attributes["MultiProcessorCount"])
-            with self._device:
-                self.stream = self.cupy.cuda.Stream(non_blocking=True)
-                self._copies = self.cupy.cuda.Stream(non_blocking=True)
+            self._device.use()
+            self.stream = self.cupy.cuda.Stream(non_blocking=True)
+            self._copies = self.cupy.cuda.Stream(non_blocking=True)
         self._opened = True
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """On this rank's device and stream; CUDA's errors become BackendError."""
+        """On this rank's device and stream; CUDA's errors become BackendError.
+
+        The thread stays on the device. Going back to device 0, as `with Device(...)` does, would make a context there
+        (cudaSetDevice does so since CUDA 12): half a gigabyte of the first GPU for each rank of the machine.
+        """
         self._open()
-        with _errors(self.cupy), self._device, self.stream:
-            yield
+        with _errors(self.cupy):
+            self._device.use()
+            with self.stream:
+                yield
 
 
 @contextmanager

@@ -227,14 +227,13 @@ class HostBackend(Backend):
         key = "\0".join((source, *FLAGS, _version(compiler), _processor()))
         digest = hashlib.sha256(key.encode()).hexdigest()[:24]
         library = cache_folder() / f"{label}-{digest}.so"
-        if not library.exists():
-            _say_compiling(library.parent)
-            _build(compiler, source, library)
+        make = partial(_compile, compiler, source, library)
+        build_once(library, make)
         try:
             return HostModule(ctypes.CDLL(str(library)))
         except OSError:  # cut short or damaged by somebody else: make it anew, once
             library.unlink(missing_ok=True)
-            _build(compiler, source, library)
+            build_once(library, make)
             return HostModule(ctypes.CDLL(str(library)))
 
     def stepper(self, module: Module, loop: Mirror, groups: Sequence[tuple[str, Mirror]]) -> Stepper:
@@ -283,17 +282,20 @@ def _say_compiling(folder: Path) -> None:
     notice(f"compiling kernels, which takes seconds: once for each shape of network (kept in {folder})")
 
 
-def _build(compiler: tuple[str, ...], source: str, library: Path) -> None:
-    """Compile `source` to `library`; of processes that start together one compiles, the others wait."""
+def build_once(kept: Path, make: Callable[[], None]) -> None:
+    """Have `make` write the file `kept`, unless it is there; of processes that start together one does, others wait."""
+    if kept.exists():
+        return
+    _say_compiling(kept.parent)
     try:
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with open(library.with_suffix(".lock"), "w") as lock:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with open(kept.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not library.exists():
-                _compile(compiler, source, library)
+            if not kept.exists():
+                make()
     except OSError as error:
         raise BackendError(
-            f"kernel cache {library.parent}: {error.strerror}; set DISTSIM_CACHE to a writable folder"
+            f"kernel cache {kept.parent}: {error.strerror}; set DISTSIM_CACHE to a writable folder"
         ) from error
 
 

@@ -14,7 +14,11 @@ import support
 from distsim import BackendError, FixedIndegree, Network, Normal, Simulator, Uniform, simulate
 from distsim.backend import cuda, open_backend
 from distsim.backend.cuda import CudaBackend
+from distsim.backend.cuda_compile import target
 from distsim.cli import main
+from distsim.errors import CompileError
+from distsim.kernels.machine import Machine
+from distsim.kernels.sources import words_source
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +28,15 @@ def quick() -> Iterator[None]:
 
 
 def test_ranks_take_devices_in_turn() -> None:
-    """Catches all ranks of a machine on its first GPU."""
+    """Catches all ranks of a machine on its first GPU, with all they do or with a context only."""
     names = []
     for local_rank in range(5):
-        backend = CudaBackend(standin_cupy.Cupy(devices=2))
+        cupy = standin_cupy.Cupy(devices=2)
+        backend = CudaBackend(cupy)
+        assert backend.available_bytes(local_rank) == (2**40, 2)
         names.append(backend.assign(local_rank))
         assert backend.pointer(backend.zeros(4, np.uint8))
+        assert cupy.contexts == {local_rank % 2}
     assert names[0] == names[2] == names[4] != names[1] == names[3]
 
 
@@ -91,6 +98,25 @@ def test_a_session_on_the_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         ]  # fmt: skip
 
     assert session("cuda") == session("cpu")
+
+
+def test_kernels_are_kept_and_made_anew(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file cut short is no end of a run, an error is the compiler's, and a device can be too new or too old."""
+    monkeypatch.setenv("DISTSIM_CACHE", str(tmp_path))
+    backend = CudaBackend(standin_cupy.Cupy())
+    text = "KERNEL nothing(void*) {}\n"
+    head = words_source()
+    for _ in range(2):
+        backend.compile(head + text, "few").launch("nothing", Machine(), 1)
+        (kept,) = tmp_path.glob("few-*.cubin")
+        whole = kept.read_bytes()
+        kept.write_bytes(whole[:-1])
+    with pytest.raises(CompileError, match=r"kernels few do not compile: kernels\.cu\(2\): error: #error"):
+        backend.compile("#error wrong\n", "few")
+    nvrtc = standin_cupy.Cupy().cuda.nvrtc
+    assert target(nvrtc, "90") == ("sm_90", "cubin") and target(nvrtc, "107") == ("compute_100", "ptx")
+    with pytest.raises(BackendError, match=r"compute capability 75; NVRTC 0\.0 compiles for 80 and newer"):
+        target(nvrtc, "75")
 
 
 def test_an_unknown_device_is_named() -> None:

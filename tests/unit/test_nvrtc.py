@@ -111,6 +111,8 @@ def test_nothing_is_read_past_the_coherent_caches(precision: str) -> None:
     for function in functions:
         assert "ld.global.nc" not in function or ".entry receive(" in function, function[:200]
     assert "red.relaxed.gpu.global.add" in text and "membar.gl" in text
+    # And the arithmetic is the host's: nothing contracted, flushed to zero or approximated.
+    assert ".rn.f" in text and not re.findall(r"\b(?:fma|mad)\.\w+\.f(?:32|64)|\.ftz\b|\.approx\b|\.full\b", text)
 
 
 def test_every_kernel_in_the_sources_is_named() -> None:
