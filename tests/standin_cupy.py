@@ -111,24 +111,32 @@ class Kernel:
         assert len(grid) == 1 and len(block) == 1 and len(arguments) == self.arity
         assert 1 <= grid[0] < 2**31 and 32 <= block[0] <= 1024 and block[0] % 32 == 0, (self.name, grid, block)
         assert all(isinstance(a, ndarray) for a in arguments), "arguments lie on the device"
-        self.put(current_stream(), tuple(a.data.ptr for a in arguments), grid[0])
+        self.put(current_stream(), tuple(a.data.ptr for a in arguments), grid[0], block[0])
 
-    def put(self, stream: Stream, addresses: tuple[int, ...], blocks: int) -> None:
+    def call(self, addresses: tuple[int, ...], blocks: int, threads: int, together: bool) -> None:
+        """Run it."""
+        self._function(*addresses)
+
+    def put(
+        self, stream: Stream, addresses: tuple[int, ...], blocks: int, threads: int, together: bool = False
+    ) -> None:  # fmt: skip
         """A launch holds addresses only: neither it nor a graph keeps memory alive."""
-        owner, function, name = self._owner, self._function, self.name
+        owner, name = self._owner, self.name
         owner.arguments.setdefault(name, set()).add((*addresses, blocks))
 
         def run() -> None:
             assert all(a in owner.live for a in addresses), f"{name}: its arguments were freed"
             owner.launches[name] = owner.launches.get(name, 0) + 1
             stream.clock += 1.0
-            function(*addresses)
+            self.call(addresses, blocks, threads, together)
 
         stream.put(name, run)
 
 
 class RawModule:
     """Kernels in a file; `code`, which CuPy would compile with options of its own, is not among what it takes."""
+
+    kernel = Kernel
 
     def __init__(self, owner: Cupy, path: str) -> None:
         self._owner, self._path = owner, path
@@ -140,13 +148,15 @@ class RawModule:
             self._code = text_of(Path(self._path).read_bytes())
         except (OSError, ValueError) as error:
             raise CUDADriverError(f"CUDA_ERROR_INVALID_IMAGE: {error}") from error
-        # Construction is the host's own text, so one library serves both; the loop is that of a GPU.
+        self._library = self.built()
+
+    def built(self) -> Any:
+        """The host's library: construction is the host's own text, so one serves both; the loop is that of a GPU."""
         if "\nKERNEL run_steps(" in self._code:
-            self._library = HostBackend().compile("#define STEP_KERNELS\n" + self._code, "standin")
-            return
+            return HostBackend().compile("#define STEP_KERNELS\n" + self._code, "standin")
         double = re.match("#define DISTSIM_DOUBLE ([01])\n", self._code)
         label = f"construct-{('single', 'double')[int(double[1])]}" if double else "standin"
-        self._library = HostBackend().compile(self._code, label)
+        return HostBackend().compile(self._code, label)
 
     def get_function(self, name: str) -> Kernel:
         signature = re.search(rf"^KERNEL {name}\(([^)]*)\)", self._code, re.MULTILINE)
@@ -155,7 +165,7 @@ class RawModule:
         arity = signature[1].count("*")
         if more and "GROUP_PARAMETERS" in signature[1]:
             arity += more[1].count("*")
-        return Kernel(name, getattr(self._library._library, name), arity, self._owner)
+        return self.kernel(name, getattr(self._library._library, name), arity, self._owner)
 
 
 class Device:
@@ -295,7 +305,7 @@ class Cupy:
         kernel = self.functions[function]
         places = (ctypes.c_void_p * kernel.arity).from_address(parameters)
         addresses = tuple(int(ctypes.c_void_p.from_address(p or 0).value or 0) for p in places)
-        kernel.put(STREAMS[stream], addresses, grid)
+        kernel.put(STREAMS[stream], addresses, grid, block, together=True)
 
     def _count(self) -> int:
         if self._error:

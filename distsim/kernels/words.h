@@ -111,6 +111,9 @@ FN void block_add(uint64* p, uint64 x) {
     const uint64 sum = block_sum(x);
     if (threadIdx.x == 0 && sum) atomicAdd(p, sum);
 }
+#ifndef SPINNING  // tests/simt.h has something to do meanwhile
+#define SPINNING
+#endif
 // All blocks of a cooperative launch wait for one another; what they wrote is seen by all after it.
 // `barrier` is uint32[64]: arrivals and, in a cache line of its own, the number of the round.
 FN void grid_barrier(uint32* barrier) {
@@ -125,7 +128,7 @@ FN void grid_barrier(uint32* barrier) {
                 __threadfence();
                 atomicAdd(barrier + 32, 1u);
             } else {
-                while (*round == mine) {}
+                while (*round == mine) { SPINNING; }
             }
             __threadfence();
         }
