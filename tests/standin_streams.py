@@ -1,10 +1,19 @@
-"""Streams, events and graphs of the stand-in for CuPy; see standin_cupy.py."""
+"""Streams, events and graphs of the stand-in for CuPy; see standin_cupy.py.
+
+STANDIN_PACE=early has each operation run as soon as it is queued, mixed some of them, by chance: a device may be as
+quick as it is slow, and then it is the host that comes too late with what it changes or reads.
+"""
 
 from __future__ import annotations
 
+import os
+import random
 import threading
 import time
 from collections.abc import Callable
+
+PACE = {"late": 0.0, "mixed": 0.3, "early": 1.0}[os.environ.get("STANDIN_PACE", "late")]
+CHANCE = random.Random(1)
 
 
 class CUDARuntimeError(RuntimeError):
@@ -42,6 +51,8 @@ class Stream:
         else:
             self.log.append(name)
             self.queue.append(work)
+            if PACE and CHANCE.random() < PACE:
+                self.run_until(lambda: False)
 
     def synchronize(self) -> None:
         if self.captured is not None:

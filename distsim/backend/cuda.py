@@ -190,6 +190,7 @@ class CudaBackend(DeviceFigures, Backend):
         devices = count_devices(self.cupy)
         with _errors(self.cupy):
             self.cupy.cuda.Device(local_rank % devices).use()  # and stay there, as at_work
+            self.cupy.get_default_memory_pool().free_all_blocks()  # of a network before this one: free as well
             return int(self.cupy.cuda.runtime.memGetInfo()[0]), devices
 
     def release(self) -> None:
