@@ -1,7 +1,7 @@
 """Tests on a real device; without one they are skipped, or fail where DISTSIM_REQUIRE_GPU=1 (see tests/conftest.py).
 
-`pytest -p standin_gpu tests/gpu` runs them on the stand-in, to try the tests themselves; `-p standin_simt` with kernels as
-NVRTC sees them, on threads, warps and lanes of the host (minutes; see tests/standin_simt.py).
+`pytest -p standin_gpu tests/gpu` runs them on the stand-in, to try the tests themselves; `-p standin_simt` with kernels
+as NVRTC sees them, on threads, warps and lanes of the host (minutes; see tests/standin_simt.py).
 """
 
 from __future__ import annotations
