@@ -45,7 +45,7 @@ def wired(precision: Any = "single", partition: Any = "round_robin", duration: f
     network.project([a, some], [b, part], FixedTotalNumber(1500, False), weight, delay, generate="by_source")
     network.project([c, a], [a, c], FixedTotalNumber(1500, False, False), weight, 0.8, generate="by_source")
     network.project([a, c], [a, c], SymmetricPairwiseBernoulli(0.06), Normal(-3.0, 9.0), Uniform(0.1, 4.0))
-    network.project(a, some, PairwisePoisson(0.2), Gamma(2.0, 5.0), delay)
+    network.project(a, some, PairwisePoisson(0.2), 6.0 - Gamma(2.0, 5.0), delay)
     network.project(some, part, PairwisePoisson(0.3, False), UniformInt(-9, 30), delay, generate="by_source")
     network.project(part, a, PairwiseBernoulli(0.1, False), 12.0, UniformInt(1, 5), generate="by_source")
     network.project(few, [few, b], AllToAll(False), weight, delay, generate="by_source")

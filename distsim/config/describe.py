@@ -113,7 +113,9 @@ def _value(value: Value | list[float] | bool) -> Any:
         given = dataclasses.asdict(value)
         bounds = {"min": given.pop("minimum"), "max": given.pop("maximum"), "bounds": given.pop("bounds")}
         finite = {k: v for k, v in bounds.items() if v is not None and v not in (math.inf, -math.inf)}
-        return {_NAMES[type(value)]: {**given, **finite}}
+        moved = {k: given.pop(k) for k in ("factor", "offset") if k in given}
+        moved = {k: v for k, v in moved.items() if v != (1.0 if k == "factor" else 0.0)}
+        return {_NAMES[type(value)]: {**given, **finite, **moved}}
     if isinstance(value, Listed):
         return list(value.values)
     if isinstance(value, Expression):

@@ -310,6 +310,15 @@ DISTRIBUTIONS: list[tuple[Any, Any]] = [
     *((Gamma(a, 2.0), stats.gamma(a, scale=2.0).cdf) for a in (0.05, 0.3, 1.0, 2.5, 40.0, 3000.0)),
     (Gamma(2.5, 2.0, minimum=1.0, maximum=6.0), bounded(stats.gamma(2.5, scale=2.0), 1.0, 6.0)),
     (Gamma(0.5, 2.0, minimum=1.0, bounds="clip"), clipped(stats.gamma(0.5, scale=2.0), 1.0, INF)),
+    (3.0 * Lognormal(1.0, 0.5) - 2.0, lambda x: LOGNORMAL.cdf((x + 2.0) / 3.0)),
+    (-3.0 * Lognormal(1.0, 0.5), lambda x: LOGNORMAL.sf(x / -3.0)),
+    (4.0 - 0.5 * Exponential(2.5, minimum=2.0, maximum=11.0),
+     lambda x: 1.0 - bounded(stats.expon(scale=2.5), 2.0, 11.0)((4.0 - x) / 0.5)),
+    (-Gamma(0.5, 2.0, minimum=1.0, bounds="clip"),
+     lambda x: np.where(x >= -1.0, 1.0, stats.gamma(0.5, scale=2.0).sf(-x))),
+    (-1.0 * UniformInt(-3, 8, minimum=-0.5, maximum=6.5), stats.randint(-6, 1).cdf),
+    (1.0 - Normal(2.0, 3.0, minimum=0.0), bounded(stats.norm(-1.0, 3.0), -INF, 1.0)),
+    (-2.0 * Uniform(-1.0, 3.0, maximum=2.0), bounded(stats.uniform(-6.0, 8.0), -4.0, 2.0)),
 ]  # fmt: skip
 SPACED = 2**16
 
@@ -372,4 +381,4 @@ def test_conditions_are_not_vacuous() -> None:
     for bad in (rng.multinomial(3_000_000, tilted(50) / 50), (good * 0 + 60_000)):
         with pytest.raises(AssertionError):
             fair(bad, 1.0, "wrong")
-    assert len(list(itertools.chain(DISTRIBUTIONS))) == 20
+    assert len(list(itertools.chain(DISTRIBUTIONS))) == 27
