@@ -22,9 +22,8 @@ from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import Experiment, RunSettings
 from distsim.given import is_number, plain
 from distsim.grid import on_grid
-from distsim.measurement import mean_rate
 from distsim.network import Network
-from distsim.results import Stretch
+from distsim.results import Stretch, mean_rate
 
 
 class Simulator:
