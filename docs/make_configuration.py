@@ -377,8 +377,7 @@ def _long(key: str, inner: Schema) -> str:
     words = {"number": "NUMBER", "integer": "NUMBER", "boolean": "true", "string": "redraw"}
     kinds = {"p": "NUMBER", "pairwise_avg_num_conns": "NUMBER", "mask": "MASK"}
     last = ("autapses", "multapses", "min", "max", "bounds", "factor", "offset")
-    keys = sorted(inner, key=last.count)
-    said = ", ".join(f"{name}: {kinds.get(name) or words[inner[name]['type']]}" for name in keys)
+    said = ", ".join(f"{k}: {kinds.get(k) or words[inner[k]['type']]}" for k in sorted(inner, key=last.count))
     return f"`{{{key}: {{{said}}}}}`"
 
 
