@@ -30,9 +30,9 @@ class Uniform(Bounded):
     high: float
 
     def placed(self, factor: float, offset: float) -> Self:
-        least, most = placed_bounds(self.minimum, self.maximum, factor, offset)
+        least, most = placed_bounds(self.min, self.max, factor, offset)
         low, high = sorted((offset + factor * self.low, offset + factor * self.high))
-        return replace(self, low=low, high=high, minimum=least, maximum=most)
+        return replace(self, low=low, high=high, min=least, max=most)
 
     def check_numbers(self, where: str) -> None:
         if not self.high > self.low:
@@ -90,8 +90,8 @@ class Normal(Bounded):
     std: float
 
     def placed(self, factor: float, offset: float) -> Self:
-        low, high = placed_bounds(self.minimum, self.maximum, factor, offset)
-        return replace(self, mean=offset + factor * self.mean, std=abs(factor) * self.std, minimum=low, maximum=high)
+        low, high = placed_bounds(self.min, self.max, factor, offset)
+        return replace(self, mean=offset + factor * self.mean, std=abs(factor) * self.std, min=low, max=high)
 
     def check_numbers(self, where: str) -> None:
         _check_std(self, where)
@@ -108,7 +108,7 @@ class Normal(Bounded):
 
 @dataclass(frozen=True)
 class NormalClipped(Arithmetic):
-    """Normal redrawn until it falls into [minimum, maximum] (a truncated normal).
+    """Normal redrawn until it falls into [min, max] (a truncated normal).
 
     Bounds left out are filled in by the place where it stands: delays lie on [dt/2, inf), weights keep
     the sign of the mean.
@@ -116,12 +116,12 @@ class NormalClipped(Arithmetic):
 
     mean: float
     std: float
-    minimum: float | None = None
-    maximum: float | None = None
+    min: float | None = None
+    max: float | None = None
 
     def placed(self, factor: float, offset: float) -> Self:
-        low, high = placed_bounds(self.minimum, self.maximum, factor, offset)
-        return replace(self, mean=offset + factor * self.mean, std=abs(factor) * self.std, minimum=low, maximum=high)
+        low, high = placed_bounds(self.min, self.max, factor, offset)
+        return replace(self, mean=offset + factor * self.mean, std=abs(factor) * self.std, min=low, max=high)
 
     def check(self, where: str) -> None:
         low, high = self.bounds()
@@ -135,8 +135,8 @@ class NormalClipped(Arithmetic):
             raise wrong(where, [low, high], "bounds that reach to within 5 standard deviations of the mean")
 
     def bounds(self) -> tuple[float, float]:
-        low = -math.inf if self.minimum is None else self.minimum
-        high = math.inf if self.maximum is None else self.maximum
+        low = -math.inf if self.min is None else self.min
+        high = math.inf if self.max is None else self.max
         return low, high
 
     def within(self, low: float, high: float) -> NormalClipped:
@@ -144,8 +144,8 @@ class NormalClipped(Arithmetic):
         return NormalClipped(
             self.mean,
             self.std,
-            low if self.minimum is None else self.minimum,
-            high if self.maximum is None else self.maximum,
+            low if self.min is None else self.min,
+            high if self.max is None else self.max,
         )
 
     def support(self) -> tuple[float, float]:

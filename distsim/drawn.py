@@ -47,11 +47,11 @@ class Arithmetic:
 
 
 def placed_bounds(
-    minimum: float | None, maximum: float | None, factor: float, offset: float
+    least: float | None, most: float | None, factor: float, offset: float
 ) -> tuple[float | None, float | None]:
     """Bounds of offset + factor * X from those of X."""
     check_factor(factor, "factor")
-    low, high = (None if x is None else offset + factor * x for x in (minimum, maximum))
+    low, high = (None if x is None else offset + factor * x for x in (least, most))
     return (low, high) if factor > 0.0 else (high, low)
 
 
@@ -64,12 +64,12 @@ def check_factor(factor: float, where: str) -> None:
 class Bounded(Arithmetic):
     """A drawn distribution, which can have bounds.
 
-    With `bounds="redraw"` the distribution is that of draws repeated until one lies in [minimum, maximum] (a truncated
+    With `bounds="redraw"` the distribution is that of draws repeated until one lies in [min, max] (a truncated
     distribution, sampled by inverting it there); with "clip" draws beyond a bound become the bound.
     """
 
-    minimum: float | None = field(default=None, kw_only=True)
-    maximum: float | None = field(default=None, kw_only=True)
+    min: float | None = field(default=None, kw_only=True)
+    max: float | None = field(default=None, kw_only=True)
     bounds: str = field(default="redraw", kw_only=True)
 
     def reach(self) -> tuple[float, float]:
@@ -87,12 +87,12 @@ class Bounded(Arithmetic):
     @property
     def limits(self) -> tuple[float, float]:
         """The bounds; infinite where there are none."""
-        low = -math.inf if self.minimum is None else self.minimum
-        return low, math.inf if self.maximum is None else self.maximum
+        low = -math.inf if self.min is None else self.min
+        return low, math.inf if self.max is None else self.max
 
     @property
     def bounded(self) -> bool:
-        return self.minimum is not None or self.maximum is not None
+        return self.min is not None or self.max is not None
 
     @property
     def redraws(self) -> bool:
@@ -141,19 +141,17 @@ class Placed(Bounded):
     offset: float = field(default=0.0, kw_only=True)
 
     def placed(self, factor: float, offset: float) -> Self:
-        low, high = placed_bounds(self.minimum, self.maximum, factor, offset)
-        return replace(
-            self, factor=self.factor * factor, offset=offset + factor * self.offset, minimum=low, maximum=high
-        )
+        low, high = placed_bounds(self.min, self.max, factor, offset)
+        return replace(self, factor=self.factor * factor, offset=offset + factor * self.offset, min=low, max=high)
 
     @property
     def plain(self) -> Self:
         """X alone, with the bounds that those of the draws are for it."""
         if self.factor == 1.0 and self.offset == 0.0:
             return self
-        low, high = (None if x is None else (x - self.offset) / self.factor for x in (self.minimum, self.maximum))
+        low, high = (None if x is None else (x - self.offset) / self.factor for x in (self.min, self.max))
         low, high = (low, high) if self.factor > 0.0 else (high, low)
-        return replace(self, factor=1.0, offset=0.0, minimum=low, maximum=high)
+        return replace(self, factor=1.0, offset=0.0, min=low, max=high)
 
     def check(self, where: str) -> None:
         check_factor(self.factor, f"{where}.factor")

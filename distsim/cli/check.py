@@ -161,8 +161,8 @@ def value(v: Value) -> str:
     if isinstance(v, float):
         return number(v)
     if isinstance(v, Drawn) and v.bounded:
-        whole = value(dataclasses.replace(v, minimum=None, maximum=None))
-        low, high = ("" if x is None else number(x) for x in (v.minimum, v.maximum))
+        whole = value(dataclasses.replace(v, min=None, max=None))
+        low, high = ("" if x is None else number(x) for x in (v.min, v.max))
         return f"{whole} {'clipped' if v.bounds == 'clip' else 'redrawn'} to [{low}, {high}]"
     if isinstance(v, Placed) and v.plain is not v:
         start = f"{number(v.offset)} " if v.offset else ""

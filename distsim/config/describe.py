@@ -106,12 +106,12 @@ _NAMES: dict[type, str] = {
 
 def _value(value: Value | list[float] | bool) -> Any:
     if isinstance(value, NormalClipped):
-        bounds = {"min": value.minimum, "max": value.maximum}
+        bounds = {"min": value.min, "max": value.max}
         finite = {k: v for k, v in bounds.items() if v is not None and abs(v) != float("inf")}
         return {"normal_clipped": {"mean": value.mean, "std": value.std, **finite}}
     if isinstance(value, Drawn):
         given = dataclasses.asdict(value)
-        bounds = {"min": given.pop("minimum"), "max": given.pop("maximum"), "bounds": given.pop("bounds")}
+        bounds = {"min": given.pop("min"), "max": given.pop("max"), "bounds": given.pop("bounds")}
         finite = {k: v for k, v in bounds.items() if v is not None and v not in (math.inf, -math.inf)}
         moved = {k: given.pop(k) for k in ("factor", "offset") if k in given}
         moved = {k: v for k, v in moved.items() if v != (1.0 if k == "factor" else 0.0)}

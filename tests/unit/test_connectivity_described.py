@@ -141,8 +141,8 @@ def test_files_say_all_of_it_and_are_written_again(tmp_path: Path) -> None:
     assert sides[0] == ["E[0:10:3]"] and sides[1] == ["I", "E[0.5 of all]"] and sides[2] == ["I[2 listed]"]
     p = first.network.projections
     assert p[0].rule == FixedOutdegree(3, True, False) and p[1].by_source and p[1].weight_bits == 8
-    assert p[1].weight == Normal(5.0, 2.0, minimum=1.0) and p[4].rule == FixedTotalNumber(30, False, False)
-    assert first.network["E"].params["I_e"] == Gamma(2.0, 10.0, maximum=90.0, bounds="clip")
+    assert p[1].weight == Normal(5.0, 2.0, min=1.0) and p[4].rule == FixedTotalNumber(30, False, False)
+    assert first.network["E"].params["I_e"] == Gamma(2.0, 10.0, max=90.0, bounds="clip")
     assert p[2].weight == -2.0 * Lognormal(1.0, 0.3) == Lognormal(1.0, 0.3, factor=-2.0)
     assert first.network["I"].params["I_e"] == UniformInt(0, 5)
     (tmp_path / "again.yaml").write_text(dump_document(described_document(first, tmp_path)))
