@@ -22,7 +22,7 @@ EXPONENTIAL_REACH = 22.9  # log(2^33) = 22.87
 ROOM = 1.0 + 1e-6  # the inverse of a gamma distribution, where 2^-33 is left, is known to 1e-8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Uniform(Bounded):
     """Uniform on [low, high)."""
 
@@ -45,7 +45,7 @@ class Uniform(Bounded):
         return min(max((x - self.low) / (self.high - self.low), 0.0), 1.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class UniformInt(Placed):
     """A whole number from `low` to `high`, both included, each with the same probability."""
 
@@ -82,7 +82,7 @@ class UniformInt(Placed):
         return float(math.floor(x) + 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Normal(Bounded):
     """Normal with `mean` and `std`; the support ends at 6.34 standard deviations."""
 
@@ -157,7 +157,7 @@ class NormalClipped(Arithmetic):
         return max(low, self.mean - reach), min(high, self.mean + reach)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Lognormal(Placed):
     """exp of a normal with `mean` and `std` (NEST's parameters: of the logarithm)."""
 
@@ -193,7 +193,7 @@ def _around(value: Normal | Lognormal, deviations: float) -> tuple[float, float]
     return value.mean - deviations * value.std, value.mean + deviations * value.std
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exponential(Placed):
     """Exponential with mean `beta`; the support ends at 22.9 beta, where 2^-33 is left."""
 
@@ -213,7 +213,7 @@ class Exponential(Placed):
         return -expm1_float(-x / self.beta) if x > 0.0 else 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Gamma(Placed):
     """Gamma with `shape` and `scale` (mean shape * scale); the support ends where 2^-33 is left."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import Any, Self
 
@@ -60,7 +60,7 @@ def check_factor(factor: float, where: str) -> None:
         raise wrong(where, factor, "a finite number other than 0")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bounded(Arithmetic):
     """A drawn distribution, which can have bounds.
 
@@ -71,6 +71,11 @@ class Bounded(Arithmetic):
     min: float | None = field(default=None, kw_only=True)
     max: float | None = field(default=None, kw_only=True)
     bounds: str = field(default="redraw", kw_only=True)
+
+    def __repr__(self) -> str:
+        said = [repr(getattr(self, f.name)) for f in fields(self) if not f.kw_only]
+        said += [f"{f.name}={x!r}" for f in fields(self) if f.kw_only and (x := getattr(self, f.name)) != f.default]
+        return f"{type(self).__name__}({', '.join(said)})"
 
     def reach(self) -> tuple[float, float]:
         """Smallest and largest number without bounds."""
@@ -133,7 +138,7 @@ class Bounded(Arithmetic):
         return (self.below(x) - begin) / width
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Placed(Bounded):
     """A drawn distribution with `factor` and `offset`: a draw is offset + factor * X, and bounds are bounds of that."""
 
