@@ -111,11 +111,9 @@ def _value(value: Value | list[float] | bool) -> Any:
         return {"normal_clipped": {"mean": value.mean, "std": value.std, **finite}}
     if isinstance(value, Drawn):
         given = dataclasses.asdict(value)
-        bounds = {"min": given.pop("min"), "max": given.pop("max"), "bounds": given.pop("bounds")}
-        finite = {k: v for k, v in bounds.items() if v is not None and v not in (math.inf, -math.inf)}
-        moved = {k: given.pop(k) for k in ("factor", "offset") if k in given}
-        moved = {k: v for k, v in moved.items() if v != (1.0 if k == "factor" else 0.0)}
-        return {_NAMES[type(value)]: {**given, **finite, **moved}}
+        optional = {k: given.pop(k) for k in ("min", "max", "bounds", "factor", "offset") if k in given}
+        finite = {k: v for k, v in optional.items() if v is not None and v not in (math.inf, -math.inf)}
+        return {_NAMES[type(value)]: {**given, **finite}}
     if isinstance(value, Listed):
         return list(value.values)
     if isinstance(value, Expression):
