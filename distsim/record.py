@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,15 @@ class Record:
     ----------
     found
         The checkpoint that the run goes on from, if any.
+    made
+        Whether the directory was not there before (known to rank 0).
     """
 
     out: Path
     files: SegmentFiles
     config: Mapping[str, Any]
     found: Continuation | None
+    made: bool
 
     @property
     def merged(self) -> int:
@@ -54,6 +58,9 @@ class Record:
         if self.found is None:
             for name in ("experiment.yaml", RUN_FILE):
                 (self.out / name).unlink(missing_ok=True)
+        if self.made:
+            with suppress(OSError):  # it holds logs
+                self.out.rmdir()
 
     def begin(self, simulation: Simulation) -> bool:
         """Bring a built simulation to where the run goes on from; returns whether there was something."""
@@ -84,6 +91,7 @@ def open_record(
         It has checkpoints, and none is valid.
     """
     found: Continuation | None = None
+    made = not out.exists()
     config: Mapping[str, Any] = identity(document) if document is not None else {}
     if resume:
         assert document is not None
@@ -101,4 +109,4 @@ def open_record(
 
     written = comm.first_alone(describe)
     files = SegmentFiles(out, comm.rank, experiment.run.dt)
-    return Record(out, files, written if written is not None else config, found)
+    return Record(out, files, written if written is not None else config, found, made)
