@@ -78,6 +78,9 @@ class Watch:
         return Decision(reason, bool(checkpoint))
 
     def wrote(self, seconds: float) -> None:
-        """A checkpoint was written, which took so long."""
-        self._kept = self._met = time.monotonic()
+        """A checkpoint was written, which took so long.
+
+        Its time counts in the pace: where one is due every few steps, it is most of what passes between two meetings.
+        """
+        self._kept = time.monotonic()
         self._longest_write = max(self._longest_write, seconds)

@@ -180,6 +180,18 @@ def test_meetings_are_rare_and_follow_the_pace() -> None:
     assert watch.next_step - watch._steps_met == 10
 
 
+def test_checkpoints_every_few_steps_do_not_put_meetings_off() -> None:
+    """Else a signal and a time limit wait for minutes: the pace is that of steps and checkpoints together."""
+    watch = Watch(Serial(), 10, StopRequests(), None, None)
+    watch.start(0)
+    while watch.next_step < 10_000:
+        for _ in range(watch.next_step // 1000 - watch._steps_met // 1000):  # one every 1,000 steps, in which
+            time.sleep(0.02)
+            watch.wrote(0.02)
+        watch.meet(watch.next_step)
+    assert watch.next_step - watch._steps_met <= 10_000, "0.2 s are ten checkpoints"
+
+
 def test_stop_requests_do_nothing_in_other_threads() -> None:
     """Python installs handlers in the main thread alone; ranks that are threads have none."""
     found: list[str] = []
