@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -35,6 +36,8 @@ from distsim.io.summary import SUMMARY_FILE
 from distsim.network import Network
 from distsim.recordings import RateRecording
 
+SILENCE = 10.0  # seconds after which a rank without spikes says so
+
 
 class SegmentFiles:
     """The segments of one rank."""
@@ -42,18 +45,29 @@ class SegmentFiles:
     def __init__(self, out: Path, rank: int, dt: float) -> None:
         self._spikes, self._states, self._dt = SpikeSegments(out, rank), StateSegments(out, rank), dt
         self._rates = RateSegments(out, rank)
+        self._spoke = time.monotonic()
         self.simulation: Simulation | None = None  # once it is built: tells up to which step all is written
 
     def sinks(self) -> Sinks:
         """Receivers that write."""
-        return Sinks(self._write_spikes, self._write_states, self._write_rates)
+        return Sinks(self._write_spikes, self._write_states, self._write_rates, self._write_silence)
 
     def written(self) -> dict[str, int]:
         """Kind → number of segments of this rank."""
         return dict(zip(KINDS, (self._spikes.index, self._states.index, self._rates.index), strict=True))
 
     def _write_spikes(self, steps: npt.NDArray[np.uint64], gids: npt.NDArray[np.uint64]) -> None:
-        self._spikes.write(steps, gids, self._dt, None if self.simulation is None else self.simulation.step)
+        self._spikes.write(steps, gids, self._dt, None if self.simulation is None else self.simulation.spikes.until)
+        self._spoke = time.monotonic()
+
+    def _write_silence(self) -> None:
+        """An empty segment: who reads along would wait for a rank that says nothing."""
+        simulation = self.simulation
+        if simulation is None or simulation.step <= simulation.loop.record_after:
+            return
+        if simulation.experiment.network.recorded() and time.monotonic() >= self._spoke + SILENCE:
+            nothing = np.empty(0, np.uint64)
+            self._write_spikes(nothing, nothing)
 
     def _write_states(self, samples: StateSamples) -> None:
         self._states.write(

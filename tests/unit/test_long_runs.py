@@ -19,8 +19,11 @@ from distsim.backend import open_backend
 from distsim.checkpointing import Keeper
 from distsim.comm import Collective, Peers, Serial, Threads
 from distsim.engine.recording import FlushTimes
-from distsim.engine.simulation import Simulation, Sinks
+from distsim.engine.simulation import Simulation, Sinks, Tuning
 from distsim.io import StateReport, StateSegments, merge_states
+from distsim.io.files import segments
+from distsim.io.spikes import read_segment
+from distsim.output import SegmentFiles
 
 WEEK = 7 * 86400.0
 
@@ -60,6 +63,23 @@ def test_data_are_handed_over_between_stretches_of_one_interval(monkeypatch: pyt
         simulation.run_to(stop)
         time.sleep(0.03)
     assert len(handed) >= 2 and handed[0] <= 500
+
+
+def test_what_is_said_to_be_written_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full ring is emptied in the middle of a step, a half full one while later steps are computed."""
+    monkeypatch.setattr("distsim.output.SILENCE", 0.0)
+    files = SegmentFiles(tmp_path, 0, 0.1)
+    experiment = Experiment(regular(), RunSettings(duration=100.0))
+    simulation = Simulation(experiment, Serial(), open_backend("cpu"), files.sinks(), Tuning(spike_room=16))
+    files.simulation = simulation
+    simulation.run_to(simulation.end)
+    simulation.flush()
+    simulation.flush()
+    parts = [read_segment(part.path) for part in segments(tmp_path, "spikes")]
+    written = np.cumsum([steps.size for steps, _, _ in parts])
+    every = np.concatenate([steps for steps, _, _ in parts])
+    assert len(parts) > 5 and [int(np.sum(every <= until)) for _, _, until in parts] == written.tolist()
+    assert parts[-1][0].size == 0 and parts[-1][2] == simulation.end, "a rank without spikes says so"
 
 
 def test_checkpoints_leave_nothing_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
