@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from continuing import check_same_results, run, stop_after
+from continuing import CONFIG, check_same_results, run, stop_after
 
 from distsim.cli import main
-from distsim.errors import DistsimError, ResultError
+from distsim.errors import ConfigError, DistsimError, ResultError
 from distsim.io import checkpoints
 from distsim.io.arrays import Stored, parse_arrays, read_stored, write_arrays
 from distsim.io.checkpoints import Manifest, folders, parse_manifest
@@ -122,6 +122,8 @@ def test_every_checkpoint_damaged_is_refused(stopped: Path, tmp_path: Path, caps
     assert main(["resume", str(out), "-q", "--device", "cpu"]) == 1
     said = capsys.readouterr().err.splitlines()
     assert "no checkpoint of 3 is valid" in said[-1] and len(said) == 1
+    with pytest.raises(ResultError, match=rf"{folders(out)[0].name}/rank0001.npz: is damaged"):  # found by rank 1
+        run(tmp_path, out, 2, resume=True)
     assert main(["run", str(out / "experiment.yaml"), "--out", str(out), "--overwrite", "-q", "--device", "cpu"]) == 0
 
 
@@ -133,6 +135,17 @@ def test_results_that_changed_are_no_base(tmp_path: Path) -> None:
     assert main(["verify", str(out)]) == 1
     with pytest.raises(ResultError, match="is valid"):
         run(tmp_path, out, resume=True)
+
+
+def test_results_without_a_checkpoint_are_not_computed_again_unasked(tmp_path: Path) -> None:
+    """Days of computing may lie in files of which one was touched: they are refused, not removed."""
+    out, config = tmp_path / "out", CONFIG.replace(", checkpoint: {every: 17.0, keep: 3}", "")
+    run(tmp_path, out, config=config)
+    (out / "summary.json").write_bytes((out / "summary.json").read_bytes() + b"\n")
+    before = {p.name: p.stat().st_mtime_ns for p in out.iterdir()}
+    with pytest.raises(ConfigError, match="not as they were written"):
+        run(tmp_path, out, config=config, resume=True)
+    assert {p.name: p.stat().st_mtime_ns for p in out.iterdir()} == before
 
 
 def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
