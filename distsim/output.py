@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from distsim.engine.binning import RateCounts
 from distsim.engine.recording import StateSamples
 from distsim.engine.simulation import Simulation, Sinks
-from distsim.errors import during
+from distsim.errors import ResultError, during
 from distsim.experiment import Experiment, RunSettings
 from distsim.io import (
     SpikePopulation,
@@ -28,7 +28,7 @@ from distsim.io import (
 from distsim.io.checkpoints import KINDS
 from distsim.io.checksums import publish
 from distsim.io.edges import EDGES_FILE
-from distsim.io.files import delete_segments, segments
+from distsim.io.files import delete_segments, segment_path, segments
 from distsim.io.rates import RATES_FILE, RateReport, RateSegments, merge_rates
 from distsim.io.spikes import SPIKES_FILE
 from distsim.io.states import STATES_FILE
@@ -37,14 +37,24 @@ from distsim.network import Network
 from distsim.recordings import RateRecording
 
 SILENCE = 10.0  # seconds after which a rank without spikes says so
+LATE = 90.0  # seconds that a folder may show an older state of itself; a minute is NFS's most by default
 
 
 class SegmentFiles:
-    """The segments of one rank."""
+    """The segments of one rank.
 
-    def __init__(self, out: Path, rank: int, dt: float) -> None:
-        self._spikes, self._states, self._dt = SpikeSegments(out, rank), StateSegments(out, rank), dt
-        self._rates = RateSegments(out, rank)
+    Parameters
+    ----------
+    there
+        Kind → how many of them there are; counted by the checkpoint that the run goes on from, since on a network file
+        system a folder may still show what another machine has just removed.
+    """
+
+    def __init__(self, out: Path, rank: int, dt: float, there: Mapping[str, int]) -> None:
+        self._spikes = SpikeSegments(out, rank, there["spikes"])
+        self._states = StateSegments(out, rank, there["states"])
+        self._rates = RateSegments(out, rank, there["rates"])
+        self._dt = dt
         self._spoke = time.monotonic()
         self.simulation: Simulation | None = None  # once it is built: tells up to which step all is written
 
@@ -85,9 +95,18 @@ def result_files(network: Network) -> list[str]:
 
 
 @during("merge")
-def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, Path]:
-    """Merge the segments, after what was `merged` up to some step before: name of each result → the file to be it."""
+def merge_results(
+    experiment: Experiment, out: Path, merged: int, written: Mapping[str, Sequence[int]]
+) -> dict[str, Path]:  # fmt: skip
+    """Merge the segments, after what was `merged` up to some step before: name of each result → the file to be it.
+
+    Parameters
+    ----------
+    written
+        Kind → how many segments each rank has closed; ResultError where one of them is not there.
+    """
     network, run = experiment.network, experiment.run
+    _see_all(out, written)
     fresh = {SPIKES_FILE: out / f".{SPIKES_FILE}.new"}
     populations = [SpikePopulation(p.name, p.first_gid, p.size) for p in network.recorded()]
     base = out / SPIKES_FILE if merged else None
@@ -103,6 +122,21 @@ def merge_results(experiment: Experiment, out: Path, merged: int) -> dict[str, P
         base = out / RATES_FILE if merged else None
         merge_rates(out, rate_report(network.rate_recording, run), run.end, base=base, target=fresh[RATES_FILE])
     return fresh
+
+
+def _see_all(out: Path, written: Mapping[str, Sequence[int]]) -> None:
+    """Wait until the folder shows every segment: on a network file system it may be late with those of other machines.
+
+    What is not listed would be left out of the results, and nobody would notice.
+    """
+    expected = {
+        segment_path(out, kind, rank, i) for kind in written for rank, n in enumerate(written[kind]) for i in range(n)
+    }
+    last = time.monotonic() + LATE
+    while unseen := expected - {name.path for kind in written for name in segments(out, kind)}:
+        if time.monotonic() >= last:
+            raise ResultError(f"{min(unseen)}: is missing; it was written before ({len(unseen)} of {len(expected)})")
+        time.sleep(1.0)
 
 
 @during("merge")

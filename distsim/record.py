@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from distsim.checkpointing import Keeper
 from distsim.comm import Communicator
 from distsim.config import write_document
@@ -32,12 +35,15 @@ class Record:
     ----------
     found
         The checkpoint that the run goes on from, if any.
+    segments
+        Kind → segments of each rank, of now and of then, that count from before.
     """
 
     out: Path
     files: SegmentFiles
     config: Mapping[str, Any]
     found: Continuation | None
+    segments: Mapping[str, npt.NDArray[np.int64]]
 
     @property
     def merged(self) -> int:
@@ -58,14 +64,13 @@ class Record:
     def begin(self, simulation: Simulation) -> bool:
         """Bring a built simulation to where the run goes on from; returns whether there was something."""
         manifest = self.found.manifest if self.found is not None else None
-        counts = segment_counts(manifest, self.merged, simulation.comm.size)
         if self.found is not None and manifest is not None:
             checkpoint.restore(simulation, self.found.parts, manifest.step)
             simulation.rates.start_after(self.merged)  # spikes before are in the merged counts
             self.found = dataclasses.replace(self.found, parts=())  # the simulation has it now
         self.files.simulation = simulation
         written = manifest.step if manifest is not None else None
-        self.keeper = Keeper(self.out, simulation, self.files, self.config, counts, self.merged, written)
+        self.keeper = Keeper(self.out, simulation, self.files, self.config, self.segments, self.merged, written)
         return manifest is not None
 
 
@@ -100,5 +105,6 @@ def open_record(
         return kept
 
     written = comm.first_alone(describe)
-    files = SegmentFiles(out, comm.rank, experiment.run.dt)
-    return Record(out, files, written if written is not None else config, found)
+    counts = segment_counts(found, comm.size)
+    files = SegmentFiles(out, comm.rank, experiment.run.dt, {kind: int(n[comm.rank]) for kind, n in counts.items()})
+    return Record(out, files, written if written is not None else config, found, counts)

@@ -193,11 +193,11 @@ def _on_first(comm: Communicator, work: Callable[[], dict[str, Any]]) -> dict[st
     return told
 
 
-def segment_counts(manifest: Manifest | None, base: int, size: int) -> dict[str, npt.NDArray[np.int64]]:
+def segment_counts(found: Continuation | None, size: int) -> dict[str, npt.NDArray[np.int64]]:
     """Kind → segments of each rank that count so far, for at least `size` ranks."""
     counts = {}
     for kind in checkpoints.KINDS:
-        there = manifest.segments[kind] if manifest is not None and not base >= manifest.step > 0 else []
+        there = [] if found is None or found.merged >= found.manifest.step > 0 else found.manifest.segments[kind]
         counts[kind] = np.zeros(max(size, len(there)), np.int64)
         counts[kind][: len(there)] = there
     return counts

@@ -21,6 +21,7 @@ from distsim.comm import Collective, Peers, Serial, Threads
 from distsim.engine.recording import FlushTimes
 from distsim.engine.simulation import Simulation, Sinks, Tuning
 from distsim.io import StateReport, StateSegments, merge_states
+from distsim.io.checkpoints import KINDS
 from distsim.io.files import segments
 from distsim.io.spikes import read_segment
 from distsim.output import SegmentFiles
@@ -68,7 +69,7 @@ def test_data_are_handed_over_between_stretches_of_one_interval(monkeypatch: pyt
 def test_what_is_said_to_be_written_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full ring is emptied in the middle of a step, a half full one while later steps are computed."""
     monkeypatch.setattr("distsim.output.SILENCE", 0.0)
-    files = SegmentFiles(tmp_path, 0, 0.1)
+    files = SegmentFiles(tmp_path, 0, 0.1, dict.fromkeys(KINDS, 0))
     experiment = Experiment(regular(), RunSettings(duration=100.0))
     simulation = Simulation(experiment, Serial(), open_backend("cpu"), files.sinks(), Tuning(spike_room=16))
     files.simulation = simulation

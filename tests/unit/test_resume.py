@@ -18,7 +18,7 @@ from distsim.config import load_experiment, write_document
 from distsim.config.describe import described_document
 from distsim.config.identity import check_same, differing, identity
 from distsim.errors import ConfigError, ResultError
-from distsim.io import checkpoints, read_json
+from distsim.io import checkpoints, files, read_json
 from distsim.io.checkpoints import folders
 
 
@@ -132,6 +132,28 @@ def test_killed_while_results_are_replaced(
     assert main(["verify", str(out)]) == 0  # old and new are whole
     run(tmp_path, out, 3, resume=True)
     check_same_results(out, reference)
+
+
+def test_a_lost_segment_is_no_shorter_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written is not there when the results are merged: waited for, as on a slow file system, then refused."""
+    out, asked = tmp_path / "out", []
+    stop_after(monkeypatch, 300)
+    run(tmp_path, out, 2)
+    stop_after(monkeypatch, None)
+    lost = sorted((out / "segments").glob("spikes.rank0001.*"))[-1]
+    listed = files.segments
+
+    def late(folder: Path, kind: str) -> list[files.SegmentName]:
+        asked.append(kind)
+        return [name for name in listed(folder, kind) if name.path != lost or len(asked) > 9]
+
+    monkeypatch.setattr("distsim.output.segments", late)
+    monkeypatch.setattr("distsim.output.LATE", 0.0)
+    with pytest.raises(ResultError, match=rf"{lost.name}: is missing; it was written before \(1 of "):
+        run(tmp_path, out, resume=True)
+    monkeypatch.setattr("distsim.output.LATE", 60.0)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    assert not run(tmp_path, out, 2, resume=True).stopped and len(asked) > 9
 
 
 def test_longer_and_longer(reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
