@@ -15,6 +15,7 @@ from distsim.checkpointing import Keeper
 from distsim.comm import Communicator
 from distsim.config import write_document
 from distsim.config.describe import described_document
+from distsim.config.files import movable
 from distsim.config.identity import identity
 from distsim.engine import checkpoint
 from distsim.engine.simulation import Simulation
@@ -100,7 +101,7 @@ def open_record(
     def describe() -> Mapping[str, Any]:
         resolved = dict(document) if document is not None else described_document(experiment, out)
         kept = identity(resolved)
-        write_document(resolved, out / "experiment.yaml")
+        write_document(movable(resolved, out), out / "experiment.yaml")
         write_info(out, run_info(experiment, kept, comm.size, found.manifest.step if found is not None else 0))
         return kept
 

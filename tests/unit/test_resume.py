@@ -288,7 +288,7 @@ def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_python_stops_and_the_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network described in Python; the connections it lists are checked like any file."""
+    """A network described in Python; the connections it lists are checked like any file, and move with the results."""
     network = distsim.Network("python")
     n = network.population("N", 30, "iaf_psc_exp", I_e=distsim.Uniform(400.0, 900.0))
     network.project(n, n, distsim.Explicit(tuple(range(30)), tuple(range(29, -1, -1)), (60.0,) * 30, (1.5,) * 30))
@@ -300,8 +300,13 @@ def test_python_stops_and_the_command_goes_on(tmp_path: Path, monkeypatch: pytes
             wall_time="2 h",
         )  # fmt: skip
     stop_after(monkeypatch, None)
-    assert main(["resume", str(tmp_path / "out"), "-q", "--device", "cpu"]) == 0
-    assert distsim.load_results(tmp_path / "out").summary["spike_digest"] == straight.spike_digest
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert main(["resume", str(tmp_path / "moved"), "-q", "--device", "cpu"]) == 0
+    assert distsim.load_results(tmp_path / "moved").summary["spike_digest"] == straight.spike_digest
+    (tmp_path / "moved").rename(tmp_path / "again")
+    (tmp_path / "again" / "edges-0.csv").write_text("changed")
+    with pytest.raises(ConfigError, match=r"again/edges-0\.csv has changed"):
+        load_experiment(tmp_path / "again" / "experiment.yaml")
     with pytest.raises(ConfigError, match="need an output directory"):
         distsim.simulate(network, 1.0, device="cpu", checkpoint=distsim.Checkpoints())
     with pytest.raises(ConfigError, match="not for a Simulator"):
