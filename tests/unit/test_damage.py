@@ -306,6 +306,25 @@ def test_verify_sees_spikes_that_cannot_be(reference: Path, tmp_path: Path, caps
     assert main(["verify", str(tmp_path / "whole")]) == 0
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_verify_sees_a_checkpoint_of_other_spikes(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], whole: bool
+) -> None:
+    """Hashes made to fit: its digest is that of the summary, or of the segments that it counts."""
+    out = tmp_path / "out"
+    if whole:
+        shutil.copytree(reference, out)
+    else:
+        stop_after(monkeypatch, 400)
+        assert run(tmp_path, out, 2, ["run.warmup=0.0"]).stopped
+    assert main(["verify", str(out)]) == 0
+    _made_up(out, "sums.digest", lambda sums: sums + np.uint64(1))
+    capsys.readouterr()
+    assert main(["verify", str(out)]) == 1
+    (wrong,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("WRONG")]
+    assert "its digest of E from 0 to 1 s is" in wrong
+
+
 def test_verify_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tmp_path / "gone")]) == 2
     assert main(["verify", str(tmp_path)]) == 2
