@@ -96,21 +96,35 @@ def result_files(network: Network) -> list[str]:
 
 @during("merge")
 def merge_results(
-    experiment: Experiment, out: Path, merged: int, written: Mapping[str, Sequence[int]]
+    experiment: Experiment, out: Path, merged: int, written: Mapping[str, Sequence[int]], emitted: Sequence[int]
 ) -> dict[str, Path]:  # fmt: skip
     """Merge the segments, after what was `merged` up to some step before: name of each result → the file to be it.
 
     Parameters
     ----------
     written
-        Kind → how many segments each rank has closed; ResultError where one of them is not there.
+        Kind → how many segments each rank has closed.
+    emitted
+        How many spikes each population had after the warm-up.
+
+    Raises
+    ------
+    ResultError
+        A segment is not there, or spikes were lost or doubled: somebody else wrote or removed files here.
     """
     network, run = experiment.network, experiment.run
     _see_all(out, written)
     fresh = {SPIKES_FILE: out / f".{SPIKES_FILE}.new"}
     populations = [SpikePopulation(p.name, p.first_gid, p.size) for p in network.recorded()]
     base = out / SPIKES_FILE if merged else None
-    merge_spikes(out, populations, run.dt, last=run.end, base=base, target=fresh[SPIKES_FILE])
+    found = merge_spikes(out, populations, run.dt, last=run.end, base=base, target=fresh[SPIKES_FILE])
+    ids = {p.name: i for i, p in enumerate(network.populations)}
+    for name in (s.name for s in network.recorded_neurons() if s.is_whole):
+        if found[name] != emitted[ids[name]]:
+            raise ResultError(
+                f"{out}: {name}: found {found[name]} spikes in its segments, of {emitted[ids[name]]}; was another run "
+                "writing here? Go on from an older checkpoint, or start anew with --overwrite"
+            )
     if network.state_recordings:
         fresh[STATES_FILE] = out / f".{STATES_FILE}.new"
         reports = [_report(experiment, i) for i in range(len(network.state_recordings))]

@@ -159,10 +159,10 @@ def _build_and_run(
         requests.at_once = True
         requests.check()
     fresh: Mapping[str, Path] = {}
-    written = record.keeper.segments() if record is not None else {}
+    written, emitted = record.keeper.segments() if record is not None else {}, simulation.spike_counts().tolist()
     if out is not None and record is not None and comm.rank == 0:
         _tell(reporter, "write", f"writing results to {out}")
-        fresh = merge_results(experiment, out, record.merged, written)
+        fresh = merge_results(experiment, out, record.merged, written, emitted)
     seconds["record"] = time.perf_counter() - began
     taken = peak_bytes() - before + backend.memory_bytes()
     summary = summarise(simulation, seconds, course.measured.events(), synapses, stored, taken, backend.memory_bytes())

@@ -20,6 +20,7 @@ from distsim.config.identity import check_same, differing, identity
 from distsim.errors import ConfigError, ResultError
 from distsim.io import checkpoints, files, read_json
 from distsim.io.checkpoints import folders
+from distsim.io.spikes import SpikeSegments, read_segment
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,10 @@ def test_killed_while_results_are_replaced(
 
 
 def test_a_lost_segment_is_no_shorter_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was written is not there when the results are merged: waited for, as on a slow file system, then refused."""
+    """What was written is not there when the results are merged: waited for, as on a slow file system, then refused.
+
+    So is a segment with a spike less, as a second run in the same directory might have written it.
+    """
     out, asked = tmp_path / "out", []
     stop_after(monkeypatch, 300)
     run(tmp_path, out, 2)
@@ -149,10 +153,16 @@ def test_a_lost_segment_is_no_shorter_result(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr("distsim.output.segments", late)
     monkeypatch.setattr("distsim.output.LATE", 0.0)
+    monkeypatch.setattr("distsim.runner.draw", lambda *arguments: None)
     with pytest.raises(ResultError, match=rf"{lost.name}: is missing; it was written before \(1 of "):
         run(tmp_path, out, resume=True)
     monkeypatch.setattr("distsim.output.LATE", 60.0)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
+    whole, (steps, gids, until) = lost.read_bytes(), read_segment(lost)
+    SpikeSegments(out, 1, int(lost.suffixes[1][1:])).write(steps[1:], gids[1:], 0.1, until)
+    with pytest.raises(ResultError, match=r"found \d+ spikes in its segments, of \d+; was another run"):
+        run(tmp_path, out, resume=True)
+    lost.write_bytes(whole)
     assert not run(tmp_path, out, 2, resume=True).stopped and len(asked) > 9
 
 
