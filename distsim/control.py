@@ -60,6 +60,11 @@ class Watch:
         self._met, self._steps_met = time.monotonic(), step
         self.next_step = step + self._stride
 
+    def is_over(self) -> bool:
+        """Whether the time limit of any rank has passed (every rank must call)."""
+        late = self._deadline is not None and time.monotonic() >= self._deadline
+        return bool(self._comm.reduce(np.array([late], np.float64), "max")[0])
+
     def meet(self, step: int) -> Decision:
         """Tell the others and learn of them; every rank calls this after the same step."""
         now = time.monotonic()

@@ -137,7 +137,7 @@ def _build_and_run(
         _tell(reporter, "resume", f"going on after {round(simulation.step * run.dt, 10):g} ms")
     requests.at_once = False
     course = Course(simulation, reporter, record, requests)
-    if stopped := course.advance(run.steps(run.warmup), "warm-up"):
+    if stopped := course.begin() or course.advance(run.steps(run.warmup), "warm-up"):
         return Outcome({}, out, stopped)
     course.measure()
     energy = EnergyMeasurement(comm, device)

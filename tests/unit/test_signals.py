@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from continuing import CONFIG, on_ranks
+from continuing import CONFIG, on_ranks, run, stop_after
 
 from distsim.cli import main
 from distsim.comm import Communicator, Serial
@@ -97,6 +97,20 @@ def test_the_time_limit(reference: str, tmp_path: Path) -> None:
             break
     assert codes[-1] == 0 and set(codes[:-1]) <= {75}
     assert read_json(tmp_path / "out" / "summary.json")["spike_digest"] == reference
+
+
+def test_a_limit_that_the_start_takes_up_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a job would be requeued for ever, and come a few steps further each time. What is complete is written."""
+    out, late = tmp_path / "out", 'run.wall_time="0.001 s"'
+    assert "before a step was computed" in run(tmp_path, out, 2, [late]).stopped and not checkpoints.folders(out)
+    stop_after(monkeypatch, 300)
+    assert run(tmp_path, out, resume=True).stopped
+    stop_after(monkeypatch, None)
+    before = checkpoints.folders(out)
+    assert run(tmp_path, out, 2, [late], resume=True).stopped and checkpoints.folders(out) == before
+    monkeypatch.setattr("distsim.runner.draw", lambda *arguments: None)
+    ends = int(before[0].name) / 10 - 10
+    assert not run(tmp_path, out, 1, [late, f"run.duration={ends}"], resume=True).stopped
 
 
 def test_limits_of_slurm_and_of_the_configuration() -> None:
