@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from continuing import run
+from continuing import run, stop_after
 
 from distsim import Experiment, FixedIndegree, Network, RunSettings, Simulator
 from distsim.backend import open_backend
@@ -20,10 +20,11 @@ from distsim.checkpointing import Keeper
 from distsim.comm import Collective, Peers, Serial, Threads
 from distsim.engine.recording import FlushTimes
 from distsim.engine.simulation import Simulation, Sinks, Tuning
-from distsim.io import StateReport, StateSegments, merge_states
+from distsim.errors import ResultError
+from distsim.io import StateReport, StateSegments, files, merge_states
 from distsim.io.checkpoints import KINDS
 from distsim.io.files import segments
-from distsim.io.spikes import read_segment
+from distsim.io.spikes import SpikeSegments, read_segment
 from distsim.output import SegmentFiles
 
 WEEK = 7 * 86400.0
@@ -81,6 +82,37 @@ def test_what_is_said_to_be_written_is(tmp_path: Path, monkeypatch: pytest.Monke
     every = np.concatenate([steps for steps, _, _ in parts])
     assert len(parts) > 5 and [int(np.sum(every <= until)) for _, _, until in parts] == written.tolist()
     assert parts[-1][0].size == 0 and parts[-1][2] == simulation.end, "a rank without spikes says so"
+
+
+def test_a_lost_segment_is_no_shorter_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written is not there when the results are merged: waited for, as on a slow file system, then refused.
+
+    So is a segment with a spike less, as a second run in the same directory might have written it.
+    """
+    out, asked = tmp_path / "out", []
+    stop_after(monkeypatch, 300)
+    run(tmp_path, out, 2)
+    stop_after(monkeypatch, None)
+    lost = sorted((out / "segments").glob("spikes.rank0001.*"))[-1]
+    listed = files.segments
+
+    def late(folder: Path, kind: str) -> list[files.SegmentName]:
+        asked.append(kind)
+        return [name for name in listed(folder, kind) if name.path != lost or len(asked) > 9]
+
+    monkeypatch.setattr("distsim.output.segments", late)
+    monkeypatch.setattr("distsim.output.LATE", 0.0)
+    monkeypatch.setattr("distsim.runner.draw", lambda *arguments: None)
+    with pytest.raises(ResultError, match=rf"{lost.name}: is missing; it was written before \(1 of "):
+        run(tmp_path, out, resume=True)
+    monkeypatch.setattr("distsim.output.LATE", 60.0)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    whole, (steps, gids, until) = lost.read_bytes(), read_segment(lost)
+    SpikeSegments(out, 1, int(lost.suffixes[1][1:])).write(steps[1:], gids[1:], 0.1, until)
+    with pytest.raises(ResultError, match=r"found \d+ spikes in its segments, of \d+; was another run"):
+        run(tmp_path, out, resume=True)
+    lost.write_bytes(whole)
+    assert not run(tmp_path, out, 2, resume=True).stopped and len(asked) > 9
 
 
 def test_checkpoints_leave_nothing_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

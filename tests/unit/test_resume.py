@@ -13,14 +13,15 @@ import support
 from continuing import CONFIG, check_same_results, run, stop_after
 
 import distsim
+from distsim import analysis
 from distsim.cli import main
 from distsim.config import load_experiment, write_document
 from distsim.config.describe import described_document
 from distsim.config.identity import check_same, differing, identity
 from distsim.errors import ConfigError, ResultError
-from distsim.io import checkpoints, files, read_json
+from distsim.io import checkpoints, read_json
 from distsim.io.checkpoints import folders
-from distsim.io.spikes import SpikeSegments, read_segment
+from distsim.runinfo import RunInfo
 
 
 @pytest.fixture(scope="module")
@@ -135,35 +136,26 @@ def test_killed_while_results_are_replaced(
     check_same_results(out, reference)
 
 
-def test_a_lost_segment_is_no_shorter_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was written is not there when the results are merged: waited for, as on a slow file system, then refused.
-
-    So is a segment with a spike less, as a second run in the same directory might have written it.
-    """
-    out, asked = tmp_path / "out", []
+@pytest.mark.parametrize("gone", [True, False])
+def test_results_that_become_complete_while_they_are_read(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    """The run ends between two looks at its directory, and removes segments: before or after they were read."""
+    out, again = tmp_path / "out", analysis.results._so_far
     stop_after(monkeypatch, 300)
-    run(tmp_path, out, 2)
+    run(tmp_path, out)
     stop_after(monkeypatch, None)
-    lost = sorted((out / "segments").glob("spikes.rank0001.*"))[-1]
-    listed = files.segments
 
-    def late(folder: Path, kind: str) -> list[files.SegmentName]:
-        asked.append(kind)
-        return [name for name in listed(folder, kind) if name.path != lost or len(asked) > 9]
+    def ends(directory: Path, info: RunInfo) -> object:
+        found = again(directory, info)
+        for name in ("summary.json", "spikes.h5"):
+            shutil.copy(reference / name, out / name)
+        if gone:
+            raise ResultError("spikes.rank0000.0000.h5: cannot be read (No such file or directory)")
+        return found
 
-    monkeypatch.setattr("distsim.output.segments", late)
-    monkeypatch.setattr("distsim.output.LATE", 0.0)
-    monkeypatch.setattr("distsim.runner.draw", lambda *arguments: None)
-    with pytest.raises(ResultError, match=rf"{lost.name}: is missing; it was written before \(1 of "):
-        run(tmp_path, out, resume=True)
-    monkeypatch.setattr("distsim.output.LATE", 60.0)
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    whole, (steps, gids, until) = lost.read_bytes(), read_segment(lost)
-    SpikeSegments(out, 1, int(lost.suffixes[1][1:])).write(steps[1:], gids[1:], 0.1, until)
-    with pytest.raises(ResultError, match=r"found \d+ spikes in its segments, of \d+; was another run"):
-        run(tmp_path, out, resume=True)
-    lost.write_bytes(whole)
-    assert not run(tmp_path, out, 2, resume=True).stopped and len(asked) > 9
+    monkeypatch.setattr(analysis.results, "_so_far", ends)
+    assert distsim.load_results(out).complete
 
 
 def test_longer_and_longer(reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
