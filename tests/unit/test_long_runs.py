@@ -1,4 +1,4 @@
-"""What a run of days must not do: gather memory, or millions of files."""
+"""What a run of days must not do: gather memory, leave millions of files, or lose one of them."""
 
 from __future__ import annotations
 
