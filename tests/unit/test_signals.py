@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from continuing import CONFIG, on_ranks, run, stop_after
 
+import distsim
 from distsim.cli import main
 from distsim.comm import Communicator, Serial
 from distsim.control import Watch
@@ -204,6 +205,36 @@ def test_checkpoints_every_few_steps_do_not_put_meetings_off() -> None:
             watch.wrote(0.02)
         watch.meet(watch.next_step)
     assert watch.next_step - watch._steps_met <= 10_000, "0.2 s are ten checkpoints"
+
+
+def test_a_script_is_stopped_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it writes results; afterwards signals mean to it what they did before."""
+    network = distsim.Network("script")
+    network.population("N", 12, "iaf_psc_exp", I_e=900.0)
+
+    def ask() -> None:
+        _wait_for(tmp_path / "out", "checkpoints/*/manifest.json")
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def missed(number: int, frame: object) -> None:
+        raise AssertionError("nobody noted the signal")
+
+    before = signal.signal(signal.SIGUSR1, missed)
+    try:
+        asking = threading.Thread(target=ask)
+        asking.start()
+        with pytest.raises(Stopped, match=r"stopped by SIGUSR1 after .* ms; `distsim resume"):
+            distsim.simulate(
+                network, 1e6, out=tmp_path / "out", device="cpu", checkpoint=distsim.Checkpoints(every=50.0)
+            )
+        asking.join()
+        assert signal.getsignal(signal.SIGUSR1) is missed
+        monkeypatch.setattr("distsim.runner.draw", lambda *arguments: os.kill(os.getpid(), signal.SIGUSR1))
+        with pytest.raises(AssertionError, match="nobody noted"):  # too late: for the script, once results are complete
+            distsim.simulate(network, 10.0, out=tmp_path / "late", device="cpu")
+        assert distsim.load_results(tmp_path / "late").complete
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_stop_requests_do_nothing_in_other_threads() -> None:
