@@ -197,6 +197,7 @@ def _made_up(out: Path, name: str, change: Callable[[Any], Any]) -> None:
     ("sums.digest", lambda a: a[:, :, :1], "for 3 populations"),
     ("state.spike_generator.next_spike", lambda a: a - 1000, "beyond its list"),
     ("history.gid", lambda a: a + 1000, "a neuron that is none of"),
+    ("history.multiplicity", lambda a: np.full_like(a, 2**31), "events"),
 ])  # fmt: skip
 def test_what_is_made_up_is_one_error(
     stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, change: Any, says: str
