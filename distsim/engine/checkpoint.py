@@ -197,8 +197,9 @@ def _schedule(
 ) -> None:
     backend, loop = simulation.backend, simulation.loop
     in_flight = int(multiplicity.sum()) * max(1, simulation.rows.runs_per_slot)
-    if in_flight > MOST_NUMBER:  # kernels count them in 32 bits
-        raise ResultError(f"checkpoint: history.multiplicity: found up to {in_flight} events; allowed: {MOST_NUMBER}")
+    if in_flight > MOST_NUMBER // 2:  # kernels count them in 32 bits, and two for one that carries a number
+        most = MOST_NUMBER // 2
+        raise ResultError(f"checkpoint: history.multiplicity: found up to {in_flight} events; allowed: {most}")
     held = [backend.to_device(a) for a in (emitted, *(x.astype(np.uint32) for x in (rows, multiplicity, sent)))]
     arguments = Reschedule(
         n=rows.size, row=backend.pointer(held[1]), emitted=backend.pointer(held[0]), computed=step,
