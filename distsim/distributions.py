@@ -7,9 +7,10 @@ the same everywhere and every distribution has a finite support, known from the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
+from distsim.drawn import Arithmetic, Bounded, Placed, placed_bounds
 from distsim.errors import wrong
 from distsim.exact import exp_float, expm1_float, gamma_cdf, gamma_upper, log_float, normal_cdf
 from distsim.expressions import Expression
@@ -19,78 +20,19 @@ NORMAL_REACH = 6.34
 FAR_NORMAL_REACH = 9.0  # where bounds stretch these uniforms over less of the distribution
 EXPONENTIAL_REACH = 22.9  # log(2^33) = 22.87
 ROOM = 1.0 + 1e-6  # the inverse of a gamma distribution, where 2^-33 is left, is known to 1e-8
-MIN_MASS = 1e-7  # what bounds must leave of a distribution to be redrawn
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """What all drawn distributions have: bounds.
-
-    With `bounds="redraw"` the distribution is that of draws repeated until one lies in [minimum, maximum] (a truncated
-    distribution, sampled by inverting it there); with "clip" draws beyond a bound become the bound.
-    """
-
-    minimum: float | None = field(default=None, kw_only=True)
-    maximum: float | None = field(default=None, kw_only=True)
-    bounds: str = field(default="redraw", kw_only=True)
-
-    def reach(self) -> tuple[float, float]:
-        """Smallest and largest number without bounds."""
-        raise NotImplementedError
-
-    def below(self, x: float) -> float:
-        """P(X < x) without bounds, correctly rounded (or to 1e-15)."""
-        raise NotImplementedError
-
-    def check_numbers(self, where: str) -> None:
-        """ConfigError where the parameters describe no distribution."""
-        raise NotImplementedError
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        low = -math.inf if self.minimum is None else self.minimum
-        return low, math.inf if self.maximum is None else self.maximum
-
-    @property
-    def redraws(self) -> bool:
-        return self.bounds == "redraw" and (self.minimum is not None or self.maximum is not None)
-
-    def check(self, where: str) -> None:
-        self.check_numbers(where)
-        if self.bounds not in ("redraw", "clip"):
-            raise wrong(f"{where}.bounds", self.bounds, "redraw or clip")
-        low, high = self.limits
-        if math.isnan(low) or math.isnan(high) or not high > low:
-            raise wrong(where, [low, high], "min < max")
-        if self.redraws and not self.probabilities()[1] >= MIN_MASS:
-            raise wrong(
-                where, [low, high], f"bounds that hold at least {MIN_MASS:g} of the probability, or bounds: clip"
-            )
-
-    def probabilities(self) -> tuple[float, float]:
-        """Where the truncated distribution begins in the whole one's probability, and how much of it there is."""
-        if not self.redraws:
-            return 0.0, 1.0
-        low, high = self.limits
-        begin = self.below(low) if math.isfinite(low) else 0.0
-        return begin, (self.below(high) if math.isfinite(high) else 1.0) - begin
-
-    def support(self) -> tuple[float, float]:
-        low, high = self.far_reach() if self.redraws else self.reach()
-        least, most = self.limits
-        return min(max(low, least), most), max(min(high, most), least)
-
-    def far_reach(self) -> tuple[float, float]:
-        """`reach` where the same 2^32 uniforms fall to a truncated distribution: its tail reaches further."""
-        return self.reach()
-
-
-@dataclass(frozen=True)
-class Uniform(_Drawn):
+@dataclass(frozen=True, repr=False)
+class Uniform(Bounded):
     """Uniform on [low, high)."""
 
     low: float
     high: float
+
+    def placed(self, factor: float, offset: float) -> Self:
+        least, most = placed_bounds(self.min, self.max, factor, offset)
+        low, high = sorted((offset + factor * self.low, offset + factor * self.high))
+        return replace(self, low=low, high=high, min=least, max=most)
 
     def check_numbers(self, where: str) -> None:
         if not self.high > self.low:
@@ -103,8 +45,8 @@ class Uniform(_Drawn):
         return min(max((x - self.low) / (self.high - self.low), 0.0), 1.0)
 
 
-@dataclass(frozen=True)
-class UniformInt(_Drawn):
+@dataclass(frozen=True, repr=False)
+class UniformInt(Placed):
     """A whole number from `low` to `high`, both included, each with the same probability."""
 
     low: int
@@ -117,11 +59,11 @@ class UniformInt(_Drawn):
 
     def check(self, where: str) -> None:
         super().check(where)
-        if self.redraws and self.whole_limits()[0] > self.whole_limits()[1]:
+        if self.redraws and self.plain.whole_limits()[0] > self.plain.whole_limits()[1]:
             raise wrong(where, list(self.limits), "bounds with a whole number between them")
 
     def whole_limits(self) -> tuple[int, int]:
-        """The smallest and the largest number that is drawn (before clipping)."""
+        """The smallest and the largest number that is drawn (before clipping), of a plain one."""
         low, high = self.limits if self.redraws else (-math.inf, math.inf)
         return max(self.low, math.ceil(max(low, self.low))), min(self.high, math.floor(min(high, self.high)))
 
@@ -130,44 +72,43 @@ class UniformInt(_Drawn):
         return float(low), float(high)
 
     def probabilities(self) -> tuple[float, float]:
-        low, high = self.whole_limits()
+        low, high = self.plain.whole_limits()
         return (low - self.low) / (self.high - self.low + 1), max(0, high - low + 1) / (self.high - self.low + 1)
 
     def below(self, x: float) -> float:
         return min(max((math.ceil(x) - self.low) / (self.high - self.low + 1), 0.0), 1.0)
 
+    def next_above(self, x: float) -> float:
+        return float(math.floor(x) + 1)
 
-@dataclass(frozen=True)
-class _Gaussian(_Drawn):
+
+@dataclass(frozen=True, repr=False)
+class Normal(Bounded):
+    """Normal with `mean` and `std`; the support ends at 6.34 standard deviations."""
+
     mean: float
     std: float
 
+    def placed(self, factor: float, offset: float) -> Self:
+        low, high = placed_bounds(self.min, self.max, factor, offset)
+        return replace(self, mean=offset + factor * self.mean, std=abs(factor) * self.std, min=low, max=high)
+
     def check_numbers(self, where: str) -> None:
-        if not self.std >= 0.0:
-            raise wrong(where, [self.mean, self.std], "[mean, std] with std >= 0")
-        if self.std == 0.0 and (self.minimum is not None or self.maximum is not None):
-            raise wrong(where, 0.0, "a std above 0 where there are bounds")
+        _check_std(self, where)
 
     def reach(self) -> tuple[float, float]:
-        reach = NORMAL_REACH * self.std
-        return self.mean - reach, self.mean + reach
+        return _around(self, NORMAL_REACH)
 
     def far_reach(self) -> tuple[float, float]:
-        reach = FAR_NORMAL_REACH * self.std
-        return self.mean - reach, self.mean + reach
+        return _around(self, FAR_NORMAL_REACH)
 
     def below(self, x: float) -> float:
         return normal_cdf((x - self.mean) / self.std)
 
 
 @dataclass(frozen=True)
-class Normal(_Gaussian):
-    """Normal with `mean` and `std`; the support ends at 6.34 standard deviations."""
-
-
-@dataclass(frozen=True)
-class NormalClipped:
-    """Normal redrawn until it falls into [minimum, maximum] (a truncated normal).
+class NormalClipped(Arithmetic):
+    """Normal redrawn until it falls into [min, max] (a truncated normal).
 
     Bounds left out are filled in by the place where it stands: delays lie on [dt/2, inf), weights keep
     the sign of the mean.
@@ -175,8 +116,12 @@ class NormalClipped:
 
     mean: float
     std: float
-    minimum: float | None = None
-    maximum: float | None = None
+    min: float | None = None
+    max: float | None = None
+
+    def placed(self, factor: float, offset: float) -> Self:
+        low, high = placed_bounds(self.min, self.max, factor, offset)
+        return replace(self, mean=offset + factor * self.mean, std=abs(factor) * self.std, min=low, max=high)
 
     def check(self, where: str) -> None:
         low, high = self.bounds()
@@ -190,8 +135,8 @@ class NormalClipped:
             raise wrong(where, [low, high], "bounds that reach to within 5 standard deviations of the mean")
 
     def bounds(self) -> tuple[float, float]:
-        low = -math.inf if self.minimum is None else self.minimum
-        high = math.inf if self.maximum is None else self.maximum
+        low = -math.inf if self.min is None else self.min
+        high = math.inf if self.max is None else self.max
         return low, high
 
     def within(self, low: float, high: float) -> NormalClipped:
@@ -199,8 +144,8 @@ class NormalClipped:
         return NormalClipped(
             self.mean,
             self.std,
-            low if self.minimum is None else self.minimum,
-            high if self.maximum is None else self.maximum,
+            low if self.min is None else self.min,
+            high if self.max is None else self.max,
         )
 
     def support(self) -> tuple[float, float]:
@@ -212,30 +157,44 @@ class NormalClipped:
         return max(low, self.mean - reach), min(high, self.mean + reach)
 
 
-@dataclass(frozen=True)
-class Lognormal(_Gaussian):
+@dataclass(frozen=True, repr=False)
+class Lognormal(Placed):
     """exp of a normal with `mean` and `std` (NEST's parameters: of the logarithm)."""
 
+    mean: float
+    std: float
+
     def check_numbers(self, where: str) -> None:
-        super().check_numbers(where)
+        _check_std(self, where)
         reach = FAR_NORMAL_REACH if self.redraws else NORMAL_REACH
         if abs(self.mean) + reach * self.std > 80.0:
             raise wrong(where, [self.mean, self.std], f"|mean| + {reach:g} std <= 80, so that values stay finite")
 
     def reach(self) -> tuple[float, float]:
-        low, high = super().reach()
+        low, high = _around(self, NORMAL_REACH)
         return exp_float(low), exp_float(high)
 
     def far_reach(self) -> tuple[float, float]:
-        low, high = super().far_reach()
+        low, high = _around(self, FAR_NORMAL_REACH)
         return exp_float(low), exp_float(high)
 
     def below(self, x: float) -> float:
-        return super().below(log_float(x)) if x > 0.0 else 0.0
+        return normal_cdf((log_float(x) - self.mean) / self.std) if x > 0.0 else 0.0
 
 
-@dataclass(frozen=True)
-class Exponential(_Drawn):
+def _check_std(value: Normal | Lognormal, where: str) -> None:
+    if not value.std >= 0.0:
+        raise wrong(where, [value.mean, value.std], "[mean, std] with std >= 0")
+    if value.std == 0.0 and value.bounded:
+        raise wrong(where, 0.0, "a std above 0 where there are bounds")
+
+
+def _around(value: Normal | Lognormal, deviations: float) -> tuple[float, float]:
+    return value.mean - deviations * value.std, value.mean + deviations * value.std
+
+
+@dataclass(frozen=True, repr=False)
+class Exponential(Placed):
     """Exponential with mean `beta`; the support ends at 22.9 beta, where 2^-33 is left."""
 
     beta: float
@@ -254,8 +213,8 @@ class Exponential(_Drawn):
         return -expm1_float(-x / self.beta) if x > 0.0 else 0.0
 
 
-@dataclass(frozen=True)
-class Gamma(_Drawn):
+@dataclass(frozen=True, repr=False)
+class Gamma(Placed):
     """Gamma with `shape` and `scale` (mean shape * scale); the support ends where 2^-33 is left."""
 
     shape: float

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from distsim.checks import receptor_names
 from distsim.distributions import support
+from distsim.elements import Population
 from distsim.network import Network
 from distsim.rules import Explicit
 from distsim.selection import Selection
 
+# Larger units by the power of ten that a number in them lacks. (A time constant of 0.002 ms is meant: almost a delta.)
+_LARGER = {
+    "mV": {3: "V"},
+    "pF": {3: "nF", 6: "uF", 12: "F"},
+    "nS": {3: "uS", 6: "mS", 9: "S"},
+    "pA": {3: "nA", 6: "uA", 12: "A"},
+}
+_NEAR = 4.0  # a number that this factor at most parts from the default is taken for one of the same unit
+
 
 def doubts(network: Network) -> list[str]:
-    """A line for each connection or input that makes a conductance negative, and so does the opposite of its name."""
-    found = []
+    """A line for each of these.
+
+    A connection or input that makes a conductance negative, where the opposite is what its name says; a parameter that
+    would be near its default in a larger unit, such as a capacitance of 0.25 pF.
+    """
+    found = [text for population in network.populations for text in _other_units(population)]
     for i, p in enumerate(network.projections):
         if not isinstance(p.rule, Explicit):
             found += _negative_conductance(p.targets, p.receptor, *support(p.weight), f"projections[{i}]")
@@ -23,6 +38,21 @@ def doubts(network: Network) -> list[str]:
             found += _negative_conductance(
                 described.targets, described.receptor, weight, weight, f"inputs.{described.name}"
             )
+    return found
+
+
+def _other_units(population: Population) -> list[str]:
+    found = []
+    for p in population.model.scalar_parameters:
+        largest = max(support(population.params[p.name]), key=abs)
+        if largest * p.default <= 0.0:
+            continue
+        for power, unit in _LARGER.get(p.unit, {}).items():
+            if abs(math.log(p.default / largest / 10.0**power)) <= math.log(_NEAR):
+                found.append(
+                    f"populations.{population.name}.params.{p.name}: found {largest:g} {p.unit}, which would be "
+                    f"{largest * 10.0**power:g} {p.unit} if {unit} was meant"
+                )
     return found
 
 

@@ -41,7 +41,7 @@ def value_of(value: Any, where: str, allowed: str = FORMS, *, expressions: bool 
     if isinstance(found, (Drawn, NormalClipped)):
         for field in dataclasses.fields(found):
             number = getattr(found, field.name)
-            optional = field.name in ("minimum", "maximum") and number is None
+            optional = field.name in ("min", "max") and number is None
             if field.name != "bounds" and not optional and not is_number(number):
                 raise wrong(f"{where}: {field.name} of {type(found).__name__}", number, "a number")
     return found

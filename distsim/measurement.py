@@ -17,6 +17,7 @@ from distsim.engine.exchange import most_neighbours
 from distsim.engine.simulation import Simulation
 from distsim.io.checkpoints import Totals
 from distsim.profile import counted, profile_document
+from distsim.results import mean_rate
 from distsim.version import __version__
 
 _STAT, _UPTIME = Path("/proc/self/stat"), Path("/proc/uptime")
@@ -82,11 +83,6 @@ class Measurement:
         simulate = seconds.pop("simulate")
         wall = self._before.wall + process_age()
         return Totals(seconds, simulate, wall, self.events(), self._before.parts + 1)
-
-
-def mean_rate(spikes: int, neurons: int, duration: float) -> float:
-    """Hz, from a duration in ms: one division, so that round numbers stay round."""
-    return 1000.0 * spikes / (neurons * duration) if duration else 0.0
 
 
 def summarise(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class Record:
         The checkpoint that the run goes on from, if any.
     segments
         Kind → segments of each rank, of now and of then, that count from before.
+    made
+        Whether the directory was not there before (known to rank 0).
     """
 
     out: Path
@@ -45,6 +48,7 @@ class Record:
     config: Mapping[str, Any]
     found: Continuation | None
     segments: Mapping[str, npt.NDArray[np.int64]]
+    made: bool
 
     @property
     def merged(self) -> int:
@@ -61,6 +65,9 @@ class Record:
         if self.found is None:
             for name in ("experiment.yaml", RUN_FILE):
                 (self.out / name).unlink(missing_ok=True)
+        if self.made:
+            with suppress(OSError):  # it holds logs
+                self.out.rmdir()
 
     def begin(self, simulation: Simulation) -> bool:
         """Bring a built simulation to where the run goes on from; returns whether there was something."""
@@ -90,6 +97,7 @@ def open_record(
         It has checkpoints, and none is valid.
     """
     found: Continuation | None = None
+    made = not out.exists()
     config: Mapping[str, Any] = identity(document) if document is not None else {}
     if resume:
         assert document is not None
@@ -108,4 +116,4 @@ def open_record(
     written = comm.first_alone(describe)
     counts = segment_counts(found, comm.size)
     files = SegmentFiles(out, comm.rank, experiment.run.dt, {kind: int(n[comm.rank]) for kind, n in counts.items()})
-    return Record(out, files, written if written is not None else config, found, counts)
+    return Record(out, files, written if written is not None else config, found, counts, made)

@@ -12,6 +12,11 @@ from distsim.collect import Spikes, States
 from distsim.io.rates import RateBins
 
 
+def mean_rate(spikes: int, neurons: int, duration: float) -> float:
+    """Hz, from a duration in ms: one division, so that round numbers stay round."""
+    return 1000.0 * spikes / (neurons * duration) if duration else 0.0
+
+
 def spikes_frame(spikes: Mapping[str, Spikes]) -> Any:
     """A pandas DataFrame with the columns time (ms), population, neuron, in the order of the populations."""
     import pandas

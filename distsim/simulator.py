@@ -11,6 +11,7 @@ import numpy.typing as npt
 from distsim.backend import open_backend
 from distsim.build.choosing import storage_settled
 from distsim.build.locations import located
+from distsim.build.selecting import selected_ids
 from distsim.checks import check_experiment, check_ranks
 from distsim.collect import Collected, Spikes, States
 from distsim.comm import Communicator, connect
@@ -22,9 +23,9 @@ from distsim.errors import ConfigError, nearest, wrong
 from distsim.experiment import Experiment, RunSettings
 from distsim.given import is_number, plain
 from distsim.grid import on_grid
-from distsim.measurement import mean_rate
 from distsim.network import Network
-from distsim.results import Stretch
+from distsim.results import Stretch, mean_rate
+from distsim.selection import Selection
 
 
 class Simulator:
@@ -113,8 +114,10 @@ class Simulator:
         digest = simulation.digest()
         return Stretch(spikes, states, rates, str(digest), digest.count, rate_bins=bins)
 
-    def get(self, population: Population | str, name: str) -> npt.NDArray[np.float64]:
-        """A parameter or recordable state of every neuron of `population`, float64[size]."""
+    def get(self, population: Population | Selection | str, name: str) -> npt.NDArray[np.float64]:
+        """A parameter or recordable state of every neuron of a population or selection, float64[size]."""
+        if isinstance(population, Selection):
+            return self.get(population.population, name)[self._chosen(population)]
         _, part, group = self._find(population)
         model = part.population.model
         known = (*(p.name for p in model.scalar_parameters), *model.settable, *group.probes)
@@ -124,12 +127,14 @@ class Simulator:
         ids = np.concatenate(self._comm.share(part.positions()))
         return np.concatenate(self._comm.share(own))[np.argsort(ids)]
 
-    def set(self, population: Population | str, **values: Any) -> None:
-        """Change parameters or recordable states of `population`: numbers, or one number per neuron.
+    def set(self, population: Population | Selection | str, **values: Any) -> None:
+        """Change parameters or recordable states of a population or selection: numbers, or one number per neuron.
 
         A parameter can differ between neurons only where it did in the description: a list or a
         distribution there makes room for one number a neuron.
         """
+        chosen = self._chosen(population) if isinstance(population, Selection) else None
+        population = population.population if isinstance(population, Selection) else population
         _, part, group = self._find(population)
         model, size, where = part.population.model, part.population.size, part.population.name
         changeable = (*(p.name for p in model.scalar_parameters), *model.settable)
@@ -137,6 +142,9 @@ class Simulator:
             if name not in changeable:
                 kind = "cannot be changed" if name in (p.name for p in model.vector_parameters) else "unknown"
                 raise ConfigError(f"{where}.{name}: {kind}; {nearest(name, changeable)}")
+        if chosen is not None:
+            some = {k: _numbers(v, chosen.size, f"{where}.{k}") for k, v in values.items()}
+            values = {k: _replaced(self.get(population, k), chosen, v) for k, v in some.items()}
         given = {k: _numbers(v, size, f"{where}.{k}") for k, v in values.items()}
         parameters = {k: v for k, v in values.items() if k not in model.settable}
         old = {p.name: self.get(population, p.name) for p in model.scalar_parameters} if parameters else {}
@@ -152,17 +160,21 @@ class Simulator:
         model.check_initial(states, size, where)
         group.write(part, {k: given[k] for k in (*parameters, *states)}, self._run.dt)
 
-    def positions(self, population: Population | str) -> npt.NDArray[np.float64]:
-        """Where the neurons of `population` are, as they were built: float64[size, dimensions], in the space's unit."""
+    def positions(self, population: Population | Selection | str) -> npt.NDArray[np.float64]:
+        """Where the neurons are, as they were built: float64[size, dimensions], in the space's unit."""
+        if isinstance(population, Selection):
+            return self.positions(population.population)[self._chosen(population)]
         chosen = self._network.populations[self._find(population)[0]]
         if chosen.positions is None:
             raise ConfigError(f"population {chosen.name!r} has no positions; give it some where it is described")
         parts = located(chosen, self._run.seed, self._run.precision, self._simulation.backend)
         return np.concatenate([columns for _, columns in parts], axis=1).T
 
-    def connections(self, source: Population | str, target: Population | str) -> Connections:
-        """All connections from `source` to `target` as they were built."""
-        return read_connections(self._simulation, self._find(source)[0], self._find(target)[0])
+    def connections(self, source: Population | Selection | str, target: Population | Selection | str) -> Connections:
+        """All connections from `source` to `target`, populations or selections, as they were built."""
+        first, last = (self._find(s.population if isinstance(s, Selection) else s)[0] for s in (source, target))
+        some = [self._chosen(s) if isinstance(s, Selection) else None for s in (source, target)]
+        return read_connections(self._simulation, first, last, *some)
 
     def dump_connections(self, path: str | Path, *projections: int) -> None:
         """Write the synapses of projections (their numbers; none: of all) to a SONATA edges file, as they were built.
@@ -180,9 +192,14 @@ class Simulator:
             raise wrong("projections", bad, f"numbers of projections, 0 to {n - 1}")
         dump_connections(self._simulation, projections or range(n), Path(path))
 
+    def _chosen(self, selection: Selection) -> npt.NDArray[np.int64]:
+        """Local ids, ascending."""
+        self._find(selection.population)
+        return selected_ids(selection, self._run.seed)
+
     def _find(self, population: Population | str) -> tuple[int, Any, Any]:
         if not isinstance(population, (str, Population)):
-            raise wrong("population", population, "a whole population, or its name")
+            raise wrong("population", population, "a population, its name, or a selection of it")
         name = population if isinstance(population, str) else population.name
         if name not in self._ids:
             raise ConfigError(f"unknown population {name!r}; {nearest(name, self._ids)}")
@@ -199,6 +216,14 @@ def _numbers(value: Any, size: int, where: str) -> npt.NDArray[np.float64] | flo
     if array.ndim and array.size != size:
         raise wrong(where, f"a list of {array.size}", f"one number for each of {size} neurons")
     return float(array) if array.ndim == 0 else array.reshape(size)
+
+
+def _replaced(
+    old: npt.NDArray[np.float64], at: npt.NDArray[np.int64], new: npt.NDArray[np.float64] | float
+) -> npt.NDArray[np.float64] | float:
+    """`old` with `new` in these places; one number where all are the same."""
+    old[at] = new
+    return old if np.ptp(old) else float(old[0])
 
 
 def _extent(network: Network) -> tuple[object, ...]:

@@ -156,8 +156,8 @@ KERNELS_NOTE = (
 INSIDE = (
     "GridOf", "Extent", "Ball", "Ring", "Radius", "Radii", "Corners", "Axes", "LinearOf", "ExponentialOf",
     "GaussianOf", "Gaussian2DOf", "GammaOf", "GaborOf", "Velocity", "Autapses", "Indegree", "Outdegree", "Total",
-    "Probability", "SymmetricProbability", "MeanNumber", "EdgeFile", "LowHigh", "WholeLowHigh", "MeanStd", "Beta",
-    "ShapeScale", "Clipped", "Spikes",
+    "Probability", "SymmetricProbability", "MeanNumber", "EdgeFile", "LowHigh", "WholeLowHigh", "MeanStd",
+    "LogMeanStd", "Beta", "ShapeScale", "Clipped", "Spikes",
 )  # fmt: skip
 UNIT = re.compile(r"\((ms|Hz|pA)\b[^)]*\)|^(ms), |in (ms);")
 DEFAULT = re.compile(r" Default: ([^.]+)\.")
@@ -376,8 +376,8 @@ def _long(key: str, inner: Schema) -> str:
         return "–"
     words = {"number": "NUMBER", "integer": "NUMBER", "boolean": "true", "string": "redraw"}
     kinds = {"p": "NUMBER", "pairwise_avg_num_conns": "NUMBER", "mask": "MASK"}
-    keys = sorted(inner, key=lambda name: ("autapses", "multapses", "min", "max", "bounds").count(name))
-    said = ", ".join(f"{name}: {kinds.get(name) or words[inner[name]['type']]}" for name in keys)
+    last = ("autapses", "multapses", "min", "max", "bounds", "factor", "offset")
+    said = ", ".join(f"{k}: {kinds.get(k) or words[inner[k]['type']]}" for k in sorted(inner, key=last.count))
     return f"`{{{key}: {{{said}}}}}`"
 
 

@@ -29,7 +29,7 @@ def drawn(storage: Any, precision: Any = "single", partition: Any = "round_robin
     """Selections, several populations on a side, both signs, resolutions, a scaled delay, rows with stored synapses;
     masks and kernels in a space that is periodic along y."""
     network = Network("drawn", space=Space.of("mm", [1.0, 1.0], None, [False, True]))
-    current = Uniform(380.0, 700.0, minimum=400.0)
+    current = Uniform(380.0, 700.0, min=400.0)
     a = network.population(
         "A",
         260,
@@ -49,7 +49,7 @@ def drawn(storage: Any, precision: Any = "single", partition: Any = "round_robin
     made = {"generate": "by_source", "storage": storage}
     network.project(a, [b, a], FixedIndegree(20), weight, delay)
     network.project([b, a], [b, a], FixedOutdegree(35, False, False), weight, delay, weight_bits=4, **made)
-    network.project([part, b], [some, a], FixedOutdegree(130), Lognormal(2.0, 0.4, maximum=20.0), 0.7, **made)
+    network.project([part, b], [some, a], FixedOutdegree(130), Lognormal(2.0, 0.4, max=20.0), 0.7, **made)
     network.project([a, some], [b, part], FixedTotalNumber(2500, False), weight, delay, **made)
     network.project([b, a], [a, b], FixedTotalNumber(1500, False, False), -20.0, Uniform(0.1, 9.0), **made)
     network.project(some, part, PairwisePoisson(0.3, False), UniformInt(-9, 30), delay, **made)

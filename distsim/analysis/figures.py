@@ -14,6 +14,7 @@ import numpy.typing as npt
 from distsim.errors import ResultError
 from distsim.io.files import writing
 from distsim.io.safe_hdf5 import child, dataset, open_hdf5
+from distsim.results import mean_rate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +94,7 @@ def raster(
         raise ResultError(f"raster: found {len(populations)} populations, ({start}, {stop}] ms; allowed: some of both")
     first = max(start, stop - window)
     shown, counts = _select(spikes, populations, first, stop)
-    mean_rates = {p.name: counts[p.name] * 1000.0 / ((p.recorded or p.size) * (stop - start)) for p in populations}
+    mean_rates = {p.name: mean_rate(counts[p.name], p.recorded or p.size, stop - start) for p in populations}
     bands = _bands(populations, max_neurons)
 
     import matplotlib
@@ -123,7 +124,7 @@ def draw_raster(
     """Draw a raster into `left` and mean rates into `right`; `window` is (start of recording, first, stop) in ms."""
     start, first, stop = window
     shown, counts = _select(spikes, populations, first, stop)
-    mean_rates = {p.name: counts[p.name] * 1000.0 / (p.size * (stop - start)) for p in populations}
+    mean_rates = {p.name: mean_rate(counts[p.name], p.size, stop - start) for p in populations}
     bands = _bands(populations, max_neurons)
     _draw_spikes(left, bands, shown, first, stop)
     _draw_rates(right, bands, mean_rates, reference_rates)

@@ -21,7 +21,7 @@ from distsim.io.spikes import SPIKES_FILE, merged_until, read_segment, read_spik
 from distsim.io.states import STATES_FILE
 from distsim.io.states_read import read_states
 from distsim.io.summary import SUMMARY_FILE, read_json
-from distsim.results import spikes_frame
+from distsim.results import mean_rate, spikes_frame
 from distsim.runinfo import RUN_FILE, RunInfo, read_info
 
 T = TypeVar("T")
@@ -78,10 +78,7 @@ class Results:
         if self.complete:
             return dict(self.summary["rates"])
         span = self.stop - self.start
-        return {
-            name: 1000.0 * times.size / (self.sizes[name] * span) if span > 0.0 else float("nan")
-            for name, (times, _) in self.spikes.items()
-        }
+        return {name: mean_rate(times.size, self.sizes[name], span) for name, (times, _) in self.spikes.items()}
 
     @cached_property
     def rate_bins(self) -> Mapping[str, RateBins]:

@@ -42,13 +42,13 @@ from distsim.rules import Explicit, FixedOutdegree, FixedTotalNumber, is_spatial
 
 # Of more ranks some are looked at and stand for the others: so many, fewer where there are very many projections.
 MAX_RANKS_LOOKED_AT, MAX_WORK = 64, 200_000
-HOST_ROW_BYTES = 16  # source and first delay of each row, kept on the host
+HOST_ROW_BYTES = 10  # source and first delay of each row, kept on the host
 NUMBER_BYTES = 4  # and its number, where some are broadcast
 BURST = 4.0  # the busiest step has so many times the spikes of a mean one (microcircuit: 2.3)
 
 # Measured, per item: lists of requests and answers while routing is built; spikes while they are merged and
 # sorted; connections while an edge file is parsed, and while they are written to one.
-ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES, DUMP_BYTES = 32, 72, 125, 180
+ROUTING_SCRATCH, MERGE_BYTES, PARSE_BYTES, DUMP_BYTES = 16, 72, 125, 180
 MPI_BYTES, FIGURE_BYTES = 16 * 10**6, 36 * 10**6  # MPICH after MPI_Init; Matplotlib and one raster
 
 

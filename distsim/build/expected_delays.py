@@ -11,16 +11,14 @@ import numpy.typing as npt
 
 from distsim.distributions import (
     Drawn,
-    Exponential,
-    Gamma,
     Listed,
     Lognormal,
     Normal,
     NormalClipped,
-    UniformInt,
     Value,
     support,
 )
+from distsim.drawn import Placed
 from distsim.grid import round_to_steps
 
 _EXTREME = 2.0**-33  # of a uniform 32-bit word: (k + 1/2) / 2^32
@@ -49,7 +47,9 @@ def delay_steps(value: Value, dt: float) -> DelaySteps:
     first = max(1, round_to_steps(max(low, _quantile(value, _EXTREME)), dt))
     last = max(first, round_to_steps(min(high, _quantile(value, 1.0 - _EXTREME)), dt))
     below = [probability_below(value, (k - 0.5) * dt) for k in range(first + 1, last + 1)]
-    return DelaySteps(first, np.maximum(np.diff([0.0, *below, 1.0]), 0.0))
+    share = np.maximum(np.diff([0.0, *below, 1.0]), 0.0)
+    met = np.flatnonzero(share >= _EXTREME)  # a support reaches further than some words do
+    return DelaySteps(first + int(met[0]), share[met[0] : met[-1] + 1])
 
 
 def histogram(steps: npt.NDArray[np.int64]) -> DelaySteps:
@@ -64,11 +64,8 @@ def probability_below(value: Value, x: float) -> float:
     low, high = support(value)
     if x <= low or x > high:
         return 0.0 if x <= low else 1.0
-    if isinstance(value, Drawn) and (value.minimum is not None or value.maximum is not None):
-        begin, width = value.probabilities()
-        return (value.below(x) - begin) / width
-    if isinstance(value, (UniformInt, Exponential, Gamma)):
-        return value.below(x)
+    if isinstance(value, Drawn) and (value.bounded or not _is_quick(value)):
+        return value.share_below(x)
     if isinstance(value, Normal) and value.std > 0.0:
         return NormalDist(value.mean, value.std).cdf(x)
     if isinstance(value, NormalClipped) and value.std > 0.0:
@@ -79,9 +76,14 @@ def probability_below(value: Value, x: float) -> float:
     return (x - low) / (high - low)
 
 
+def _is_quick(value: Value) -> bool:
+    """Whether floating point serves; the others know their own probabilities."""
+    return not isinstance(value, Placed) or (isinstance(value, Lognormal) and value.plain is value)
+
+
 def _quantile(value: Value, u: float) -> float:
-    bounded = isinstance(value, Drawn) and (value.minimum is not None or value.maximum is not None)
-    if isinstance(value, (Normal, NormalClipped, Lognormal)) and value.std > 0.0 and not bounded:
+    bounded = isinstance(value, Drawn) and value.bounded
+    if isinstance(value, (Normal, NormalClipped, Lognormal)) and value.std > 0.0 and not bounded and _is_quick(value):
         begin, width = _clipped(value) if isinstance(value, NormalClipped) else (0.0, 1.0)
         p = min(max(begin + width * u, 1e-300), 1.0 - 2.0**-53)
         x = NormalDist(value.mean, value.std).inv_cdf(p)

@@ -223,6 +223,7 @@ class Layout:
             local += begin
         self.groups = tuple(groups)
         self.n_local = local
+        self.n_neurons = sum(p.size for p in populations)  # of all ranks
         by_population = {part.population_id: (g, part) for g in groups for part in g.parts}
         self._parts = tuple(by_population[i] for i in range(len(populations)))
         self._local_begin = np.array([g.begin + part.begin for g, part in self._parts], np.int64)

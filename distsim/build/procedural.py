@@ -104,7 +104,7 @@ def add_regrown(
             set_of[population.name] = len(begin)
             members += mine
             begin.append(len(members))
-    _extend(rows, gids, first, _sets(network, gids, set_of), backend)
+    _extend(rows, gids, first.astype(np.uint16), _sets(network, gids, set_of), backend)
     rows.max_delay = max(rows.max_delay, *(p.delays.last for p in projections))
     keep: list[Any] = []
 
@@ -188,7 +188,7 @@ def _sets(network: Network, gids: npt.NDArray[np.int64], set_of: dict[str, int])
 
 
 def _extend(
-    rows: Rows, gids: npt.NDArray[np.int64], first: npt.NDArray[np.int64], sets: npt.NDArray[np.uint64],
+    rows: Rows, gids: npt.NDArray[np.int64], first: npt.NDArray[np.uint16], sets: npt.NDArray[np.uint64],
     backend: Backend,
 ) -> None:  # fmt: skip
     """Rows for these sources: those that are there are marked, others follow, without runs."""

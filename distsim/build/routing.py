@@ -11,7 +11,9 @@ long as the mean rank has rows (under `auto`).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,7 @@ Words = npt.NDArray[np.uint32]
 UNBOUNDED = 2**31
 MOST_ROWS = 2**31 - 1  # the highest bit of a message says that it is no row (kernels/sent.h)
 ENTRY_BYTES = 8
+BLOCK = 2**18  # ids that are located at once
 
 
 @dataclass(frozen=True)
@@ -96,56 +99,82 @@ def build_routing(layout: Layout, rows: Rows, comm: Communicator, how: RoutingNa
     BuildError
         This rank has more rows than a message can name.
     """
-    # Lists here are as long as all rows or all entries: what is done with goes before the next one comes.
-    owner = layout.owner(rows.gids)
-    shortest = int(rows.first_delay[owner != comm.rank].min(initial=UNBOUNDED))
+    # Lists here are as long as all rows or all entries: of 4 bytes each where they can be, and what is done with goes.
+    owner = _in_blocks(layout.owner, rows.gids)
+    foreign = owner != comm.rank
+    shortest = int(rows.first_delay[foreign].min()) if foreign.any() else UNBOUNDED
+    del foreign
     ends = np.cumsum(np.bincount(owner, minlength=comm.size))
-    needed = np.split(np.argsort(owner, kind="stable"), ends[:-1])  # our rows, by owner
+    needed = np.split(np.argsort(owner, kind="stable").astype(np.uint32), ends[:-1])  # our rows, by owner
     del owner
-    own, nothing = needed[comm.rank], np.empty(0, np.int64)
-    foreign = [nothing if rank == comm.rank else mine for rank, mine in enumerate(needed)]
-    asked = comm.exchange_lists([rows.gids[mine] for mine in foreign])
+    own, nothing = needed[comm.rank], np.empty(0, np.uint32)
+    elsewhere = [nothing if rank == comm.rank else mine for rank, mine in enumerate(needed)]
+    id_type = np.uint32 if layout.n_neurons <= 2**32 else np.int64
+    asked = comm.exchange_lists([rows.gids[mine].astype(id_type) for mine in elsewhere])
     sizes = [a.size for a in asked]
-    gids = np.concatenate(asked)
-    del asked
-    neuron = layout.local_index(gids) if gids.size else nothing
-    own_neuron = layout.local_index(rows.gids[own]) if own.size else nothing
+    neurons = [_in_blocks(layout.local_index, a) for a in asked]
+    own_neuron = _in_blocks(layout.local_index, rows.gids[own])
 
-    everywhere = _broadcast(neuron, own_neuron, layout.n_local, comm.size, how)
-    shared = comm.share(np.unique(gids[everywhere[neuron]]))
-    del gids
+    everywhere = _broadcast(neurons, own_neuron, layout.n_local, comm.size, how)
+    ours = np.unique(np.concatenate([a[everywhere[n]] for a, n in zip(asked, neurons, strict=True)])).astype(np.int64)
+    del asked
+    shared = comm.share(ours)
     number, n_rows = _number(rows.gids, needed, shared)
     n_broadcast = sum(s.size for s in shared)
     if n_rows > MOST_ROWS:
         raise BuildError(f"rows of rank {comm.rank}: found {n_rows}; allowed: 2^31 - 1; use more ranks")
-
-    listed = comm.exchange_lists([number[mine[number[mine] >= n_broadcast]] for mine in foreign])
     local_row = np.full(layout.n_local, NO_ROW, np.uint32)
     local_row[own_neuron] = number[own]
-    each = ~everywhere[neuron]
-    ours = shared[comm.rank]
+    asks = np.array([mine.size > 0 for mine in elsewhere])
+    del own, own_neuron, needed
+
+    answers = [number[mine] for mine in elsewhere]
+    del elsewhere
+    listed = comm.exchange_lists([rows_there[rows_there >= n_broadcast] for rows_there in answers])
+    del answers
     first = sum(s.size for s in shared[: comm.rank])
-    neuron = np.concatenate([neuron[each], layout.local_index(ours) if ours.size else nothing])
-    asking = np.repeat(np.arange(comm.size, dtype=np.uint32), sizes)[each]
-    rank = np.concatenate([asking, np.full(ours.size, EVERYWHERE, np.uint32)])
-    row = np.concatenate([*listed, np.arange(first, first + ours.size, dtype=np.uint32)])
+    neuron = np.concatenate([*(n[~everywhere[n]] for n in neurons), _in_blocks(layout.local_index, ours)])
+    del neurons
     by_neuron = np.argsort(neuron, kind="stable")
     begin = np.zeros(layout.n_local + 1, np.uint32)
     begin[1:] = np.cumsum(np.bincount(neuron, minlength=layout.n_local))
+    del neuron
+    each = np.array([rows_here.size for rows_here in listed])
+    row = np.concatenate([*listed, np.arange(first, first + ours.size, dtype=np.uint32)])
+    del listed
+    row = row[by_neuron]
+    asking = np.repeat(np.arange(comm.size, dtype=np.uint32), each)
+    rank = np.concatenate([asking, np.full(ours.size, EVERYWHERE, np.uint32)])[by_neuron]
     others = np.delete(np.arange(comm.size), comm.rank)
     return Routing(
-        local_row, begin, rank[by_neuron], row[by_neuron], comm.minimum(shortest), n_broadcast,
-        number if n_broadcast else None, n_rows,
+        local_row,
+        begin,
+        rank,
+        row,
+        comm.minimum(shortest),
+        n_broadcast,
+        number if n_broadcast else None,
+        n_rows,
         destinations=others if ours.size else np.array([r for r in others if sizes[r]], np.int64),
-        sources=np.array([r for r in others if shared[r].size or foreign[r].size], np.int64),
-    )  # fmt: skip
+        sources=np.array([r for r in others if shared[r].size or asks[r]], np.int64),
+    )
+
+
+def _in_blocks(function: Callable[[Gids], Gids], gids: npt.NDArray[np.integer[Any]]) -> Words:
+    """function(gids), uint32; what it needs for itself is as long as a block."""
+    found = np.empty(gids.size, np.uint32)
+    for begin in range(0, gids.size, BLOCK):
+        found[begin : begin + BLOCK] = function(gids[begin : begin + BLOCK].astype(np.int64))
+    return found
 
 
 def _broadcast(
-    neuron: npt.NDArray[np.int64], own_neuron: npt.NDArray[np.int64], n_local: int, n_ranks: int, how: RoutingName
+    neurons: Sequence[Words], own_neuron: Words, n_local: int, n_ranks: int, how: RoutingName
 ) -> npt.NDArray[np.bool_]:
-    """bool[n_local]: which neurons get one entry for all ranks."""
-    needed_by = np.bincount(neuron, minlength=n_local)
+    """bool[n_local]: which neurons get one entry for all ranks. `neurons` are those that each rank has asked for."""
+    needed_by = np.zeros(n_local, np.int64)
+    for neuron in neurons:
+        needed_by[neuron] += 1  # a rank asks for each once
     if how == "listed":
         return np.zeros(n_local, np.bool_)
     if how == "broadcast":
@@ -155,7 +184,7 @@ def _broadcast(
     return broadcast_pays(needed_by, has_row, n_ranks)
 
 
-def _number(gids: Gids, needed: list[npt.NDArray[np.int64]], shared: list[Gids]) -> tuple[Words, int]:
+def _number(gids: Gids, needed: list[Words], shared: list[Gids]) -> tuple[Words, int]:
     """A number for each row: those of broadcast sources first, as on every rank, the others after them in their order.
 
     Parameters
@@ -167,16 +196,16 @@ def _number(gids: Gids, needed: list[npt.NDArray[np.int64]], shared: list[Gids])
     shared
         The broadcast sources of each rank, ascending.
     """
-    number = np.zeros(gids.size, np.uint32)
-    is_shared = np.zeros(gids.size, np.bool_)
+    number = np.empty(gids.size, np.uint32)
+    is_listed = np.ones(gids.size, np.bool_)
     first = 0
     for mine, theirs in zip(needed, shared, strict=True):
         if mine.size and theirs.size:
             at = np.minimum(np.searchsorted(theirs, gids[mine]), theirs.size - 1)
             found = theirs[at] == gids[mine]
             number[mine[found]] = first + at[found]
-            is_shared[mine[found]] = True
+            is_listed[mine[found]] = False
         first += theirs.size
-    rest = np.flatnonzero(~is_shared)
-    number[rest] = np.arange(first, first + rest.size, dtype=np.uint32)
-    return number, first + rest.size
+    n_rows = first + int(np.count_nonzero(is_listed))
+    number[is_listed] = np.arange(first, n_rows, dtype=np.uint32)
+    return number, n_rows

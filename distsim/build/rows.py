@@ -38,7 +38,7 @@ class Rows:
     gids
         int64[n_rows], ascending within a chunk: the source of each row.
     first_delay
-        int64[n_rows]: the smallest delay of the row, in steps.
+        uint16[n_rows]: the smallest delay of the row, in steps.
     table
         Row[n_rows] on the device, in the order of `gids`, or where `number` says.
     column_base
@@ -50,7 +50,7 @@ class Rows:
     """
 
     gids: npt.NDArray[np.int64]
-    first_delay: npt.NDArray[np.int64]
+    first_delay: npt.NDArray[np.uint16]
     table: Array
     column_base: Array
     input_size: int
@@ -154,7 +154,7 @@ class RowBuilder:
         self.layout, self.backend, self.kernels, self.precision = layout, backend, kernels, precision
         self.block_bits, self.blocks, self.first_column = block_bits, blocks, first_column
         self.table = np.empty((0, 3), np.uint64)
-        self.gids, self.first_delay = np.empty(0, np.int64), np.empty(0, np.int64)
+        self.gids, self.first_delay = np.empty(0, np.int64), np.empty(0, np.uint16)
         self.chunk_rows: list[int] = []
         self.segments: list[Array] = []
         self.n_synapses = self.n_runs = 0
@@ -320,7 +320,7 @@ class RowBuilder:
         self.chunk_rows.append(len(made[0]))
         self.table = _grown(self.table, made.pop(0))
         self.gids = _grown(self.gids, made.pop(0))
-        self.first_delay = _grown(self.first_delay, made.pop(0).astype(np.int64))
+        self.first_delay = _grown(self.first_delay, made.pop(0))
         self.segments += [runs, synapses]
         self.n_synapses += n_synapses
         self.n_runs += n_runs

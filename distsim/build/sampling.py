@@ -24,6 +24,7 @@ from distsim.distributions import (
     Value,
     support,
 )
+from distsim.drawn import Placed
 from distsim.elements import Population
 from distsim.exact import exact_context, log_gamma, normal_cdf
 from distsim.expressions import Expression
@@ -43,7 +44,7 @@ def sampler(value: Value) -> Any:
         s.low = s.high = value
         return s
     s.low, s.high = support(value)
-    s.p_low, s.p_width = 0.0, 1.0
+    s.p_low, s.p_width, s.factor = 0.0, 1.0, 1.0
     if isinstance(value, NormalClipped):
         s.kind, s.first, s.second = structs.NORMAL, value.mean, value.std
         if value.std > 0.0:
@@ -52,12 +53,14 @@ def sampler(value: Value) -> Any:
             top = normal_cdf((high - value.mean) / value.std) if math.isfinite(high) else 1.0
             s.p_width = top - s.p_low
         return s
-    if isinstance(value, UniformInt):
-        first, last = value.whole_limits()
-        s.kind, s.first, s.second = structs.UNIFORM_INT, float(first), float(last - first + 1)
-        return s
     if not isinstance(value, Drawn):
         raise TypeError(f"no sampler for {type(value).__name__}")
+    if isinstance(value, Placed):
+        s.factor, s.offset, s.mirror = value.factor, value.offset, 0 if value.factor > 0.0 else 0xFFFFFFFF
+    if isinstance(value, UniformInt):
+        first, last = value.plain.whole_limits()
+        s.kind, s.first, s.second = structs.UNIFORM_INT, float(first), float(last - first + 1)
+        return s
     s.p_low, s.p_width = value.probabilities()
     if isinstance(value, Uniform):
         s.kind, s.first, s.second = structs.UNIFORM, value.low, value.high - value.low

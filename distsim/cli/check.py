@@ -24,6 +24,7 @@ from distsim.distributions import (
     Within,
 )
 from distsim.doubts import doubts
+from distsim.drawn import Placed
 from distsim.elements import Input, Population, Projection
 from distsim.experiment import Experiment
 from distsim.expressions import Expression
@@ -159,10 +160,15 @@ def value(v: Value) -> str:
     """A number or a distribution in a few characters."""
     if isinstance(v, float):
         return number(v)
-    if isinstance(v, Drawn) and (v.minimum is not None or v.maximum is not None):
-        whole = value(dataclasses.replace(v, minimum=None, maximum=None))
-        low, high = ("" if x is None else number(x) for x in (v.minimum, v.maximum))
+    if isinstance(v, Drawn) and v.bounded:
+        whole = value(dataclasses.replace(v, min=None, max=None))
+        low, high = ("" if x is None else number(x) for x in (v.min, v.max))
         return f"{whole} {'clipped' if v.bounds == 'clip' else 'redrawn'} to [{low}, {high}]"
+    if isinstance(v, Placed) and v.plain is not v:
+        start = f"{number(v.offset)} " if v.offset else ""
+        sign = "+ " if v.factor > 0.0 else "- "
+        times = "" if abs(v.factor) == 1.0 else f"{number(abs(v.factor))} "
+        return (start + sign if start else sign.replace("+ ", "").strip()) + times + value(v.plain)
     if isinstance(v, Uniform):
         return f"U[{number(v.low)}, {number(v.high)})"
     if isinstance(v, UniformInt):

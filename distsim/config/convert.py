@@ -143,9 +143,7 @@ def to_value(value: Any, where: str, files: FileStore) -> Any:
         return NormalClipped(clipped.mean, clipped.std, clipped.min, clipped.max)
     for form, key, distribution in _DRAWN:
         if isinstance(value, form):
-            arguments = getattr(value, key).model_dump()
-            low, high = arguments.pop("min"), arguments.pop("max")
-            return distribution(**arguments, minimum=low, maximum=high)
+            return distribution(**getattr(value, key).model_dump())
     if isinstance(value, forms.SpikesSpec):
         raise ConfigError(f"{where}.column: missing; name the column of {value.file}")
     if isinstance(value, LinearDistanceSpec):

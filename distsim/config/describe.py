@@ -106,13 +106,13 @@ _NAMES: dict[type, str] = {
 
 def _value(value: Value | list[float] | bool) -> Any:
     if isinstance(value, NormalClipped):
-        bounds = {"min": value.minimum, "max": value.maximum}
+        bounds = {"min": value.min, "max": value.max}
         finite = {k: v for k, v in bounds.items() if v is not None and abs(v) != float("inf")}
         return {"normal_clipped": {"mean": value.mean, "std": value.std, **finite}}
     if isinstance(value, Drawn):
         given = dataclasses.asdict(value)
-        bounds = {"min": given.pop("minimum"), "max": given.pop("maximum"), "bounds": given.pop("bounds")}
-        finite = {k: v for k, v in bounds.items() if v is not None and v not in (math.inf, -math.inf)}
+        optional = {k: given.pop(k) for k in ("min", "max", "bounds", "factor", "offset") if k in given}
+        finite = {k: v for k, v in optional.items() if v is not None and v not in (math.inf, -math.inf)}
         return {_NAMES[type(value)]: {**given, **finite}}
     if isinstance(value, Listed):
         return list(value.values)

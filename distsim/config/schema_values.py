@@ -23,12 +23,19 @@ class Bounded(Spec):
     bounds: Literal["redraw", "clip"] = "redraw"
 
 
+class Placed(Bounded):
+    """A draw is offset + factor * X; bounds are bounds of that."""
+
+    factor: float = 1.0
+    offset: float = 0.0
+
+
 class LowHigh(Bounded):
     low: float
     high: float
 
 
-class WholeLowHigh(Bounded):
+class WholeLowHigh(Placed):
     low: int
     high: int
 
@@ -38,11 +45,16 @@ class MeanStd(Bounded):
     std: float
 
 
-class Beta(Bounded):
+class LogMeanStd(Placed):
+    mean: float
+    std: float
+
+
+class Beta(Placed):
     beta: float
 
 
-class ShapeScale(Bounded):
+class ShapeScale(Placed):
     shape: float
     scale: float
 
@@ -71,7 +83,7 @@ class NormalClippedSpec(Spec):
 
 
 class LognormalSpec(Spec):
-    lognormal: Annotated[MeanStd, short_form("mean", "std")]
+    lognormal: Annotated[LogMeanStd, short_form("mean", "std")]
 
 
 class ExponentialSpec(Spec):

@@ -10,6 +10,16 @@ _P_OF_DEGREES = (
     "What partners are drawn in proportion to (pairwise_bernoulli: the probability of each pair, required): a number, "
     "an expression, or a kernel. Default: none."
 )
+_FIXED, _PLACED = ("LowHigh", "MeanStd"), ("WholeLowHigh", "LogMeanStd", "Beta", "ShapeScale")
+_OF_BOUNDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "min": ("Smallest number. Default: none.", {}),
+    "max": ("Largest number. Default: none.", {}),
+    "bounds": ("redraw: drawn again beyond min or max; clip: set to min or max.", {}),
+}
+_OF_PLACES: dict[str, tuple[str, dict[str, Any]]] = {
+    "factor": ("What is drawn is multiplied by this, not 0 (uniform, normal: scale their numbers).", {}),
+    "offset": ("Added then; min and max are bounds of the sum.", {}),
+}
 # (definition, key): what it is, its unit, and bounds. A test holds this table to the models.
 WORDS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("Experiment", "name"): ("Name of the experiment; results go to results/NAME. Default: the file's name.", {}),
@@ -79,28 +89,18 @@ WORDS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("Network", "builder"): ("A network of distsim.published, my_file.py:my_function, or sonata.", {}),
     ("LowHigh", "low"): ("Lower bound, included.", {}),
     ("LowHigh", "high"): ("Upper bound, excluded.", {}),
-    ("MeanStd", "mean"): ("Mean (of the logarithm, for lognormal).", {}),
-    ("MeanStd", "std"): ("Standard deviation (of the logarithm, for lognormal).", {"minimum": 0}),
+    **{(d, "mean"): ("Mean (of the logarithm, for lognormal).", {}) for d in ("MeanStd", "LogMeanStd")},
+    **{
+        (d, "std"): ("Standard deviation (of the logarithm, for lognormal).", {"minimum": 0})
+        for d in ("MeanStd", "LogMeanStd")
+    },
     ("WholeLowHigh", "low"): ("Smallest whole number.", {}),
     ("WholeLowHigh", "high"): ("Largest whole number, included.", {}),
     ("Beta", "beta"): ("Mean.", {"exclusiveMinimum": 0}),
     ("ShapeScale", "shape"): ("Shape.", {"minimum": 0.05, "maximum": 1e4}),
     ("ShapeScale", "scale"): ("Scale; the mean is shape times scale.", {"exclusiveMinimum": 0}),
-    ("LowHigh", "min"): ("Smallest number. Default: none.", {}),
-    ("LowHigh", "max"): ("Largest number. Default: none.", {}),
-    ("LowHigh", "bounds"): ("redraw: drawn again beyond min or max; clip: set to min or max.", {}),
-    ("WholeLowHigh", "min"): ("Smallest number. Default: none.", {}),
-    ("WholeLowHigh", "max"): ("Largest number. Default: none.", {}),
-    ("WholeLowHigh", "bounds"): ("redraw: drawn again beyond min or max; clip: set to min or max.", {}),
-    ("MeanStd", "min"): ("Smallest number. Default: none.", {}),
-    ("MeanStd", "max"): ("Largest number. Default: none.", {}),
-    ("MeanStd", "bounds"): ("redraw: drawn again beyond min or max; clip: set to min or max.", {}),
-    ("Beta", "min"): ("Smallest number. Default: none.", {}),
-    ("Beta", "max"): ("Largest number. Default: none.", {}),
-    ("Beta", "bounds"): ("redraw: drawn again beyond min or max; clip: set to min or max.", {}),
-    ("ShapeScale", "min"): ("Smallest number. Default: none.", {}),
-    ("ShapeScale", "max"): ("Largest number. Default: none.", {}),
-    ("ShapeScale", "bounds"): ("redraw: drawn again beyond min or max; clip: set to min or max.", {}),
+    **{(d, key): words for d in (*_FIXED, *_PLACED) for key, words in _OF_BOUNDS.items()},
+    **{(d, key): words for d in _PLACED for key, words in _OF_PLACES.items()},
     ("Clipped", "mean"): ("Mean before clipping.", {}),
     ("Clipped", "std"): ("Standard deviation before clipping.", {"minimum": 0}),
     ("Clipped", "min"): ("Redrawn below this. Default: dt/2 for delays, 0 for positive weights.", {}),

@@ -176,7 +176,8 @@ class GroupState:
         """
         model, here = self.group.model, slice(part.begin, part.begin + part.count)
         numbers = dict(self._values[self.group.parts.index(part)])
-        absolute = {name: self.read(part, name) for name in self.states}
+        old = {name: self.read(part, name) for name in self.states}
+        absolute = dict(old)
         for name, value in changes.items():
             own = value if isinstance(value, float) else np.asarray(value, np.float64)[part.positions()]
             if name in self.states:
@@ -195,8 +196,11 @@ class GroupState:
         for state in model.states:
             whole = self._backend.to_host(self.states[state.name]).copy()
             if state.relative_to:
-                self.offsets[state.name][here] = numbers[state.relative_to]
-                whole[here] = absolute[state.name] - self.offsets[state.name][here]
+                offsets = self.offsets[state.name]
+                before = offsets[here].copy()
+                offsets[here] = numbers[state.relative_to]
+                moved = (offsets[here] != before) | (absolute[state.name] != old[state.name])  # others keep their bits
+                whole[here] = np.where(moved, absolute[state.name] - offsets[here], whole[here])
             elif state.name in changes:
                 whole[here] = absolute[state.name]
             self._backend.copy_into(self.states[state.name], whole)

@@ -17,6 +17,8 @@ from distsim.models.weighing import row_scale
 RUN = np.dtype([("offset", "u4"), ("count", "u4"), ("delay", "u2"), ("column", "u2")])
 
 WINDOW = 2**22  # synapses
+Columns = tuple[npt.NDArray[Any], ...]
+Ids = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,14 @@ class Connections:
         return pandas.DataFrame({name: getattr(self, name) for name in self.__dataclass_fields__})
 
 
-def read_connections(simulation: Simulation, source_id: int, target_id: int) -> Connections:
-    """All connections from one population to another, from all ranks, on every rank."""
-    local = _read_local(simulation, source_id, target_id)
+def read_connections(
+    simulation: Simulation, source_id: int, target_id: int, sources: Ids | None = None, targets: Ids | None = None
+) -> Connections:
+    """All connections from one population to another, from all ranks, on every rank; of some neurons, where said.
+
+    `sources` and `targets` are local ids, ascending.
+    """
+    local = _read_local(simulation, source_id, target_id, sources, targets)
     parts = [np.concatenate(simulation.comm.share(column)) for column in local]
     source, target, weight, delay, receptor = parts
     order = np.lexsort((weight, delay, source, target))
@@ -61,14 +68,21 @@ def read_connections(simulation: Simulation, source_id: int, target_id: int) -> 
     return Connections(source[order], target[order], weight[order], np.round(delay[order] * dt, 10), receptor[order])
 
 
-def _read_local(simulation: Simulation, source_id: int, target_id: int) -> list[npt.NDArray[Any]]:
+def _read_local(
+    simulation: Simulation, source_id: int, target_id: int, sources: Ids | None, targets: Ids | None
+) -> list[npt.NDArray[Any]]:
     """source, target, weight, delay (steps), receptor of this rank's synapses."""
-    found = list(read_windows(simulation, source_id, target_id))
+    found = [_between(columns, sources, targets) for columns in read_windows(simulation, source_id, target_id)]
     dtypes = (np.int64, np.int64, np.float64, np.int64, np.int64)
     return [np.concatenate([np.empty(0, d), *(f[k] for f in found)]).astype(d) for k, d in enumerate(dtypes)]
 
 
-Columns = tuple[npt.NDArray[Any], ...]
+def _between(columns: Columns, sources: Ids | None, targets: Ids | None) -> Columns:
+    for column, chosen in enumerate((sources, targets)):
+        if chosen is not None:
+            kept = np.isin(columns[column], chosen)
+            columns = tuple(values[kept] for values in columns)
+    return columns
 
 
 def read_windows(simulation: Simulation, source_id: int, target_id: int, window: int = WINDOW) -> Iterator[Columns]:

@@ -71,19 +71,18 @@ FN_ONCE double inverse_gamma(double a, double log_gamma_a, double p) {
 
 FN double sample(const Sampler& s, uint32 word) {
     if (s.kind == CONSTANT_VALUE) return s.first;
-    const double p = s.p_low + s.p_width * uniform(word);
+    const double p = s.p_low + s.p_width * uniform(word ^ s.mirror);
+    if (s.kind == UNIFORM) return clamped(s.first + s.second * p, s.low, s.high);
+    if (s.kind == NORMAL) return clamped(s.first + s.second * inverse_normal(p), s.low, s.high);
     double x;
-    if (s.kind == UNIFORM) {
-        x = s.first + s.second * p;
-    } else if (s.kind == UNIFORM_INT) {
+    if (s.kind == UNIFORM_INT) {
         x = s.first + (double)(uint64)(s.second * p);
     } else if (s.kind == EXPONENTIAL) {
         x = -s.first * logarithm(1.0 - p);
     } else if (s.kind == GAMMA) {
         x = s.first * inverse_gamma(s.second, s.third, p);
     } else {
-        x = s.first + s.second * inverse_normal(p);
-        if (s.kind == LOGNORMAL) x = exponential(x);
+        x = exponential(s.first + s.second * inverse_normal(p));
     }
-    return clamped(x, s.low, s.high);
+    return clamped(s.offset + s.factor * x, s.low, s.high);
 }

@@ -8,10 +8,12 @@ Sampler = declare(
     "Sampler",
     [
         ("kind", "int32"),
-        ("unused", "int32"),
+        ("mirror", "uint32"),  # all bits where the factor is negative, so that draws grow with the word
         ("first", "double"),
         ("second", "double"),
         ("third", "double"),
+        ("factor", "double"),
+        ("offset", "double"),
         ("p_low", "double"),
         ("p_width", "double"),
         ("low", "double"),

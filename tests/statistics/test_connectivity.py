@@ -295,21 +295,30 @@ def clipped(d: Any, low: float, high: float) -> Any:
 
 NORMAL, LOGNORMAL, INF = stats.norm(2.0, 3.0), stats.lognorm(0.5, scale=math.exp(1.0)), math.inf
 DISTRIBUTIONS: list[tuple[Any, Any]] = [
-    (Normal(2.0, 3.0, minimum=0.0), bounded(NORMAL, 0.0, INF)),
-    (Normal(2.0, 3.0, minimum=9.0, maximum=12.0), bounded(NORMAL, 9.0, 12.0)),
-    (Normal(2.0, 3.0, minimum=0.0, maximum=4.0, bounds="clip"), clipped(NORMAL, 0.0, 4.0)),
-    (Lognormal(1.0, 0.5, maximum=4.0), bounded(LOGNORMAL, 0.0, 4.0)),
-    (Lognormal(1.0, 0.5, minimum=2.0, bounds="clip"), clipped(LOGNORMAL, 2.0, INF)),
-    (Uniform(-1.0, 3.0, maximum=2.0), bounded(stats.uniform(-1.0, 4.0), -1.0, 2.0)),
-    (Uniform(-1.0, 3.0, minimum=0.0, bounds="clip"), clipped(stats.uniform(-1.0, 4.0), 0.0, INF)),
+    (Normal(2.0, 3.0, min=0.0), bounded(NORMAL, 0.0, INF)),
+    (Normal(2.0, 3.0, min=9.0, max=12.0), bounded(NORMAL, 9.0, 12.0)),
+    (Normal(2.0, 3.0, min=0.0, max=4.0, bounds="clip"), clipped(NORMAL, 0.0, 4.0)),
+    (Lognormal(1.0, 0.5, max=4.0), bounded(LOGNORMAL, 0.0, 4.0)),
+    (Lognormal(1.0, 0.5, min=2.0, bounds="clip"), clipped(LOGNORMAL, 2.0, INF)),
+    (Uniform(-1.0, 3.0, max=2.0), bounded(stats.uniform(-1.0, 4.0), -1.0, 2.0)),
+    (Uniform(-1.0, 3.0, min=0.0, bounds="clip"), clipped(stats.uniform(-1.0, 4.0), 0.0, INF)),
     (UniformInt(-3, 8), stats.randint(-3, 9).cdf),
-    (UniformInt(-3, 8, minimum=-0.5, maximum=6.5), stats.randint(0, 7).cdf),
-    (UniformInt(-3, 8, maximum=2.0, bounds="clip"), clipped(stats.randint(-3, 9), -9.0, 2.0)),
+    (UniformInt(-3, 8, min=-0.5, max=6.5), stats.randint(0, 7).cdf),
+    (UniformInt(-3, 8, max=2.0, bounds="clip"), clipped(stats.randint(-3, 9), -9.0, 2.0)),
     (Exponential(2.5), stats.expon(scale=2.5).cdf),
-    (Exponential(2.5, minimum=3.0, maximum=11.0), bounded(stats.expon(scale=2.5), 3.0, 11.0)),
+    (Exponential(2.5, min=3.0, max=11.0), bounded(stats.expon(scale=2.5), 3.0, 11.0)),
     *((Gamma(a, 2.0), stats.gamma(a, scale=2.0).cdf) for a in (0.05, 0.3, 1.0, 2.5, 40.0, 3000.0)),
-    (Gamma(2.5, 2.0, minimum=1.0, maximum=6.0), bounded(stats.gamma(2.5, scale=2.0), 1.0, 6.0)),
-    (Gamma(0.5, 2.0, minimum=1.0, bounds="clip"), clipped(stats.gamma(0.5, scale=2.0), 1.0, INF)),
+    (Gamma(2.5, 2.0, min=1.0, max=6.0), bounded(stats.gamma(2.5, scale=2.0), 1.0, 6.0)),
+    (Gamma(0.5, 2.0, min=1.0, bounds="clip"), clipped(stats.gamma(0.5, scale=2.0), 1.0, INF)),
+    (3.0 * Lognormal(1.0, 0.5) - 2.0, lambda x: LOGNORMAL.cdf((x + 2.0) / 3.0)),
+    (-3.0 * Lognormal(1.0, 0.5), lambda x: LOGNORMAL.sf(x / -3.0)),
+    (4.0 - 0.5 * Exponential(2.5, min=2.0, max=11.0),
+     lambda x: 1.0 - bounded(stats.expon(scale=2.5), 2.0, 11.0)((4.0 - x) / 0.5)),
+    (-Gamma(0.5, 2.0, min=1.0, bounds="clip"),
+     lambda x: np.where(x >= -1.0, 1.0, stats.gamma(0.5, scale=2.0).sf(-x))),
+    (-1.0 * UniformInt(-3, 8, min=-0.5, max=6.5), stats.randint(-6, 1).cdf),
+    (1.0 - Normal(2.0, 3.0, min=0.0), bounded(stats.norm(-1.0, 3.0), -INF, 1.0)),
+    (-2.0 * Uniform(-1.0, 3.0, max=2.0), bounded(stats.uniform(-6.0, 8.0), -4.0, 2.0)),
 ]  # fmt: skip
 SPACED = 2**16
 
@@ -349,7 +358,7 @@ def test_support_holds_the_extreme_draws(described: Any) -> None:
     found = backend.empty(2, np.float64)
     s = sampler(described)
     s.low, s.high = -1e300, 1e300  # uncut
-    if described.bounds == "clip" and (described.minimum is not None or described.maximum is not None):
+    if described.bounds == "clip" and (described.min is not None or described.max is not None):
         return
     for shift, at in ((0.0, 0), (1.0 - 2.0**-32, 1)):
         one = type(s).from_buffer_copy(s)
@@ -372,4 +381,4 @@ def test_conditions_are_not_vacuous() -> None:
     for bad in (rng.multinomial(3_000_000, tilted(50) / 50), (good * 0 + 60_000)):
         with pytest.raises(AssertionError):
             fair(bad, 1.0, "wrong")
-    assert len(list(itertools.chain(DISTRIBUTIONS))) == 20
+    assert len(list(itertools.chain(DISTRIBUTIONS))) == 27

@@ -339,7 +339,7 @@ def test_poisson_table_gives_poisson_probabilities(mean: float) -> None:
     [
         (Normal(87.8, 8.78), 128.0),
         (Normal(-351.2, 35.12), 32.0),
-        (NormalClipped(3.0, 5.0, minimum=2.0, maximum=20.0), 1500.0),  # bounds in the middle of the distribution
+        (NormalClipped(3.0, 5.0, min=2.0, max=20.0), 1500.0),  # bounds in the middle of the distribution
         (Normal(0.3, 1.0), 12000.0),  # both signs, and as many quanta as single precision is asked for
     ],
 )

@@ -93,6 +93,24 @@ def test_negative_conductances_are_told(
     assert "warning: projections[0].weight: " in out and said in out if said else "warning" not in out
 
 
+@pytest.mark.parametrize(("given", "said"), [
+    ("C_m: 0.25", "params.C_m: found 0.25 pF, which would be 250 pF if nF was meant"),
+    ("g_L: 1.6e-8", "params.g_L: found 1.6e-08 nS, which would be 16 nS if S was meant"),
+    ("V_th: {normal: [-0.052, 0.0001]}", "mV if V was meant"),
+    ("V_th: -51.0, C_m: 20.0, E_in: -0.8, t_ref: 0.002, tau_syn_ex: 0.0002", ""),
+])  # fmt: skip
+def test_numbers_in_other_units_are_told(
+    given: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches silence where a network would never fire, and warnings of what only is uncommon."""
+    (tmp_path / "c.yaml").write_text(
+        f"run: {{duration: 5.0}}\npopulations: {{E: {{model: iaf_cond_exp, size: 4, params: {{I_e: 1.0, {given}}}}}}}\n"
+    )
+    assert main(["check", str(tmp_path / "c.yaml")]) == 0
+    captured = capsys.readouterr()
+    assert "warning: populations.E." in captured.out and said in captured.out if said else "warning" not in captured.out
+
+
 @pytest.mark.parametrize("command", ["check", "estimate"])
 def test_a_wrong_experiment_is_one_line(command: str, repo_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, str(repo_root / "configs/balanced.yaml"), "--set", "run.sed=7"]) == 2

@@ -18,6 +18,7 @@ from distsim import (
     AllToAll,
     Experiment,
     Explicit,
+    Exponential,
     FixedIndegree,
     Lognormal,
     Network,
@@ -26,6 +27,7 @@ from distsim import (
     OneToOne,
     RunSettings,
     Uniform,
+    UniformInt,
 )
 from distsim.backend import open_backend
 from distsim.build import capacity
@@ -106,7 +108,8 @@ def test_connections_known_for_certain() -> None:
     "value",
     [
         1.5, Uniform(0.1, 2.0), Normal(5.0, 0.4), NormalClipped(1.5, 0.75, 0.05), NormalClipped(0.75, 0.375, 0.05),
-        NormalClipped(2.0, 1.0, 1.0, 2.5), Lognormal(0.5, 0.3),
+        NormalClipped(2.0, 1.0, 1.0, 2.5), Lognormal(0.5, 0.3), 0.5 + Exponential(1.0, max=4.0),
+        4.0 - Lognormal(0.5, 0.3, max=3.0), 4.0 - UniformInt(0, 3),
     ],
 )  # fmt: skip
 def test_delays_have_the_steps_that_construction_gives_them(value: object) -> None:

@@ -280,7 +280,7 @@ def described(draw: st.DrawFn) -> tuple[Network, Projection]:
     if isinstance(rule, SymmetricPairwiseBernoulli):
         targets = sources
     generate = draw(st.sampled_from([None, "by_source"])) if isinstance(rule, BY_SOURCE) else None
-    weight = draw(st.sampled_from([2.0, WEIGHT, Gamma(2.0, 3.0), UniformInt(-3, 4), Normal(1.0, 2.0, minimum=0.0)]))
+    weight = draw(st.sampled_from([2.0, WEIGHT, Gamma(2.0, 3.0), UniformInt(-3, 4), Normal(1.0, 2.0, min=0.0)]))
     bits = draw(st.sampled_from([None, 4]))
     return net, net.project(sources, targets, rule, weight, DELAY, generate=generate, weight_bits=bits)
 

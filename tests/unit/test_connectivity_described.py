@@ -19,6 +19,7 @@ from distsim import (
     FixedOutdegree,
     FixedTotalNumber,
     Gamma,
+    Lognormal,
     Normal,
     OneToOne,
     PairwiseBernoulli,
@@ -125,7 +126,8 @@ projections:
      rule: {fixed_outdegree: {outdegree: 3, multapses: false}}, weight: {exponential: 2.0}, delay: {uniform: [1, 2]}}
   - {source: [{population: I, neurons: [1, 4]}], target: E, rule: {pairwise_poisson: 0.5}, generate: by_source,
      weight: {normal: {mean: 5, std: 2, min: 1}}, weight_bits: 8, delay: 1.0}
-  - {source: E, target: E, rule: {symmetric_pairwise_bernoulli: 0.1}, weight: {lognormal: [1.0, 0.3]}}
+  - {source: E, target: E, rule: {symmetric_pairwise_bernoulli: 0.1},
+     weight: {lognormal: {mean: 1, std: 0.3, factor: -2}}}
   - {source: E, target: E, rule: {one_to_one: {autapses: true}}}
   - {source: E, target: I, rule: {fixed_total_number: {N: 30, autapses: false, multapses: false}}}
 """
@@ -139,8 +141,9 @@ def test_files_say_all_of_it_and_are_written_again(tmp_path: Path) -> None:
     assert sides[0] == ["E[0:10:3]"] and sides[1] == ["I", "E[0.5 of all]"] and sides[2] == ["I[2 listed]"]
     p = first.network.projections
     assert p[0].rule == FixedOutdegree(3, True, False) and p[1].by_source and p[1].weight_bits == 8
-    assert p[1].weight == Normal(5.0, 2.0, minimum=1.0) and p[4].rule == FixedTotalNumber(30, False, False)
-    assert first.network["E"].params["I_e"] == Gamma(2.0, 10.0, maximum=90.0, bounds="clip")
+    assert p[1].weight == Normal(5.0, 2.0, min=1.0) and p[4].rule == FixedTotalNumber(30, False, False)
+    assert first.network["E"].params["I_e"] == Gamma(2.0, 10.0, max=90.0, bounds="clip")
+    assert p[2].weight == -2.0 * Lognormal(1.0, 0.3) == Lognormal(1.0, 0.3, factor=-2.0)
     assert first.network["I"].params["I_e"] == UniformInt(0, 5)
     (tmp_path / "again.yaml").write_text(dump_document(described_document(first, tmp_path)))
     again = load_experiment(tmp_path / "again.yaml").experiment

@@ -55,8 +55,11 @@ def test_a_model_that_does_not_compile_is_named_with_its_line(folder: Path, caps
     error = capsys.readouterr().err
     assert "model my_neuron, line 3 of its update" in error and "input_inptu" in error
     assert error.count("\n") == 1
+    assert not (folder / "out").exists(), "nothing was computed, something was left"
     (folder / "my_models.py").write_text(MODEL.replace("d_V = a", "d_V = b"))
+    (folder / "out").mkdir()
     assert main(["run", "own.yaml", "--out", "out", "--quiet"]) == 2
+    assert list((folder / "out").iterdir()) == []  # the directory is the user's
     assert "model my_neuron, line 1 of its derivatives" in capsys.readouterr().err
     assert not (folder / "out" / "summary.json").exists()
 

@@ -72,7 +72,7 @@ def test_description(tenth: Network) -> None:
         assert isinstance(weight, NormalClipped) and isinstance(delay, NormalClipped)
         assert weight.mean == pytest.approx(expected["weights_mean_pA"][t][s], rel=RELATIVE)
         assert weight.std == pytest.approx(0.1 * abs(weight.mean))
-        assert 0.0 in (weight.minimum, weight.maximum)
+        assert 0.0 in (weight.min, weight.max)
         assert (delay.mean, delay.std) == ((0.75, 0.375) if s % 2 else (1.5, 0.75))
     for described, in_degree in zip(tenth.inputs, expected["ext_indegrees"], strict=True):
         assert described.params["rate"] == 8.0 * in_degree

@@ -165,7 +165,7 @@ def test_double_precision_keeps_47_bits() -> None:
 
 
 @pytest.mark.parametrize(
-    "weight", [Normal(2.0, 3.0), NormalClipped(-87.8, 8.8), Uniform(-4.0, 1.0), Lognormal(1.0, 1.0)]
+    "weight", [Normal(2.0, 3.0), NormalClipped(-87.8, 8.8), Uniform(-4.0, 1.0), -Lognormal(1.0, 1.0)]
 )
 @pytest.mark.parametrize("precision", ["single", "double"])
 def test_drawn_weights_lie_on_the_grid_and_in_the_support(weight: Any, precision: str) -> None:

@@ -46,7 +46,7 @@ def weights(draw: st.DrawFn, items: int | None) -> Any:
 def delays(draw: st.DrawFn, shortest: float, items: int | None) -> Any:
     kinds: list[Any] = [
         shortest, shortest + 0.1, shortest + 3.0, Uniform(shortest, shortest + 2.0),
-        NormalClipped(shortest + 1.0, 0.7, minimum=shortest),
+        NormalClipped(shortest + 1.0, 0.7, min=shortest),
     ]  # fmt: skip
     if items:
         kinds.append([shortest + 0.1 * (k % 25) for k in range(items)])

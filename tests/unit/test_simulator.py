@@ -120,6 +120,49 @@ def test_connections_are_those_described() -> None:
     assert listed == expected and len(found) == 15
 
 
+def selected(comm: Communicator) -> list[Any]:
+    """What the calls say of some neurons, and what they leave of the others."""
+    net = network()
+    e, i = net["E"], net["I"]
+    sim = distsim.Simulator(net, comm=comm, seed=4)
+    sim.simulate(20.3)
+    some, drawn = e[40:], net.select(e, fraction=0.3)
+    whole, v, current = sim.connections(e, "E"), sim.get(e, "V_m"), sim.get("E", "I_e")
+    ids = sim.connections(drawn, e).source
+    found = sim.connections(some, e[[3, 7]])
+    kept = (whole.source >= 40) & np.isin(whole.target, (3, 7))
+    assert np.array_equal(found.weight, whole.weight[kept]) and np.array_equal(found.source, whole.source[kept])
+    assert np.array_equal(sim.get(some, "V_m"), v[40:]) and len(sim.connections(i[2], e[[0]])) <= 1
+    sim.set(some, V_m=np.linspace(-70.0, -61.0, 10), I_e=300.0)
+    changed = sim.get("E", "V_m"), sim.get("E", "I_e")
+    assert np.array_equal(changed[0][:40], v[:40]) and np.array_equal(changed[1][:40], current[:40])
+    assert changed[0][40] == -70.0 and changed[0][49] == np.float32(-61.0 + 70.0) - 70.0
+    assert (changed[1][40:] == 300.0).all()
+    return [np.unique(ids), *changed, found.source, sim.simulate(100.0).spike_digest]
+
+
+def test_some_neurons_are_read_and_set_on_any_ranks() -> None:
+    """Catches ids of one side taken for the other's, and neurons beside the selected ones that change."""
+    alone = selected(Serial())
+    assert alone[0].size > 10
+    for there in Threads.run(3, selected):
+        for mine, theirs in zip(alone, there, strict=True):
+            assert np.array_equal(mine, theirs)
+
+
+def test_setting_leaves_the_bits_of_others() -> None:
+    """Catches a membrane near rest that goes through its absolute value, and is another one then."""
+    net = distsim.Network()
+    near = (-70.0 + np.linspace(1e-7, 1e-3, 50)).tolist()
+    e = net.population("E", 50, "iaf_psc_exp", initial={"V_m": near}, I_e=[0.0] * 49 + [1.0])
+    untouched, touched = distsim.Simulator(net), distsim.Simulator(net)
+    for sim in (untouched, touched):
+        sim.simulate(130.3)
+    touched.set(e[49], I_e=2.0)
+    states = [sim._simulation.groups[0].states["V_m"] for sim in (untouched, touched)]
+    assert np.array_equal(*states) and 0.0 < states[0][0] < 1e-7
+
+
 def test_wrong_names_and_values_are_refused() -> None:
     net = distsim.Network()
     net.population("E", 3, "iaf_psc_exp")
