@@ -23,6 +23,7 @@ from distsim.engine.simulation import Simulation
 from distsim.errors import during
 from distsim.experiment import Experiment
 from distsim.io import prepare_output
+from distsim.io.alone import Alone
 from distsim.io.checkpoints import Totals
 from distsim.output import SegmentFiles, result_files
 from distsim.resuming import Continuation, check_resume, find, segment_counts
@@ -84,7 +85,7 @@ class Record:
 
 @during("output")
 def open_record(
-    experiment: Experiment, comm: Communicator, out: Path, document: Mapping[str, Any] | None, *,
+    experiment: Experiment, comm: Communicator, out: Path, document: Mapping[str, Any] | None, alone: Alone, *,
     overwrite: bool, resume: bool,
 ) -> Record:  # fmt: skip
     """Prepare the directory, or find in it what the run goes on from (every rank must call).
@@ -92,10 +93,11 @@ def open_record(
     Raises
     ------
     ConfigError
-        The directory cannot be used; or, to go on, is of another experiment.
+        The directory cannot be used, or another run uses it; or, to go on, is of another experiment.
     ResultError
         It has checkpoints, and none is valid.
     """
+    comm.first_alone(alone.take)
     found: Continuation | None = None
     made = not out.exists()
     config: Mapping[str, Any] = identity(document) if document is not None else {}
@@ -111,6 +113,7 @@ def open_record(
         kept = identity(resolved)
         write_document(movable(resolved, out), out / "experiment.yaml")
         write_info(out, run_info(experiment, kept, comm.size, found.manifest.step if found is not None else 0))
+        alone.take()
         return kept
 
     written = comm.first_alone(describe)

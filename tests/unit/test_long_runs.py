@@ -12,20 +12,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from continuing import run, stop_after
+from continuing import CONFIG, run, stop_after
 
 from distsim import Experiment, FixedIndegree, Network, RunSettings, Simulator
 from distsim.backend import open_backend
 from distsim.checkpointing import Keeper
 from distsim.comm import Collective, Peers, Serial, Threads
+from distsim.config import load_experiment
 from distsim.engine.recording import FlushTimes
 from distsim.engine.simulation import Simulation, Sinks, Tuning
-from distsim.errors import ResultError
+from distsim.errors import ConfigError, ResultError
 from distsim.io import StateReport, StateSegments, files, merge_states
 from distsim.io.checkpoints import KINDS
 from distsim.io.files import segments
 from distsim.io.spikes import SpikeSegments, read_segment
 from distsim.output import SegmentFiles
+from distsim.runner import run_experiment
 
 WEEK = 7 * 86400.0
 
@@ -113,6 +115,32 @@ def test_a_lost_segment_is_no_shorter_result(tmp_path: Path, monkeypatch: pytest
         run(tmp_path, out, resume=True)
     lost.write_bytes(whole)
     assert not run(tmp_path, out, 2, resume=True).stopped and len(asked) > 9
+
+
+def test_one_run_at_a_time_in_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one is refused from the beginning to the end, and may go on where the first has died."""
+    out, short = tmp_path / "out", ["run.duration=5.0"]
+    monkeypatch.setattr("distsim.io.alone.PATIENCE", 0.0)
+
+    def another(*arguments: object, **named: object) -> None:
+        before = sorted(out.rglob("*"))
+        for resume in (True, False):
+            with pytest.raises(ConfigError, match="another run is writing there"):
+                run_experiment(
+                    loaded.experiment, Serial(), open_backend("cpu"), document=loaded.document, out=out,
+                    overwrite=not resume, resume=resume,
+                )  # fmt: skip
+        assert sorted(out.rglob("*")) == before
+        raise KeyboardInterrupt
+
+    (tmp_path / "small.yaml").write_text(CONFIG)
+    loaded = load_experiment(tmp_path / "small.yaml", short)
+    monkeypatch.setattr("distsim.runner.draw", lambda *arguments: None)
+    for moment in ("distsim.runner.Simulation", "distsim.runner.merge_results"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(moment, another)
+            run(tmp_path, out, overrides=short, resume=True)
+    assert not run(tmp_path, out, 2, short, resume=True).stopped
 
 
 def test_checkpoints_leave_nothing_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
