@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from distsim.io.rates import RateBins
 from distsim.network import Network
 from distsim.results import Result, Written
 from distsim.runner import run_experiment
+from distsim.signals import StopRequests
 
 __all__ = ["Result", "Spikes", "States", "simulate"]
 
@@ -47,7 +50,7 @@ def simulate(
     ConfigError
         A setting is out of range, or the network does not fit dt.
     Stopped
-        The time limit (`wall_time`, or SLURM's) came first; a checkpoint is in `out`.
+        A signal (USR1, TERM, Ctrl-C) or the time limit (`wall_time`, or SLURM's) came first; a checkpoint is in `out`.
     BackendError
         `device` is cuda, and there is none to use.
     """
@@ -56,10 +59,14 @@ def simulate(
     comm = comm or connect()
     check_ranks(experiment.run, comm.size)
     collected = Collected()
-    outcome = run_experiment(
-        experiment, comm, open_backend(device), out=Path(out) if out is not None else None, overwrite=overwrite,
-        sinks=Sinks(collected.add_spikes, collected.states.append, collected.rates.append),
-    )  # fmt: skip
+    requests = StopRequests()
+    with requests if out is not None else nullcontext():
+        outcome = run_experiment(
+            experiment, comm, open_backend(device), out=Path(out) if out is not None else None, overwrite=overwrite,
+            sinks=Sinks(collected.add_spikes, collected.states.append, collected.rates.append), requests=requests,
+        )  # fmt: skip
+    if requests.name and not outcome.stopped:
+        signal.raise_signal(signal.Signals[requests.name])  # too late for this run; the script may have more to do
     if outcome.stopped:
         raise Stopped(f"{outcome.stopped}; `distsim resume {out}` goes on")
     summary = outcome.summary

@@ -75,12 +75,8 @@ class Keeper:
         arrays = capture(simulation)
         comm.first_alone(lambda: clear_folder(self._out, step))
         stored = comm.together(lambda: write_arrays(part_path(self._out, step, comm.rank), arrays))
-        record = json.dumps([stored.name, stored.bytes, stored.sha256, self._files.written()]).encode()
-        everyone = [json.loads(x.tobytes()) for x in comm.share(np.frombuffer(record, np.uint8))]
-        manifest = Manifest(
-            __version__, step, self._config, tuple(Stored(*x[:3]) for x in everyone),
-            {kind: self._counts(kind, [x[3][kind] for x in everyone]) for kind in KINDS}, self._merged, totals,
-        )  # fmt: skip
+        parts = tuple(Stored(*x) for x in self._everyones([stored.name, stored.bytes, stored.sha256]))
+        manifest = Manifest(__version__, step, self._config, parts, self.segments(), self._merged, totals)
         comm.first_alone(lambda: write_manifest(self._out, manifest))
         comm.first_alone(lambda: prune(self._out, self._keep))
         self._written = step
@@ -93,8 +89,18 @@ class Keeper:
         LOGGER.info("checkpoint of step %d in %.3f s, %d bytes of this rank", step, seconds, stored.bytes)
         return seconds
 
+    def segments(self) -> dict[str, list[int]]:
+        """Kind → how many segments each rank has closed so far; also ranks of before (every rank must call)."""
+        here = self._everyones(self._files.written())
+        return {kind: self._counts(kind, [written[kind] for written in here]) for kind in KINDS}
+
     def _counts(self, kind: str, here: list[int]) -> list[int]:
         """Segments of the ranks of now, and of ranks that were there only before."""
         counts = self._segments[kind].tolist()
         counts[: len(here)] = here
         return [int(n) for n in counts]
+
+    def _everyones(self, mine: Any) -> list[Any]:
+        """What each rank says, in types of JSON, on every rank."""
+        said = np.frombuffer(json.dumps(mine).encode(), np.uint8)
+        return [json.loads(x.tobytes()) for x in self._simulation.comm.share(said)]

@@ -60,6 +60,11 @@ class Watch:
         self._met, self._steps_met = time.monotonic(), step
         self.next_step = step + self._stride
 
+    def is_over(self) -> bool:
+        """Whether the time limit of any rank has passed (every rank must call)."""
+        late = self._deadline is not None and time.monotonic() >= self._deadline
+        return bool(self._comm.reduce(np.array([late], np.float64), "max")[0])
+
     def meet(self, step: int) -> Decision:
         """Tell the others and learn of them; every rank calls this after the same step."""
         now = time.monotonic()
@@ -78,6 +83,9 @@ class Watch:
         return Decision(reason, bool(checkpoint))
 
     def wrote(self, seconds: float) -> None:
-        """A checkpoint was written, which took so long."""
-        self._kept = self._met = time.monotonic()
+        """A checkpoint was written, which took so long.
+
+        Its time counts in the pace: where one is due every few steps, it is most of what passes between two meetings.
+        """
+        self._kept = time.monotonic()
         self._longest_write = max(self._longest_write, seconds)

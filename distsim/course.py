@@ -62,6 +62,16 @@ class Course:
         """The warm-up is over: what comes now is measured."""
         self.measured, self._measuring = Measurement(self._simulation, self._before), True
 
+    def begin(self) -> str:
+        """Why not even one step is computed, or "".
+
+        Where the start has taken all of the time, so it will the next time: a few steps in each of a hundred jobs would
+        use up an account. Without a new checkpoint none is requeued.
+        """
+        if self._watch is None or self._simulation.step >= self._simulation.end or not self._watch.is_over():
+            return ""
+        return "stopped by the time limit before a step was computed (ask for more time than the start takes)"
+
     def advance(self, last: int, name: str) -> str:
         """Compute all steps up to `last`; returns why it was stopped before, or ""."""
         simulation, reporter = self._simulation, self._reporter

@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from distsim.checkpointing import Keeper
 from distsim.comm import Communicator
 from distsim.config import write_document
 from distsim.config.describe import described_document
+from distsim.config.files import movable
 from distsim.config.identity import identity
 from distsim.engine import checkpoint
 from distsim.engine.simulation import Simulation
 from distsim.errors import during
 from distsim.experiment import Experiment
 from distsim.io import prepare_output
+from distsim.io.alone import Alone
 from distsim.io.checkpoints import Totals
 from distsim.output import SegmentFiles, result_files
 from distsim.resuming import Continuation, check_resume, find, segment_counts
@@ -33,6 +38,8 @@ class Record:
     ----------
     found
         The checkpoint that the run goes on from, if any.
+    segments
+        Kind → segments of each rank, of now and of then, that count from before.
     made
         Whether the directory was not there before (known to rank 0).
     """
@@ -41,6 +48,7 @@ class Record:
     files: SegmentFiles
     config: Mapping[str, Any]
     found: Continuation | None
+    segments: Mapping[str, npt.NDArray[np.int64]]
     made: bool
 
     @property
@@ -65,20 +73,19 @@ class Record:
     def begin(self, simulation: Simulation) -> bool:
         """Bring a built simulation to where the run goes on from; returns whether there was something."""
         manifest = self.found.manifest if self.found is not None else None
-        counts = segment_counts(manifest, self.merged, simulation.comm.size)
         if self.found is not None and manifest is not None:
             checkpoint.restore(simulation, self.found.parts, manifest.step)
             simulation.rates.start_after(self.merged)  # spikes before are in the merged counts
             self.found = dataclasses.replace(self.found, parts=())  # the simulation has it now
         self.files.simulation = simulation
         written = manifest.step if manifest is not None else None
-        self.keeper = Keeper(self.out, simulation, self.files, self.config, counts, self.merged, written)
+        self.keeper = Keeper(self.out, simulation, self.files, self.config, self.segments, self.merged, written)
         return manifest is not None
 
 
 @during("output")
 def open_record(
-    experiment: Experiment, comm: Communicator, out: Path, document: Mapping[str, Any] | None, *,
+    experiment: Experiment, comm: Communicator, out: Path, document: Mapping[str, Any] | None, alone: Alone, *,
     overwrite: bool, resume: bool,
 ) -> Record:  # fmt: skip
     """Prepare the directory, or find in it what the run goes on from (every rank must call).
@@ -86,10 +93,11 @@ def open_record(
     Raises
     ------
     ConfigError
-        The directory cannot be used; or, to go on, is of another experiment.
+        The directory cannot be used, or another run uses it; or, to go on, is of another experiment.
     ResultError
         It has checkpoints, and none is valid.
     """
+    comm.first_alone(alone.take)
     found: Continuation | None = None
     made = not out.exists()
     config: Mapping[str, Any] = identity(document) if document is not None else {}
@@ -103,10 +111,12 @@ def open_record(
     def describe() -> Mapping[str, Any]:
         resolved = dict(document) if document is not None else described_document(experiment, out)
         kept = identity(resolved)
-        write_document(resolved, out / "experiment.yaml")
+        write_document(movable(resolved, out), out / "experiment.yaml")
         write_info(out, run_info(experiment, kept, comm.size, found.manifest.step if found is not None else 0))
+        alone.take()
         return kept
 
     written = comm.first_alone(describe)
-    files = SegmentFiles(out, comm.rank, experiment.run.dt)
-    return Record(out, files, written if written is not None else config, found, made)
+    counts = segment_counts(found, comm.size)
+    files = SegmentFiles(out, comm.rank, experiment.run.dt, {kind: int(n[comm.rank]) for kind, n in counts.items()})
+    return Record(out, files, written if written is not None else config, found, counts, made)

@@ -66,7 +66,12 @@ def check_resume(directory: Path, config: Mapping[str, Any], run: RunSettings) -
         raise ConfigError(f"resume {directory}: {error}") from error
     if manifests:
         _check_manifest(manifests[0], config, run, directory)
-    elif is_whole(directory, SUMMARY_FILE) and finished(directory, run) is None:
+    elif (directory / SUMMARY_FILE).is_file() and finished(directory, run) is None:
+        if not all(is_whole(directory, name) for name in (SUMMARY_FILE, SPIKES_FILE)):
+            raise ConfigError(
+                f"resume {directory}: its results are not as they were written (see `distsim verify`), and it has no "
+                "checkpoint to go on from; start anew with --overwrite"
+            )
         raise ConfigError(
             f"run.duration: found {run.duration:g}; {directory} is finished and has no checkpoint to go on from; "
             "run it again into another directory with --set run.checkpoint={}, which keeps the end"
@@ -124,9 +129,9 @@ def find(
                 )
             comm.first_alone(partial(_clean, directory, manifest, base))
             return Continuation(manifest, parts, base, tuple(skipped))
-        reason = comm.broadcast(str(error or "another rank could not read its part").encode()).decode()
-        skipped.append(reason)
-        LOGGER.log(logging.WARNING, "checkpoint %s is not taken: %s", name, error or reason)
+        reasons = comm.share(np.frombuffer(str(error or "").encode(), np.uint8))
+        skipped.append(next(r.tobytes() for r in reasons if r.size).decode())  # of the first rank that found one
+        LOGGER.log(logging.WARNING, "checkpoint %s is not taken: %s", name, error or skipped[-1])
     if names:
         raise ResultError(
             f"resume {directory}: no checkpoint of {len(names)} is valid: {skipped[0]}; "
@@ -188,11 +193,11 @@ def _on_first(comm: Communicator, work: Callable[[], dict[str, Any]]) -> dict[st
     return told
 
 
-def segment_counts(manifest: Manifest | None, base: int, size: int) -> dict[str, npt.NDArray[np.int64]]:
+def segment_counts(found: Continuation | None, size: int) -> dict[str, npt.NDArray[np.int64]]:
     """Kind → segments of each rank that count so far, for at least `size` ranks."""
     counts = {}
     for kind in checkpoints.KINDS:
-        there = manifest.segments[kind] if manifest is not None and not base >= manifest.step > 0 else []
+        there = [] if found is None or found.merged >= found.manifest.step > 0 else found.manifest.segments[kind]
         counts[kind] = np.zeros(max(size, len(there)), np.int64)
         counts[kind][: len(there)] = there
     return counts

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from distsim.engine.edges_dump import EDGES_FILE, dump_connections
 from distsim.engine.simulation import Simulation, Sinks
 from distsim.errors import ConfigError
 from distsim.experiment import Experiment
+from distsim.io.alone import Alone
 from distsim.logs import LOGGER, log_path, log_to_file
 from distsim.measurement import Measurement, peak_bytes, process_age, summarise
 from distsim.output import draw, merge_results, publish_results
 from distsim.record import Record, open_record
+from distsim.runinfo import RUN_FILE
 from distsim.signals import StopRequests
 from distsim.version import __version__
 
@@ -83,10 +86,12 @@ def run_experiment(
     if out is None and experiment.network.connection_recording:
         raise ConfigError("record.connections: need an output directory; name one, or use Simulator.dump_connections")
     record = None
-    if out is not None:
-        record = open_record(experiment, comm, out, document, overwrite=overwrite, resume=resume)
-        sinks = record.files.sinks()
-    with log_to_file(log_path(out, comm.rank) if out is not None and log_files else None):
+    with ExitStack() as stack:
+        if out is not None:
+            alone = stack.enter_context(Alone(out / RUN_FILE))
+            record = open_record(experiment, comm, out, document, alone, overwrite=overwrite, resume=resume)
+            sinks = record.files.sinks()
+        stack.enter_context(log_to_file(log_path(out, comm.rank) if out is not None and log_files else None))
         LOGGER.info("distsim %s, process %d is rank %d of %d", __version__, os.getpid(), comm.rank, comm.size)
         return _build_and_run(
             experiment, comm, backend, record, reporter, sinks, before, requests or StopRequests(), profile
@@ -137,7 +142,7 @@ def _build_and_run(
         _tell(reporter, "resume", f"going on after {round(simulation.step * run.dt, 10):g} ms")
     requests.at_once = False
     course = Course(simulation, reporter, record, requests)
-    if stopped := course.advance(run.steps(run.warmup), "warm-up"):
+    if stopped := course.begin() or course.advance(run.steps(run.warmup), "warm-up"):
         return Outcome({}, out, stopped)
     course.measure()
     energy = EnergyMeasurement(comm, device)
@@ -159,9 +164,10 @@ def _build_and_run(
         requests.at_once = True
         requests.check()
     fresh: Mapping[str, Path] = {}
+    written, emitted = record.keeper.segments() if record is not None else {}, simulation.spike_counts().tolist()
     if out is not None and record is not None and comm.rank == 0:
         _tell(reporter, "write", f"writing results to {out}")
-        fresh = merge_results(experiment, out, record.merged)
+        fresh = merge_results(experiment, out, record.merged, written, emitted)
     seconds["record"] = time.perf_counter() - began
     taken = peak_bytes() - before + backend.memory_bytes()
     summary = summarise(simulation, seconds, course.measured.events(), synapses, stored, taken, backend.memory_bytes())

@@ -1,10 +1,10 @@
 """Checks of what lies in a directory of results: every file against its hash, every spike against what it may be,
-and the digest recomputed from the spikes that were written.
+and the digests of the summary and of checkpoints against the spikes that were written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distsim.engine.digest import fold_totals, sums_of
+from distsim.engine.digest import SpikeDigest, fold_totals
 from distsim.errors import ConfigError, ResultError
 from distsim.experiment import RunSettings
 from distsim.io import checkpoints
 from distsim.io.checksums import file_hash, read_checksums
-from distsim.io.files import segments, step_times, times_to_steps
-from distsim.io.parts import neurons_of
+from distsim.io.files import segments
+from distsim.io.parts import SUMS, neurons_of
 from distsim.io.rates import RATES_FILE, read_rates
-from distsim.io.safe_hdf5 import child, dataset, names, open_hdf5
+from distsim.io.safe_hdf5 import child, names, open_hdf5
 from distsim.io.sealed import check_seal
-from distsim.io.spikes import SPIKES_FILE, SpikePopulation, merged_until, read_segment
+from distsim.io.spikes import SPIKES_FILE, merged_until, read_segment
 from distsim.io.summary import SUMMARY_FILE, read_json
 from distsim.periods import bounds, n_periods, period_of
+from distsim.recount import Digests, disagreement, examine, written_digests
 from distsim.runinfo import RUN_FILE, RunInfo, read_info
-
-WINDOW = 2_000_000  # spikes held at once
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,9 @@ def verify(directory: Path) -> Iterator[Finding]:
     elif info is not None:
         yield Finding(True, "the run is not finished: no results to check yet")
     yield from _check_segments(directory, info)
-    yield from _check_checkpoints(directory)
+    whole = hashes and all(len(known) == 1 for known in hashes.values())
+    summary = _tried(lambda: read_json(directory / SUMMARY_FILE), SUMMARY_FILE) if whole else None
+    yield from _check_checkpoints(directory, info, summary if isinstance(summary, Mapping) else None)
 
 
 def _tried(work: Callable[[], Any], what: str) -> Any:
@@ -102,7 +103,7 @@ def _check_spikes(directory: Path, info: RunInfo) -> Iterator[Finding]:
             )
             yield Finding(not other, f"{SPIKES_FILE}: {there}")
             for name in names(root):
-                sums, problem = _examine(root, populations[name], run, per_second)
+                sums, problem = examine(root, populations[name], run, per_second)
                 yield Finding(not problem, f"{SPIKES_FILE}: {name}: {problem or 'spikes in order and in range'}")
                 if name not in summary["rates"] or name in info.selected:
                     continue  # a generator is not in the digest; of some neurons there is none
@@ -139,51 +140,6 @@ def _check_rates(directory: Path, info: RunInfo) -> Iterator[Finding]:
         yield Finding(False, f"{RATES_FILE}: {error}")
 
 
-def _examine(
-    root: Any, population: SpikePopulation, run: RunSettings, per_second: int
-) -> tuple[dict[int, list[int]], str]:
-    """Digest sums of a population's spikes by period, and what is wrong with them, or ""."""
-    sums: dict[int, list[int]] = {}
-    problem, before = "", (run.steps(run.warmup), 2**63)
-    for steps, ids, exact in _windows(root, population.name, run.dt):
-        problem = problem or _problem(steps, ids, exact, before, run.end, population.size)
-        before = int(steps[-1]), int(ids[-1])
-        periods = period_of(steps, per_second)
-        cuts = np.flatnonzero(np.diff(periods)) + 1
-        for begin, end in zip([0, *cuts.tolist()], [*cuts.tolist(), steps.size], strict=True):
-            fresh = sums_of(steps[begin:end], ids[begin:end] + np.uint64(population.first_gid))
-            period = int(periods[begin])
-            sums[period] = [a + b for a, b in zip(sums.get(period, [0] * 5), fresh, strict=True)]
-    return sums, problem
-
-
-def _windows(root: Any, name: str, dt: float) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any], bool]]:
-    """Steps and ids of a population, some at a time, and whether every time is that of a step."""
-    times, ids = dataset(root, f"{name}/timestamps", "f", 1), dataset(root, f"{name}/node_ids", "ui", 1)
-    if times.shape != ids.shape:
-        raise ResultError(f"{name}: found {times.shape[0]} times and {ids.shape[0]} ids")
-    for begin in range(0, times.shape[0], WINDOW):
-        found = times[begin : begin + WINDOW]
-        steps = times_to_steps(found, dt)
-        exact = bool(np.array_equal(step_times(steps, dt), found))
-        yield steps, ids[begin : begin + WINDOW].astype(np.uint64), exact
-
-
-def _problem(
-    steps: npt.NDArray[Any], ids: npt.NDArray[Any], exact: bool, before: tuple[int, int], last: int, size: int
-) -> str:
-    """What is wrong with the next spikes, after one `before` (step, id); or ""."""
-    if not exact:
-        return "a time is not on the grid"
-    if int(steps.max()) > last:
-        return "a time is after the end"
-    pairs = list(zip(steps[:1].tolist(), ids[:1].tolist(), strict=True))
-    later = steps[1:] > steps[:-1]
-    if pairs[0] < before or not np.all(later | ((steps[1:] == steps[:-1]) & (ids[1:] >= ids[:-1]))):
-        return "spikes are not sorted by time, then id, or are in the warm-up"
-    return f"found neuron {int(ids.max())}; allowed: 0 to {size - 1}" if int(ids.max()) >= size else ""
-
-
 def _check_segments(directory: Path, info: RunInfo | None) -> Iterator[Finding]:
     """Segments are sealed; their steps ascend, their ids are those of recorded populations."""
     spans = [(p.first_gid, p.first_gid + p.size) for p in info.written()] if info is not None else []
@@ -210,7 +166,7 @@ def _check_segments(directory: Path, info: RunInfo | None) -> Iterator[Finding]:
         yield Finding(True, f"segments: {found} whole")
 
 
-def _check_checkpoints(directory: Path) -> Iterator[Finding]:
+def _check_checkpoints(directory: Path, info: RunInfo | None, summary: Mapping[str, Any] | None) -> Iterator[Finding]:
     base = 0
     if (directory / SPIKES_FILE).is_file():
         until = _tried(lambda: merged_until(directory / SPIKES_FILE), SPIKES_FILE)
@@ -221,15 +177,53 @@ def _check_checkpoints(directory: Path) -> Iterator[Finding]:
             continue
         try:
             manifest = checkpoints.read_manifest(folder)
-            neurons = 0
+            neurons, sums = 0, np.empty((0, 0, 5), np.uint64)
             for i in range(len(manifest.files)):
-                neurons += neurons_of(checkpoints.read_part(folder, manifest, i))
-            if not base >= manifest.step > 0:
+                part = checkpoints.read_part(folder, manifest, i)
+                neurons += neurons_of(part)
+                sums = part.get(SUMS[0], sums)
+            merged = base >= manifest.step > 0
+            if not merged:
                 checkpoints.check_segments(directory, manifest)
-        except ResultError as error:
-            yield Finding(False, f"checkpoint {folder.name}: {error}")
+            problem = ""
+            if info is not None:
+                known = (
+                    _said(summary, manifest.step, info) if merged else _written(directory, info, manifest, base, sums)
+                )
+                size = sum(p.size for p in info.populations)
+                problem = f"found {neurons} neurons of {size}" if neurons != size else disagreement(sums, known, info)
+        except (ResultError, ConfigError, KeyError, TypeError, ValueError) as error:
+            problem = str(error)
+        if problem:
+            yield Finding(False, f"checkpoint {folder.name}: {problem}")
             continue
         ranks = len(manifest.files)
         yield Finding(
             True, f"checkpoint {folder.name}: whole, {neurons} neurons of {ranks} rank{'s' if ranks > 1 else ''}"
         )
+
+
+def _said(summary: Mapping[str, Any] | None, step: int, info: RunInfo) -> Digests:
+    """What summary.json says of the periods that were complete at `step`: of all, if the run ended there."""
+    if summary is None:
+        return {}
+    run = RunSettings(float(summary["duration"]), warmup=float(summary["warmup"]), dt=info.dt)
+    complete = int(period_of(np.array([step + 1], np.uint64), run.steps_per_second)[0])
+    return {
+        name: {
+            period: SpikeDigest(int(said["digest"], 16), int(said["count"]))
+            for period, said in enumerate(periods)
+            if period < complete or step == run.end
+        }
+        for name, periods in summary["digests"].items()
+    }
+
+
+def _written(
+    directory: Path, info: RunInfo, manifest: checkpoints.Manifest, base: int, sums: npt.NDArray[np.uint64]
+) -> Digests:
+    """What follows from the spikes that are written; a generator's are in no digest, and its sums are all zero."""
+    run = RunSettings(info.duration, warmup=info.warmup, dt=info.dt)
+    known = written_digests(directory, info, run, manifest, base)
+    counted = [p.name for p, found in zip(info.populations, sums, strict=False) if found.any()]
+    return {name: digests for name, digests in known.items() if name in counted}

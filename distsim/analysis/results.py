@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from distsim.io.summary import SUMMARY_FILE, read_json
 from distsim.results import mean_rate, spikes_frame
 from distsim.runinfo import RUN_FILE, RunInfo, read_info
 
+T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
 
@@ -109,11 +110,31 @@ def load_results(directory: Path | str) -> Results:
     directory = Path(directory)
     if not (directory / RUN_FILE).is_file():
         return read_results(directory)
+    return _again(lambda: _load(directory))
+
+
+def _again(work: Callable[[], T]) -> T:
+    """Twice, if need be: a run that ends, or goes on, while it is read removes the segments that were just listed."""
+    try:
+        return work()
+    except ResultError:
+        return work()
+
+
+def _load(directory: Path) -> Results:
     info = read_info(directory)
-    if (directory / SUMMARY_FILE).is_file():
-        found = read_results(directory)
-        if found.summary.get("duration") == info.duration:
-            return found
+    if _is_complete(directory, info):
+        return read_results(directory)
+    found = _partial(directory, info)
+    return read_results(directory) if _is_complete(directory, info) else found  # its segments may have been half gone
+
+
+def _is_complete(directory: Path, info: RunInfo) -> bool:
+    path = directory / SUMMARY_FILE
+    return path.is_file() and read_json(path).get("duration") == info.duration
+
+
+def _partial(directory: Path, info: RunInfo) -> Results:
     steps, gids, last = _so_far(directory, info)
     order = np.lexsort((gids, steps))
     times, gids = step_times(steps[order], info.dt), gids[order]
@@ -143,13 +164,18 @@ def load_rates(directory: Path | str) -> dict[str, RateBins]:
     info = read_info(directory)
     if not info.rates:
         raise ResultError(f"{directory}: no rates were recorded; record: {{rates: {{bin: 10.0}}}} counts them")
-    if (directory / SUMMARY_FILE).is_file() and read_json(directory / SUMMARY_FILE).get("duration") == info.duration:
+    return _again(lambda: _load_rates(directory, info))
+
+
+def _load_rates(directory: Path, info: RunInfo) -> dict[str, RateBins]:
+    if _is_complete(directory, info):
         return read_rates(directory / RATES_FILE)
     run = RunSettings(info.duration, warmup=info.warmup, dt=info.dt)
     sizes = {p.name: p.size for p in info.populations}
     counted = {name: sizes[name] for name in info.rates["populations"]}
     report = RateReport(counted, run.steps(info.rates["bin"]), run.steps(run.warmup), info.dt)
-    return read_rates_so_far(directory, report, info.ranks, info.first_step)
+    found = read_rates_so_far(directory, report, info.ranks, info.first_step)
+    return read_rates(directory / RATES_FILE) if _is_complete(directory, info) else found
 
 
 def _so_far(directory: Path, info: RunInfo) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], int]:

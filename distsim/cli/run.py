@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from logging import DEBUG, INFO
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from distsim.config.identity import identity
 from distsim.config.load import LoadedExperiment
 from distsim.errors import ConfigError, Stopped
 from distsim.experiment import Experiment
+from distsim.io.alone import Alone
 from distsim.io.outdir import check_output
 from distsim.logs import attached
 from distsim.output import tidy
@@ -62,7 +63,9 @@ def go_on(options: argparse.Namespace, loaded: LoadedExperiment, requests: StopR
     if summary is None:
         return start(options, loaded, requests)
     if launched_as()[0] == 0:
-        tidy(options.out)
+        with suppress(ConfigError), Alone(options.out / RUN_FILE) as alone:
+            alone.take()  # a run that makes it longer has segments there
+            tidy(options.out)
         if not options.quiet and options.progress != "json":
             sys.stdout.write(f"{options.out}: complete already, nothing is left to compute\n")
         _close(options, summary, options.out)

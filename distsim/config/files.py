@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from distsim.errors import ConfigError, ResultError, nearest
 
@@ -93,6 +93,25 @@ class FileStore:
     def forget(self, name: str) -> None:
         """Keep the hash of the file `name`, but not its bytes."""
         self._contents.pop(self.absolute(name), None)
+
+
+def movable(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A resolved document to write into `folder`: files that lie in it are named from there, so it can be moved."""
+    inside = os.path.abspath(folder) + os.sep
+    names = {path: path.removeprefix(inside) for path in document.get("files", {}) if path.startswith(inside)}
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {names.get(key, key): renamed(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [renamed(item) for item in value] if names else value
+        if not isinstance(value, str):
+            return value
+        path, colon, function = value.rpartition(":")
+        return names[path] + colon + function if path in names else names.get(value, value)
+
+    found: dict[str, Any] = renamed(document)
+    return found
 
 
 def _digest(file: BinaryIO) -> str:

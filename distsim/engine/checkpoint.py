@@ -18,7 +18,7 @@ from distsim.engine.groups import GroupState
 from distsim.engine.history import Spikes, together
 from distsim.engine.simulation import Simulation
 from distsim.errors import ResultError, during
-from distsim.io.parts import HISTORY, SUMS, Arrays, layout_name, state_name
+from distsim.io.parts import HISTORY, MOST_NUMBER, SUMS, Arrays, layout_name, state_name
 from distsim.kernels.loop import DELIVER, EVERYWHERE, NO_ROW
 from distsim.kernels.reschedule import Reschedule
 
@@ -196,6 +196,10 @@ def _schedule(
     step: int,
 ) -> None:
     backend, loop = simulation.backend, simulation.loop
+    in_flight = int(multiplicity.sum()) * max(1, simulation.rows.runs_per_slot)
+    if in_flight > MOST_NUMBER // 2:  # kernels count them in 32 bits, and two for one that carries a number
+        most = MOST_NUMBER // 2
+        raise ResultError(f"checkpoint: history.multiplicity: found up to {in_flight} events; allowed: {most}")
     held = [backend.to_device(a) for a in (emitted, *(x.astype(np.uint32) for x in (rows, multiplicity, sent)))]
     arguments = Reschedule(
         n=rows.size, row=backend.pointer(held[1]), emitted=backend.pointer(held[0]), computed=step,

@@ -62,11 +62,17 @@ class SpikeBuffer:
     """A ring of steps and global ids of recorded spikes, uint64, in order of steps.
 
     Kernels write at the head, the host takes from the tail, and while it copies the kernels go on.
+
+    Attributes
+    ----------
+    until
+        The last step of which all spikes were taken.
     """
 
     def __init__(self, backend: Backend, loop: Any, room: int = SPIKE_ROOM) -> None:
         self._backend, self.loop = backend, loop
-        self._later: tuple[Later, int] | None = None  # a copy under way, and where it ends
+        self._later: tuple[Later, int, int] | None = None  # a copy under way, where it ends, and up to which step
+        self.until = 0
         self._allocate(room)
 
     def _allocate(self, room: int) -> None:
@@ -85,6 +91,7 @@ class SpikeBuffer:
     def take(self) -> Spikes:
         """(steps, gids) since the last call; the ring is empty after, and large enough for one step."""
         parts = [self._finish_copy(), self._finish_copy() if self._start_copy() else _nothing()]
+        self.until = self._complete()
         if self.loop.status and self.loop.needed > self.room:
             self._allocate(2 * int(self.loop.needed))
         return _joined(parts)
@@ -110,13 +117,17 @@ class SpikeBuffer:
         first = min(n, self.room - begin)
         pieces = [slice(begin, begin + first), slice(0, n - first)]
         arrays = [array[piece] for array in (self._step, self._gid) for piece in pieces]
-        self._later = self._backend.fetch_later(arrays), head
+        self._later = self._backend.fetch_later(arrays), head, self._complete()
         return True
+
+    def _complete(self) -> int:
+        """The last step of which the ring has had all spikes: those of a pending step are not there yet."""
+        return int(self.loop.pending_step or self.loop.step) - 1
 
     def _finish_copy(self) -> Spikes:
         if self._later is None:
             return _nothing()
-        (later, head), self._later = self._later, None
+        (later, head, self.until), self._later = self._later, None
         steps, more_steps, gids, more_gids = later.take()
         self.loop.record_tail = head
         return np.concatenate([steps, more_steps]), np.concatenate([gids, more_gids])

@@ -84,6 +84,7 @@ class Sinks:
     spikes: Callable[[np.ndarray, np.ndarray], None] = field(default=lambda steps, gids: None)
     states: Callable[[StateSamples], None] = field(default=lambda samples: None)
     rates: Callable[[RateCounts], None] = field(default=lambda counts: None)
+    silence: Callable[[], None] = field(default=lambda: None)  # no spikes since the last time
 
 
 class Simulation:
@@ -219,10 +220,9 @@ class Simulation:
         peers = meet(self.comm, self.routing, run.exchange) if self.comm.size > 1 else None
         hold("route_to", places(peers, self.routing.rank) if peers is not None else self.routing.rank)
         hold("route_row", self.routing.row)
-        for name, mask in zip(
-            ("record_spikes", "record_neuron"), spike_masks(network, self.layout, run.seed), strict=True
-        ):
-            hold(name, mask)
+        of_population, of_neuron = spike_masks(network, self.layout, run.seed)
+        hold("record_spikes", of_population)
+        hold("record_neuron", of_neuron)
         hold("count_in_digest", np.array([p.model.is_neuron for p in network.populations], np.uint8))
         loop.record_after = run.steps(run.warmup)
         self.end = loop.record_after + run.steps(run.duration)
@@ -293,8 +293,7 @@ class Simulation:
                 begin()
                 waited += clock() - before
             step = stop + 1
-            recorded = self.spikes.take_some()
-            if recorded is not None:
+            if (recorded := self.spikes.take_some()) is not None:
                 self.sinks.spikes(*recorded)
             now = clock()
             if progress is not None and now >= next_report:
@@ -330,6 +329,8 @@ class Simulation:
         steps, gids = self.spikes.take()
         if steps.size:
             self.sinks.spikes(steps, gids)
+        else:
+            self.sinks.silence()
         for samples in self.states.take():
             self.sinks.states(samples)
         for counts in self.rates.take():

@@ -91,11 +91,6 @@ def segments(directory: Path, kind: str) -> list[SegmentName]:
     return sorted(found)
 
 
-def next_index(directory: Path, kind: str, rank: int) -> int:
-    """The first free segment index of `rank`: a continued run adds to what is there."""
-    return max((s.index + 1 for s in segments(directory, kind) if s.rank == rank), default=0)
-
-
 def is_segment(path: Path) -> bool:
     """Whether the file name is a segment's, closed or unfinished."""
     return _SEGMENT_NAME.fullmatch(path.name.removesuffix(TEMPORARY)) is not None

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
-from distsim.io.files import LAST_STEP, next_index, segment_path, segments, step_times
+from distsim.io.files import LAST_STEP, segment_path, segments, step_times
 from distsim.io.new_hdf5 import new_hdf5
 from distsim.io.safe_hdf5 import child, dataset, names, number, open_hdf5, whole
 from distsim.io.sealed import check_seal, sealing
@@ -81,11 +81,11 @@ class _Segment:
 
 
 class RateSegments:
-    """The rate segments of one rank; every `write` leaves one more closed file."""
+    """The rate segments of one rank, of which `index` are there; every `write` leaves one more closed file."""
 
-    def __init__(self, directory: Path, rank: int) -> None:
+    def __init__(self, directory: Path, rank: int, index: int = 0) -> None:
         self.directory, self.rank = Path(directory), rank
-        self.index = next_index(self.directory, "rates", rank)
+        self.index = index
 
     def write(self, first_bin: int, counts: npt.NDArray[np.uint64], after: int, until: int) -> Path:
         """Write the counts (uint64[bins, populations]) of the steps after … until, or ResultError."""

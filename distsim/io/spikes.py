@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
-from distsim.io.files import LAST_STEP, mark_sonata, next_index, segment_path, segments, step_times
+from distsim.io.files import LAST_STEP, mark_sonata, segment_path, segments, step_times
 from distsim.io.new_hdf5 import new_hdf5
 from distsim.io.safe_hdf5 import child, dataset, names, number, open_hdf5, whole
 from distsim.io.sealed import check_seal, sealing
@@ -43,12 +43,12 @@ class SpikePopulation:
 
 
 class SpikeSegments:
-    """The spike segments of one rank; every `write` leaves one more closed file."""
+    """The spike segments of one rank, of which `index` are there; every `write` leaves one more closed file."""
 
-    def __init__(self, directory: Path, rank: int) -> None:
+    def __init__(self, directory: Path, rank: int, index: int = 0) -> None:
         self.directory = Path(directory)
         self.rank = rank
-        self.index = next_index(self.directory, "spikes", rank)
+        self.index = index
 
     def write(self, step: Array64, gid: Array64, dt: float, until: int | None = None) -> Path:
         """Write one segment.

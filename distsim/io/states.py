@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distsim.errors import ResultError
-from distsim.io.files import LAST_STEP, mark_sonata, next_index, segment_path, segments
+from distsim.io.files import LAST_STEP, mark_sonata, segment_path, segments
 from distsim.io.new_hdf5 import new_hdf5
 from distsim.io.safe_hdf5 import child, dataset, number, open_hdf5, text, whole
 from distsim.io.sealed import check_seal, sealing
@@ -55,12 +55,12 @@ class _Segment:
 
 
 class StateSegments:
-    """The state segments of one rank; every `write` leaves one more closed file."""
+    """The state segments of one rank, of which `index` are there; every `write` leaves one more closed file."""
 
-    def __init__(self, directory: Path, rank: int) -> None:
+    def __init__(self, directory: Path, rank: int, index: int = 0) -> None:
         self.directory = Path(directory)
         self.rank = rank
-        self.index = next_index(self.directory, "states", rank)
+        self.index = index
 
     def write(
         self,

@@ -6,6 +6,7 @@ run of the suite. Those here are in what keeps a run's state and takes it up aga
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shutil
 import tempfile
@@ -30,6 +31,7 @@ from distsim.engine.simulation import Simulation
 from distsim.errors import DistsimError
 from distsim.io import checkpoints, streams
 from distsim.io.arrays import Stored
+from distsim.io.parts import HISTORY
 from faults import network
 from faults.campaign import Campaign, Case, Failed, expect, unit_test
 from faults.elastic import varied
@@ -58,6 +60,16 @@ def in_flight() -> None:
     """Stopped in each of the steps in which one of those spikes is emitted or arrives."""
     for stop in (9, 10, 11, 40, 41, 42, 43):
         check_continued(*late(), 1, 2, stop)
+
+
+def in_flight_by_wheel() -> None:
+    """The same where spikes wait on the time wheel; networks as small as this take the ring."""
+    for stop in (9, 10, 11, 40, 41, 42, 43):
+        check_continued(*late(), 1, 2, stop, support.BY_WHEEL)
+
+
+def continued_by_wheel() -> None:
+    check_continued(*varied(), 2, 3, 123, support.BY_WHEEL)
 
 
 def results() -> None:
@@ -221,7 +233,7 @@ def _shorter(original: Any, history: History) -> None:
 
 
 def _only_once(original: Any, simulation: Any, spikes: Spikes, step: int) -> None:
-    original(simulation, Spikes(spikes.step, spikes.gid, np.minimum(spikes.multiplicity, 1)), step)
+    original(simulation, dataclasses.replace(spikes, multiplicity=np.minimum(spikes.multiplicity, 1)), step)
 
 
 def _one_lost(original: Any, simulation: Any, spikes: Spikes, step: int) -> None:
@@ -280,7 +292,7 @@ def _oldest_stay(original: Any, directory: Path, keep: int) -> None:
 
 def _doubled(original: Any, simulation: Any, columns: Any) -> Any:
     found = original(simulation, columns)
-    return [np.concatenate([c, c[-1:]]) for c in found] if len(columns) == 4 else found
+    return [np.concatenate([c, c[-1:]]) for c in found] if len(columns) == 1 + len(HISTORY) else found
 
 
 def _no_seals(patch: Patch) -> None:
@@ -307,9 +319,13 @@ def build() -> tuple[Mutant, ...]:
         Mutant("one spike in flight comes twice", before(checkpoint, "_to_owners", _doubled), in_flight),
         Mutant("a multiple spike goes on as one", before(checkpoint, "_put_on_wheel", _only_once), in_flight),
         Mutant("a spike that was delivered is delivered again",
-               in_kernel("if (due_step > a.computed)", "if (due_step >= a.computed)"), in_flight),
+               in_kernel("if (due_step > a.computed)", "if (due_step >= a.computed)"), in_flight_by_wheel),
         Mutant("a spike due in the next step is lost",
-               in_kernel("if (due_step > a.computed)", "if (due_step > a.computed + 1)"), continued),
+               in_kernel("if (due_step > a.computed)", "if (due_step > a.computed + 1)"), continued_by_wheel),
+        Mutant("a spike that was delivered is added to the ring again",
+               in_kernel("if (due <= computed) continue;", "if (due < computed) continue;"), in_flight),
+        Mutant("a spike due in the next step is not added to the ring",
+               in_kernel("if (due <= computed) continue;", "if (due <= computed + 1) continue;"), continued),
         Mutant("states go to the neighbour", before(checkpoint, "_restore_states", _rolled), continued),
         Mutant("a state begins anew", before(checkpoint, "_restore_states", _last_state_fresh), continued),
         Mutant("a block of Poisson counts is not drawn", before(checkpoint, "restore", _no_phase), results),

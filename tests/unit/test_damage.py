@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from continuing import check_same_results, run, stop_after
+from continuing import CONFIG, check_same_results, run, stop_after
 
 from distsim.cli import main
-from distsim.errors import DistsimError, ResultError
+from distsim.errors import ConfigError, DistsimError, ResultError
 from distsim.io import checkpoints
 from distsim.io.arrays import Stored, parse_arrays, read_stored, write_arrays
 from distsim.io.checkpoints import Manifest, folders, parse_manifest
@@ -122,6 +122,8 @@ def test_every_checkpoint_damaged_is_refused(stopped: Path, tmp_path: Path, caps
     assert main(["resume", str(out), "-q", "--device", "cpu"]) == 1
     said = capsys.readouterr().err.splitlines()
     assert "no checkpoint of 3 is valid" in said[-1] and len(said) == 1
+    with pytest.raises(ResultError, match=rf"{folders(out)[0].name}/rank0001.npz: is damaged"):  # found by rank 1
+        run(tmp_path, out, 2, resume=True)
     assert main(["run", str(out / "experiment.yaml"), "--out", str(out), "--overwrite", "-q", "--device", "cpu"]) == 0
 
 
@@ -133,6 +135,17 @@ def test_results_that_changed_are_no_base(tmp_path: Path) -> None:
     assert main(["verify", str(out)]) == 1
     with pytest.raises(ResultError, match="is valid"):
         run(tmp_path, out, resume=True)
+
+
+def test_results_without_a_checkpoint_are_not_computed_again_unasked(tmp_path: Path) -> None:
+    """Days of computing may lie in files of which one was touched: they are refused, not removed."""
+    out, config = tmp_path / "out", CONFIG.replace(", checkpoint: {every: 17.0, keep: 3}", "")
+    run(tmp_path, out, config=config)
+    (out / "summary.json").write_bytes((out / "summary.json").read_bytes() + b"\n")
+    before = {p.name: p.stat().st_mtime_ns for p in out.iterdir()}
+    with pytest.raises(ConfigError, match="not as they were written"):
+        run(tmp_path, out, config=config, resume=True)
+    assert {p.name: p.stat().st_mtime_ns for p in out.iterdir()} == before
 
 
 def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
@@ -184,6 +197,7 @@ def _made_up(out: Path, name: str, change: Callable[[Any], Any]) -> None:
     ("sums.digest", lambda a: a[:, :, :1], "for 3 populations"),
     ("state.spike_generator.next_spike", lambda a: a - 1000, "beyond its list"),
     ("history.gid", lambda a: a + 1000, "a neuron that is none of"),
+    ("history.multiplicity", lambda a: np.full_like(a, 2**31), "events"),
 ])  # fmt: skip
 def test_what_is_made_up_is_one_error(
     stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, change: Any, says: str
@@ -291,6 +305,25 @@ def test_verify_sees_spikes_that_cannot_be(reference: Path, tmp_path: Path, caps
     wrong = [x for x in capsys.readouterr().out.splitlines() if x.startswith("WRONG")]
     assert len(wrong) == 3 and "SHA-256" in wrong[0] and all("digest" in x for x in wrong[1:])
     assert main(["verify", str(tmp_path / "whole")]) == 0
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_verify_sees_a_checkpoint_of_other_spikes(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], whole: bool
+) -> None:
+    """Hashes made to fit: its digest is that of the summary, or of the segments that it counts."""
+    out = tmp_path / "out"
+    if whole:
+        shutil.copytree(reference, out)
+    else:
+        stop_after(monkeypatch, 400)
+        assert run(tmp_path, out, 2, ["run.warmup=0.0"]).stopped
+    assert main(["verify", str(out)]) == 0
+    _made_up(out, "sums.digest", lambda sums: sums + np.uint64(1))
+    capsys.readouterr()
+    assert main(["verify", str(out)]) == 1
+    (wrong,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("WRONG")]
+    assert "its digest of E from 0 to 1 s is" in wrong
 
 
 def test_verify_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -186,8 +186,8 @@ def test_a_simulator_refuses_what_it_would_take_for_something_else() -> None:
     sim = simulator()
     net = sim._network
     for act, says in (
-        (lambda: sim.connections(["E"], "I"), "a whole population, or its name"),  # type: ignore[arg-type]
-        (lambda: sim.get(net["E"][:3], "V_m"), "a whole population, or its name"),  # type: ignore[arg-type]
+        (lambda: sim.connections(["E"], "I"), "a population, its name, or a selection of it"),  # type: ignore[arg-type]
+        (lambda: sim.get(["E"], "V_m"), "a population, its name, or a selection of it"),  # type: ignore[arg-type]
         (lambda: sim.set("E", V_m=distsim.Uniform(-70.0, -60.0)), "one number per neuron"),
         (lambda: sim.set("E", V_m=[1.0, 2.0]), "one number for each of 20 neurons"),
         (lambda: sim.set("E", V=1.0), "did you mean 'V_m'"),

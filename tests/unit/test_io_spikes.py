@@ -81,7 +81,7 @@ def test_a_segment_can_be_read_alone_and_a_continued_run_adds(tmp_path: Path) ->
     with h5py.File(path) as file:
         np.testing.assert_array_equal(file["step"][:], step)
         assert file.attrs["dt"] == 0.1
-    assert SpikeSegments(tmp_path, 3).write(step + np.uint64(10), gid, 0.1).name == "spikes.rank0003.0001.h5"
+    assert SpikeSegments(tmp_path, 3, 1).write(step + np.uint64(10), gid, 0.1).name == "spikes.rank0003.0001.h5"
     assert len(segments(tmp_path, "spikes")) == 2
 
 

@@ -20,7 +20,7 @@ def _write(directory: Path, population: str, data: np.ndarray, node_ids: np.ndar
     """`data` [samples, neurons, variables] dealt to ranks, in flushes of four samples."""
     for rank in range(ranks):
         mine = slice(rank, None, ranks)
-        writer = StateSegments(directory, rank)
+        writer = StateSegments(directory, rank, len([*directory.glob(f"segments/states.rank{rank:04d}.*")]))
         for first in range(0, len(data), 4):
             writer.write(population, first, data[first : first + 4, mine], node_ids[mine])
 

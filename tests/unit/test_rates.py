@@ -118,10 +118,10 @@ def test_merging_in_windows(tmp_path: Path, window: int) -> None:
     report = RateReport({"E": 10, "I": 4}, 5, 100, 0.1)
     rng = np.random.RandomState(3)
     total = np.zeros((9, 2), np.uint64)
-    for rank, first, n in ((0, 0, 4), (0, 3, 6), (1, 0, 9), (2, 8, 1)):
+    for rank, index, first, n in ((0, 0, 0, 4), (0, 1, 3, 6), (1, 0, 0, 9), (2, 0, 8, 1)):
         counts = rng.randint(0, 9, (n, 2)).astype(np.uint64)
         total[first : first + n] += counts
-        RateSegments(tmp_path, rank).write(first, counts, 100 + 5 * first, 142)
+        RateSegments(tmp_path, rank, index).write(first, counts, 100 + 5 * first, 142)
     merge_rates(tmp_path, report, 142, window=window)
     found = read_rates(tmp_path / "rates.h5")
     assert np.array_equal(np.stack([found[p].counts for p in "EI"], axis=1), total)

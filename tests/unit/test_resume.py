@@ -13,6 +13,7 @@ import support
 from continuing import CONFIG, check_same_results, run, stop_after
 
 import distsim
+from distsim import analysis
 from distsim.cli import main
 from distsim.config import load_experiment, write_document
 from distsim.config.describe import described_document
@@ -20,6 +21,7 @@ from distsim.config.identity import check_same, differing, identity
 from distsim.errors import ConfigError, ResultError
 from distsim.io import checkpoints, read_json
 from distsim.io.checkpoints import folders
+from distsim.runinfo import RunInfo
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +134,28 @@ def test_killed_while_results_are_replaced(
     assert main(["verify", str(out)]) == 0  # old and new are whole
     run(tmp_path, out, 3, resume=True)
     check_same_results(out, reference)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_results_that_become_complete_while_they_are_read(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    """The run ends between two looks at its directory, and removes segments: before or after they were read."""
+    out, again = tmp_path / "out", analysis.results._so_far
+    stop_after(monkeypatch, 300)
+    run(tmp_path, out)
+    stop_after(monkeypatch, None)
+
+    def ends(directory: Path, info: RunInfo) -> object:
+        found = again(directory, info)
+        for name in ("summary.json", "spikes.h5"):
+            shutil.copy(reference / name, out / name)
+        if gone:
+            raise ResultError("spikes.rank0000.0000.h5: cannot be read (No such file or directory)")
+        return found
+
+    monkeypatch.setattr(analysis.results, "_so_far", ends)
+    assert distsim.load_results(out).complete
 
 
 def test_longer_and_longer(reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +290,7 @@ def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_python_stops_and_the_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network described in Python; the connections it lists are checked like any file."""
+    """A network described in Python; the connections it lists are checked like any file, and move with the results."""
     network = distsim.Network("python")
     n = network.population("N", 30, "iaf_psc_exp", I_e=distsim.Uniform(400.0, 900.0))
     network.project(n, n, distsim.Explicit(tuple(range(30)), tuple(range(29, -1, -1)), (60.0,) * 30, (1.5,) * 30))
@@ -278,8 +302,13 @@ def test_python_stops_and_the_command_goes_on(tmp_path: Path, monkeypatch: pytes
             wall_time="2 h",
         )  # fmt: skip
     stop_after(monkeypatch, None)
-    assert main(["resume", str(tmp_path / "out"), "-q", "--device", "cpu"]) == 0
-    assert distsim.load_results(tmp_path / "out").summary["spike_digest"] == straight.spike_digest
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert main(["resume", str(tmp_path / "moved"), "-q", "--device", "cpu"]) == 0
+    assert distsim.load_results(tmp_path / "moved").summary["spike_digest"] == straight.spike_digest
+    (tmp_path / "moved").rename(tmp_path / "again")
+    (tmp_path / "again" / "edges-0.csv").write_text("changed")
+    with pytest.raises(ConfigError, match=r"again/edges-0\.csv has changed"):
+        load_experiment(tmp_path / "again" / "experiment.yaml")
     with pytest.raises(ConfigError, match="need an output directory"):
         distsim.simulate(network, 1.0, device="cpu", checkpoint=distsim.Checkpoints())
     with pytest.raises(ConfigError, match="not for a Simulator"):

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from continuing import CONFIG, on_ranks
+from continuing import CONFIG, on_ranks, run, stop_after
 
+import distsim
 from distsim.cli import main
 from distsim.comm import Communicator, Serial
 from distsim.control import Watch
@@ -99,6 +100,20 @@ def test_the_time_limit(reference: str, tmp_path: Path) -> None:
     assert read_json(tmp_path / "out" / "summary.json")["spike_digest"] == reference
 
 
+def test_a_limit_that_the_start_takes_up_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a job would be requeued for ever, and come a few steps further each time. What is complete is written."""
+    out, late = tmp_path / "out", 'run.wall_time="0.001 s"'
+    assert "before a step was computed" in run(tmp_path, out, 2, [late]).stopped and not checkpoints.folders(out)
+    stop_after(monkeypatch, 300)
+    assert run(tmp_path, out, resume=True).stopped
+    stop_after(monkeypatch, None)
+    before = checkpoints.folders(out)
+    assert run(tmp_path, out, 2, [late], resume=True).stopped and checkpoints.folders(out) == before
+    monkeypatch.setattr("distsim.runner.draw", lambda *arguments: None)
+    ends = int(before[0].name) / 10 - 10
+    assert not run(tmp_path, out, 1, [late, f"run.duration={ends}"], resume=True).stopped
+
+
 def test_limits_of_slurm_and_of_the_configuration() -> None:
     """The configuration's counts from the start of the process; SLURM's is a point in time."""
     now, clock = time.monotonic(), time.time()
@@ -178,6 +193,48 @@ def test_meetings_are_rare_and_follow_the_pace() -> None:
     watch._steps_met = watch.next_step - 10  # ten steps took it 0.3 s
     watch.meet(watch.next_step)
     assert watch.next_step - watch._steps_met == 10
+
+
+def test_checkpoints_every_few_steps_do_not_put_meetings_off() -> None:
+    """Else a signal and a time limit wait for minutes: the pace is that of steps and checkpoints together."""
+    watch = Watch(Serial(), 10, StopRequests(), None, None)
+    watch.start(0)
+    while watch.next_step < 10_000:
+        for _ in range(watch.next_step // 1000 - watch._steps_met // 1000):  # one every 1,000 steps, in which
+            time.sleep(0.02)
+            watch.wrote(0.02)
+        watch.meet(watch.next_step)
+    assert watch.next_step - watch._steps_met <= 10_000, "0.2 s are ten checkpoints"
+
+
+def test_a_script_is_stopped_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it writes results; afterwards signals mean to it what they did before."""
+    network = distsim.Network("script")
+    network.population("N", 12, "iaf_psc_exp", I_e=900.0)
+
+    def ask() -> None:
+        _wait_for(tmp_path / "out", "checkpoints/*/manifest.json")
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def missed(number: int, frame: object) -> None:
+        raise AssertionError("nobody noted the signal")
+
+    before = signal.signal(signal.SIGUSR1, missed)
+    try:
+        asking = threading.Thread(target=ask)
+        asking.start()
+        with pytest.raises(Stopped, match=r"stopped by SIGUSR1 after .* ms; `distsim resume"):
+            distsim.simulate(
+                network, 1e6, out=tmp_path / "out", device="cpu", checkpoint=distsim.Checkpoints(every=50.0)
+            )
+        asking.join()
+        assert signal.getsignal(signal.SIGUSR1) is missed
+        monkeypatch.setattr("distsim.runner.draw", lambda *arguments: os.kill(os.getpid(), signal.SIGUSR1))
+        with pytest.raises(AssertionError, match="nobody noted"):  # too late: for the script, once results are complete
+            distsim.simulate(network, 10.0, out=tmp_path / "late", device="cpu")
+        assert distsim.load_results(tmp_path / "late").complete
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_stop_requests_do_nothing_in_other_threads() -> None:
