@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from distsim.drawn import Arithmetic, Bounded, Placed, placed_bounds
 from distsim.errors import wrong
 from distsim.exact import exp_float, expm1_float, gamma_cdf, gamma_upper, log_float, normal_cdf
 from distsim.expressions import Expression
+
+if TYPE_CHECKING:
+    from typing import Self  # Python 3.11 has it
 
 # A 32-bit uniform (k + 1/2) / 2^32 reaches no further than this many standard deviations.
 NORMAL_REACH = 6.34

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, fields, replace
 from numbers import Real
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from distsim.errors import wrong
+
+if TYPE_CHECKING:
+    from typing import Self  # Python 3.11 has it
 
 MIN_MASS = 1e-7  # what bounds must leave of a distribution to be redrawn
 

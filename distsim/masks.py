@@ -6,12 +6,15 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from distsim.errors import wrong
 from distsim.exact import cos_degrees, sin_degrees
 from distsim.expressions import Interval
 from distsim.lengths import AXES, check_lengths, check_positive
+
+if TYPE_CHECKING:
+    from typing import Self  # Python 3.11 has it
 
 
 @dataclass(frozen=True)
