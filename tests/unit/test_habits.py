@@ -40,17 +40,18 @@ def too_new(source: str) -> list[str]:
     """What a module takes when it is imported, and Python 3.10 does not have."""
     tree = ast.parse(source, feature_version=(3, 10))
     found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []  # walked after its parent
-        elif isinstance(node, ast.ImportFrom):
+    for_readers = {
+        inner for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }  # fmt: skip
+    for node in (x for x in ast.walk(tree) if x not in for_readers):
+        if isinstance(node, ast.ImportFrom):
             new = {a.name for a in node.names} & TOO_NEW.get(node.module or "", set())
             found += [f"{node.module}.{name}" for name in sorted(new)] + [m for m in NEW_MODULES if m == node.module]
         elif isinstance(node, ast.Import):
             found += [a.name for a in node.names if a.name in NEW_MODULES]
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.attr in TOO_NEW.get(node.value.id, set()):
-                found.append(f"{node.value.id}.{node.attr}")
+        elif isinstance(node, ast.Attribute) and node.attr in TOO_NEW.get(ast.unparse(node.value), set()):
+            found.append(ast.unparse(node))
     return found
 
 
