@@ -54,10 +54,10 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> Stored:
             entry.compress_type = how
             with archive.open(entry, "w", force_zip64=array.nbytes > 2**31) as member:
                 np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-    content = image.getbuffer()
-    with writing(path) as temporary, open(temporary, "wb") as out:
-        out.write(content)
-    return Stored(path.name, len(content), hashlib.sha256(content).hexdigest())
+    with image.getbuffer() as content:  # a view that goes before the image, also where a write fails
+        with writing(path) as temporary, open(temporary, "wb") as out:
+            out.write(content)
+        return Stored(path.name, len(content), hashlib.sha256(content).hexdigest())
 
 
 def read_stored(directory: Path, stored: Stored) -> bytes:

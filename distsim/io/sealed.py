@@ -27,8 +27,8 @@ def sealing(path: Path) -> Iterator[h5py.File]:
     image = io.BytesIO()
     with h5py.File(image, "w", userblock_size=BLOCK) as file:
         yield file
-    content = image.getbuffer()
-    with writing(path) as temporary, open(temporary, "wb") as out:
+    # The view goes before the image, also where a write fails: else collecting them complains.
+    with image.getbuffer() as content, writing(path) as temporary, open(temporary, "wb") as out:
         out.write(_seal(content[BLOCK:]))
         out.write(content[BLOCK:])
 
