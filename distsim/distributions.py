@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from distsim.drawn import Arithmetic, Bounded, Placed, placed_bounds
 from distsim.errors import wrong
@@ -18,6 +18,7 @@ from distsim.expressions import Expression
 if TYPE_CHECKING:
     from typing import Self  # Python 3.11 has it
 
+AnyNormal = TypeVar("AnyNormal", bound="Normal | NormalClipped")
 # A 32-bit uniform (k + 1/2) / 2^32 reaches no further than this many standard deviations.
 NORMAL_REACH = 6.34
 FAR_NORMAL_REACH = 9.0  # where bounds stretch these uniforms over less of the distribution
@@ -93,8 +94,7 @@ class Normal(Bounded):
     std: float
 
     def placed(self, factor: float, offset: float) -> Self:
-        low, high = placed_bounds(self.min, self.max, factor, offset)
-        return replace(self, mean=offset + factor * self.mean, std=abs(factor) * self.std, min=low, max=high)
+        return _placed_normal(self, factor, offset)
 
     def check_numbers(self, where: str) -> None:
         _check_std(self, where)
@@ -123,8 +123,7 @@ class NormalClipped(Arithmetic):
     max: float | None = None
 
     def placed(self, factor: float, offset: float) -> Self:
-        low, high = placed_bounds(self.min, self.max, factor, offset)
-        return replace(self, mean=offset + factor * self.mean, std=abs(factor) * self.std, min=low, max=high)
+        return _placed_normal(self, factor, offset)
 
     def check(self, where: str) -> None:
         low, high = self.bounds()
@@ -183,6 +182,11 @@ class Lognormal(Placed):
 
     def below(self, x: float) -> float:
         return normal_cdf((log_float(x) - self.mean) / self.std) if x > 0.0 else 0.0
+
+
+def _placed_normal(value: AnyNormal, factor: float, offset: float) -> AnyNormal:
+    low, high = placed_bounds(value.min, value.max, factor, offset)
+    return replace(value, mean=offset + factor * value.mean, std=abs(factor) * value.std, min=low, max=high)
 
 
 def _check_std(value: Normal | Lognormal, where: str) -> None:

@@ -153,9 +153,13 @@ class Placed(Bounded):
         return replace(self, factor=self.factor * factor, offset=offset + factor * self.offset, min=low, max=high)
 
     @property
+    def is_plain(self) -> bool:
+        return self.factor == 1.0 and self.offset == 0.0
+
+    @property
     def plain(self) -> Self:
         """X alone, with the bounds that those of the draws are for it."""
-        if self.factor == 1.0 and self.offset == 0.0:
+        if self.is_plain:
             return self
         low, high = (None if x is None else (x - self.offset) / self.factor for x in (self.min, self.max))
         low, high = (low, high) if self.factor > 0.0 else (high, low)
@@ -169,21 +173,20 @@ class Placed(Bounded):
 
     def probabilities(self) -> tuple[float, float]:
         """Those of X."""
-        return super().probabilities() if self is self.plain else self.plain.probabilities()
+        return super().probabilities() if self.is_plain else self.plain.probabilities()
 
     def support(self) -> tuple[float, float]:
-        plain = self.plain
-        if self is plain:
+        if self.is_plain:
             return super().support()
-        low, high = (self.offset + self.factor * x for x in plain.support())
+        low, high = (self.offset + self.factor * x for x in self.plain.support())
         least, most = self.limits  # which rounding must not leave
         low, high = min(low, high), max(low, high)
         return min(max(low, least), most), max(min(high, most), least)
 
     def share_below(self, x: float) -> float:
-        plain = self.plain
-        if self is plain:
+        if self.is_plain:
             return super().share_below(x)
+        plain = self.plain
         y = (x - self.offset) / self.factor
         return plain.share_below(y) if self.factor > 0.0 else 1.0 - plain.share_below(plain.next_above(y))
 

@@ -116,8 +116,6 @@ class Simulator:
 
     def get(self, population: Population | Selection | str, name: str) -> npt.NDArray[np.float64]:
         """A parameter or recordable state of every neuron of a population or selection, float64[size]."""
-        if isinstance(population, Selection):
-            return self.get(population.population, name)[self._chosen(population)]
         _, part, group = self._find(population)
         model = part.population.model
         known = (*(p.name for p in model.scalar_parameters), *model.settable, *group.probes)
@@ -125,7 +123,9 @@ class Simulator:
             raise ConfigError(f"{part.population.name}: unknown parameter or state {name!r}; {nearest(name, known)}")
         own = group.read(part, name)
         ids = np.concatenate(self._comm.share(part.positions()))
-        return np.concatenate(self._comm.share(own))[np.argsort(ids)]
+        whole = np.concatenate(self._comm.share(own))[np.argsort(ids)]
+        chosen = self._chosen(population)
+        return whole if chosen is None else whole[chosen]
 
     def set(self, population: Population | Selection | str, **values: Any) -> None:
         """Change parameters or recordable states of a population or selection: numbers, or one number per neuron.
@@ -133,21 +133,20 @@ class Simulator:
         A parameter can differ between neurons only where it did in the description: a list or a
         distribution there makes room for one number a neuron.
         """
-        chosen = self._chosen(population) if isinstance(population, Selection) else None
-        population = population.population if isinstance(population, Selection) else population
         _, part, group = self._find(population)
-        model, size, where = part.population.model, part.population.size, part.population.name
+        whole: Population = part.population
+        model, size, where = whole.model, whole.size, whole.name
         changeable = (*(p.name for p in model.scalar_parameters), *model.settable)
         for name in values:
             if name not in changeable:
                 kind = "cannot be changed" if name in (p.name for p in model.vector_parameters) else "unknown"
                 raise ConfigError(f"{where}.{name}: {kind}; {nearest(name, changeable)}")
-        if chosen is not None:
+        if (chosen := self._chosen(population)) is not None:
             some = {k: _numbers(v, chosen.size, f"{where}.{k}") for k, v in values.items()}
-            values = {k: _replaced(self.get(population, k), chosen, v) for k, v in some.items()}
+            values = {k: _replaced(self.get(whole, k), chosen, v) for k, v in some.items()}
         given = {k: _numbers(v, size, f"{where}.{k}") for k, v in values.items()}
         parameters = {k: v for k, v in values.items() if k not in model.settable}
-        old = {p.name: self.get(population, p.name) for p in model.scalar_parameters} if parameters else {}
+        old = {p.name: self.get(whole, p.name) for p in model.scalar_parameters} if parameters else {}
         merged = {k: v.tolist() if np.ptp(v) else float(v[0]) for k, v in old.items()}
         checked = model.check_params({**merged, **parameters}, size, where)
         if model.chosen(checked) is not model:
@@ -162,19 +161,18 @@ class Simulator:
 
     def positions(self, population: Population | Selection | str) -> npt.NDArray[np.float64]:
         """Where the neurons are, as they were built: float64[size, dimensions], in the space's unit."""
-        if isinstance(population, Selection):
-            return self.positions(population.population)[self._chosen(population)]
-        chosen = self._network.populations[self._find(population)[0]]
-        if chosen.positions is None:
-            raise ConfigError(f"population {chosen.name!r} has no positions; give it some where it is described")
-        parts = located(chosen, self._run.seed, self._run.precision, self._simulation.backend)
-        return np.concatenate([columns for _, columns in parts], axis=1).T
+        described = self._network.populations[self._find(population)[0]]
+        if described.positions is None:
+            raise ConfigError(f"population {described.name!r} has no positions; give it some where it is described")
+        parts = located(described, self._run.seed, self._run.precision, self._simulation.backend)
+        whole = np.concatenate([columns for _, columns in parts], axis=1).T
+        chosen = self._chosen(population)
+        return whole if chosen is None else whole[chosen]
 
     def connections(self, source: Population | Selection | str, target: Population | Selection | str) -> Connections:
         """All connections from `source` to `target`, populations or selections, as they were built."""
-        first, last = (self._find(s.population if isinstance(s, Selection) else s)[0] for s in (source, target))
-        some = [self._chosen(s) if isinstance(s, Selection) else None for s in (source, target)]
-        return read_connections(self._simulation, first, last, *some)
+        first, last = self._find(source)[0], self._find(target)[0]
+        return read_connections(self._simulation, first, last, self._chosen(source), self._chosen(target))
 
     def dump_connections(self, path: str | Path, *projections: int) -> None:
         """Write the synapses of projections (their numbers; none: of all) to a SONATA edges file, as they were built.
@@ -192,12 +190,13 @@ class Simulator:
             raise wrong("projections", bad, f"numbers of projections, 0 to {n - 1}")
         dump_connections(self._simulation, projections or range(n), Path(path))
 
-    def _chosen(self, selection: Selection) -> npt.NDArray[np.int64]:
-        """Local ids, ascending."""
-        self._find(selection.population)
-        return selected_ids(selection, self._run.seed)
+    def _chosen(self, population: Population | Selection | str) -> npt.NDArray[np.int64] | None:
+        """Local ids of a selection, ascending; None for a whole population."""
+        return selected_ids(population, self._run.seed) if isinstance(population, Selection) else None
 
-    def _find(self, population: Population | str) -> tuple[int, Any, Any]:
+    def _find(self, population: Population | Selection | str) -> tuple[int, Any, Any]:
+        if isinstance(population, Selection):
+            population = population.population
         if not isinstance(population, (str, Population)):
             raise wrong("population", population, "a population, its name, or a selection of it")
         name = population if isinstance(population, str) else population.name

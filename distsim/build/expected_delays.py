@@ -78,7 +78,7 @@ def probability_below(value: Value, x: float) -> float:
 
 def _is_quick(value: Value) -> bool:
     """Whether floating point serves; the others know their own probabilities."""
-    return not isinstance(value, Placed) or (isinstance(value, Lognormal) and value.plain is value)
+    return not isinstance(value, Placed) or (isinstance(value, Lognormal) and value.is_plain)
 
 
 def _quantile(value: Value, u: float) -> float:

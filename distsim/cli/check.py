@@ -164,11 +164,11 @@ def value(v: Value) -> str:
         whole = value(dataclasses.replace(v, min=None, max=None))
         low, high = ("" if x is None else number(x) for x in (v.min, v.max))
         return f"{whole} {'clipped' if v.bounds == 'clip' else 'redrawn'} to [{low}, {high}]"
-    if isinstance(v, Placed) and v.plain is not v:
-        start = f"{number(v.offset)} " if v.offset else ""
-        sign = "+ " if v.factor > 0.0 else "- "
+    if isinstance(v, Placed) and not v.is_plain:
         times = "" if abs(v.factor) == 1.0 else f"{number(abs(v.factor))} "
-        return (start + sign if start else sign.replace("+ ", "").strip()) + times + value(v.plain)
+        if v.offset:
+            return f"{number(v.offset)} {'+' if v.factor > 0.0 else '-'} {times}{value(v.plain)}"
+        return f"{'' if v.factor > 0.0 else '-'}{times}{value(v.plain)}"
     if isinstance(v, Uniform):
         return f"U[{number(v.low)}, {number(v.high)})"
     if isinstance(v, UniformInt):

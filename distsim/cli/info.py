@@ -146,8 +146,9 @@ def _gpus() -> str:
 
 
 def _gpus_by_cupy() -> Iterator[str]:
-    import cupy
+    from distsim.backend.cuda import load_cupy
 
+    cupy = load_cupy()
     for i in range(cupy.cuda.runtime.getDeviceCount()):
         properties = cupy.cuda.runtime.getDeviceProperties(i)
         yield f"{properties['name'].decode()}, {size(properties['totalGlobalMem'])}"
